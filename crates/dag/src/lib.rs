@@ -1,0 +1,1 @@
+//! Turns bytes into CIDs, blocks and trees, and back.

@@ -1,0 +1,1 @@
+//! Proves which root a name had, when, and after which version.

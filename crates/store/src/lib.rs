@@ -1,0 +1,1 @@
+//! Keeps verified blocks and pins on disk, and forgets unpinned ones safely.

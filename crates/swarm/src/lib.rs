@@ -1,0 +1,1 @@
+//! Decides what to ask of whom, and whom to serve.

@@ -1,0 +1,1 @@
+//! Presents a Tree as a mounted drive.

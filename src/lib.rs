@@ -1,0 +1,1 @@
+//! Shoal: a peer-to-peer content-addressed file system.
