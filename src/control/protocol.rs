@@ -1,0 +1,472 @@
+//! Requests, answers and their shapes on the control socket.
+//!
+//! Each message is one frame (see [`super::frame`]) holding a `postcard` encoding. The first exchange
+//! on a connection is [`Hello`] and [`Welcome`]. After that the client sends a [`Request`] and reads
+//! [`Response`]s until [`Response::Done`] or [`Response::Failed`]; then it may send the next one.
+//! Bytes of `add -` and `cat` travel as data frames in between. Paths and names are raw bytes, since
+//! file names need not be UTF-8. Both ends are normally the same binary; [`PROTOCOL_VERSION`] tells
+//! when they are not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::exit::Exit;
+
+/// Version of this protocol: raised with every change of a shape in this file.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// First message of a client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`] of the client.
+    pub version: u32,
+}
+
+/// First message of the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Welcome {
+    /// [`PROTOCOL_VERSION`] of the node.
+    pub version: u32,
+    /// Process id of the node.
+    pub pid: u32,
+    /// True for a running peer (`seed`), false for a verb that happens to own the store.
+    pub persistent: bool,
+}
+
+/// What a verb asks of the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Request {
+    /// Add files, directories or the data frames that follow. Answers: `Added`, `Skipped`,
+    /// `Progress`, then `Done(Outcome::Added)`.
+    Add(Add),
+    /// Fetch to a path. Answers: `Phase`, `Progress`, then `Done(Outcome::Fetched)`.
+    Get(Get),
+    /// Write a file's bytes as data frames. Answers: data frames, `Phase`, `Done(Outcome::Read)`.
+    Cat {
+        /// What to read.
+        target: Target,
+        /// First and last byte, inclusive as in HTTP; `None` reads all. A last byte beyond the
+        /// end means the end.
+        range: Option<(u64, u64)>,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// List a directory (a file lists itself). Answers: `Listed` batches, `Done(Outcome::Listed)`.
+    List {
+        /// What to list.
+        target: Target,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// Describe one file, directory or symlink. Answers: `Done(Outcome::Described)`.
+    Stat {
+        /// What to describe.
+        target: Target,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// Pin recursively, fetching what is missing. Answers: `Phase`, `Progress`,
+    /// `Done(Outcome::Pinned)`.
+    PinAdd {
+        /// What to pin.
+        target: Target,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// Remove a pin. Answers: `Done(Outcome::Unpinned)`.
+    PinRemove {
+        /// The pin to remove, as `pin ls` shows it.
+        target: Target,
+    },
+    /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
+    PinList,
+    /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
+    /// answers `Failed`. Answers: as `Add`, then `Done(Outcome::Nothing)`.
+    Seed(Seed),
+    /// The node's identity. Answers: `Done(Outcome::Identity)`.
+    Id,
+    /// Connected peers. Answers: `Done(Outcome::Peers)`; exit 10 when the node is not persistent.
+    Peers,
+    /// State of the running peer. Answers: `Done(Outcome::Status)`; exit 10 as above.
+    Status,
+    /// For a mount: what a block is. Answers: `Done(Outcome::Node)`.
+    Node {
+        /// The root of the mount, whose swarm is asked for what is missing.
+        root: String,
+        /// The block.
+        cid: String,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: a directory's entries. Answers: `Listed` batches, `Done(Outcome::Listed)`.
+    Directory {
+        /// As in `Node`.
+        root: String,
+        /// The directory.
+        cid: String,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: bytes of a file. Answers: data frames, `Done(Outcome::Read)`.
+    Read {
+        /// As in `Node`.
+        root: String,
+        /// The file.
+        cid: String,
+        /// First byte.
+        offset: u64,
+        /// How many bytes; fewer come at the end of the file.
+        len: u32,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: the one local file that holds a whole, owned file's bytes, if there is one.
+    /// Answers: `Done(Outcome::Backing)`.
+    Backing {
+        /// The file.
+        cid: String,
+    },
+}
+
+/// `CID[/path]` or a name, as the user typed it; the node parses it.
+pub type Target = Vec<u8>;
+
+/// How long a verb waits for the network.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Wait {
+    /// Longest time without progress, in milliseconds.
+    pub idle_ms: u64,
+}
+
+/// Arguments of `add`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Add {
+    /// What to add, in order; `None` is standard input, whose bytes follow as data frames and end
+    /// with an empty one. Paths are absolute.
+    pub sources: Vec<Option<Vec<u8>>>,
+    /// Name of the profile, as [`shoal_dag::profile::Profile`] parses it.
+    pub profile: String,
+    /// Keep mode and mtime exactly.
+    pub preserve: bool,
+    /// Keep the user's files as the store's bytes instead of a copy.
+    pub reference: bool,
+    /// Neither announce nor serve.
+    pub local: bool,
+    /// Compute CIDs, store nothing.
+    pub only_hash: bool,
+}
+
+/// Arguments of `get`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Get {
+    /// What to fetch.
+    pub target: Target,
+    /// Absolute path to create.
+    pub out: Vec<u8>,
+    /// Pin it and leave a copy in the store.
+    pub keep: bool,
+    /// Replace what stands at `out`.
+    pub force: bool,
+    /// End only when the bytes are synced.
+    pub sync: bool,
+    /// Seed on after the end, until what was taken is given back.
+    pub seed_on: bool,
+    /// The asking process's umask, for files whose DAG carries no mode.
+    pub umask: u32,
+    /// Waiting rules.
+    pub wait: Wait,
+}
+
+/// Arguments of `seed`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Seed {
+    /// Paths that exist, absolute, or CIDs as typed.
+    pub what: Vec<SeedItem>,
+    /// Forget them instead.
+    pub forget: bool,
+}
+
+/// One argument of `seed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeedItem {
+    /// A file or directory of the user, absolute: seeded by reference.
+    Path(Vec<u8>),
+    /// A CID: fetched, pinned and served.
+    Root(Target),
+}
+
+/// What the node answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Response {
+    /// What is waited for, in words; the client decides how often to print.
+    Phase(Phase),
+    /// How far it is; sent at most ten times a second.
+    Progress(Progress),
+    /// One argument of `add` is done.
+    Added(Added),
+    /// A source was left out.
+    Skipped {
+        /// The source's path.
+        path: Vec<u8>,
+        /// Why, in words.
+        why: String,
+    },
+    /// Something the user should know that does not change the outcome.
+    Note(String),
+    /// Directory entries, in batches of at most [`LISTED_BATCH_MAX`].
+    Listed(Vec<Listed>),
+    /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
+    Pins(Vec<PinLine>),
+    /// It is done. Last message of a request.
+    Done(Outcome),
+    /// It failed. Last message of a request.
+    Failed(Failure),
+}
+
+/// Most entries of one `Listed` or `Pins` message: 1,000 names of 255 bytes are far below the frame
+/// limit.
+pub const LISTED_BATCH_MAX: usize = 1000;
+
+/// A phase of waiting for the network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phase {
+    /// Sentence without full stop, such as `looking for providers of bafy...: 12 asked, 9 answered`.
+    pub text: String,
+}
+
+/// Progress of an add or a fetch.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Bytes done, local ones included.
+    pub bytes: u64,
+    /// Bytes in all, when known.
+    pub bytes_total: Option<u64>,
+    /// Bytes that came from peers.
+    pub bytes_received: u64,
+    /// Files done.
+    pub files: u64,
+    /// Peers that sent something or hold something of it.
+    pub peers: u32,
+    /// What is waited for, empty when bytes flow.
+    pub waiting: String,
+}
+
+/// One finished argument of `add` or `seed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Added {
+    /// Its root.
+    pub cid: String,
+    /// The argument, `-` for standard input.
+    pub path: Vec<u8>,
+    /// Content bytes.
+    pub size: u64,
+    /// Files below it, itself included.
+    pub files: u64,
+}
+
+/// One line of `ls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// Raw name; empty when the target is itself a file.
+    pub name: Vec<u8>,
+    /// The entry's CID.
+    pub cid: String,
+    /// What it is, when its first block is local.
+    pub kind: Option<Kind>,
+    /// Content bytes of a file when known; else `None`.
+    pub size: Option<u64>,
+    /// Bytes of its DAG, branches included, as its parent says.
+    pub dag_size: u64,
+    /// Mode and mtime when the DAG carries them and its first block is local.
+    pub meta: Meta,
+}
+
+/// One line of `pin ls`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinLine {
+    /// The pinned root.
+    pub cid: String,
+    /// Neither announced nor served.
+    pub local: bool,
+}
+
+/// File, directory or symlink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Kind {
+    /// Bytes.
+    File,
+    /// Named entries.
+    Directory,
+    /// A target path.
+    Symlink,
+}
+
+/// Metadata that a DAG may carry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Permission bits.
+    pub mode: Option<u32>,
+    /// Seconds since 1970 and nanoseconds.
+    pub mtime: Option<(i64, u32)>,
+}
+
+/// A file, directory or symlink as `stat` and the mount see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Described {
+    /// Its CID.
+    pub cid: String,
+    /// What it is.
+    pub kind: Kind,
+    /// Content bytes of a file, length of a symlink's target, 0 for a directory.
+    pub size: u64,
+    /// Bytes of its DAG, branches included; 0 when unknown.
+    pub dag_size: u64,
+    /// Entries of a directory, links of a file.
+    pub links: u64,
+    /// Target of a symlink.
+    pub target: Option<Vec<u8>>,
+    /// Mode and mtime.
+    pub meta: Meta,
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Nothing to tell.
+    Nothing,
+    /// Of `add` and `seed`.
+    Added {
+        /// Arguments done.
+        added: u64,
+        /// Sources that could not be read.
+        skipped: u64,
+        /// Content bytes.
+        bytes: u64,
+        /// Files.
+        files: u64,
+        /// True when a running peer serves it.
+        served: bool,
+    },
+    /// Of `get`.
+    Fetched {
+        /// The root of what stands at OUT.
+        cid: String,
+        /// Content bytes.
+        bytes: u64,
+        /// Files.
+        files: u64,
+        /// Bytes of blocks received, duplicates included.
+        bytes_received: u64,
+        /// Who sent how many bytes.
+        sources: Vec<(String, u64)>,
+        /// Distinct peers that were connected during the fetch.
+        peers_connected: u64,
+        /// Milliseconds from request to end.
+        elapsed_ms: u64,
+        /// Entry names that are not allowed on disk, left out: escaped paths.
+        refused: Vec<String>,
+    },
+    /// Of `cat` and `Read`: bytes sent.
+    Read {
+        /// How many.
+        bytes: u64,
+    },
+    /// Of `ls`: entries sent.
+    Listed {
+        /// How many.
+        entries: u64,
+        /// The target itself.
+        described: Described,
+    },
+    /// Of `stat`.
+    Described(Described),
+    /// Of `pin add`.
+    Pinned {
+        /// The pinned root.
+        cid: String,
+    },
+    /// Of `pin rm`.
+    Unpinned {
+        /// The root.
+        cid: String,
+    },
+    /// Of `id`.
+    Identity {
+        /// Peer id.
+        peer: String,
+        /// Addresses it listens on, none when it is not a running peer.
+        addresses: Vec<String>,
+    },
+    /// Of `peers`.
+    Peers(Vec<PeerLine>),
+    /// Of `status`.
+    Status(Status),
+    /// Of `Node`.
+    Node(Described),
+    /// Of `Backing`: absolute path of a plain file with exactly the file's bytes.
+    Backing(Option<Vec<u8>>),
+}
+
+/// One line of `peers`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PeerLine {
+    /// Peer id.
+    pub peer: String,
+    /// Its address.
+    pub address: String,
+    /// Agent it names, if any.
+    pub agent: String,
+    /// It speaks the native protocol.
+    pub native: bool,
+    /// Bytes of blocks sent to it.
+    pub sent: u64,
+    /// Bytes of blocks received from it.
+    pub received: u64,
+}
+
+/// State of a running peer.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// Peer id.
+    pub peer: String,
+    /// Process id.
+    pub pid: u32,
+    /// Milliseconds since it started.
+    pub uptime_ms: u64,
+    /// Addresses it listens on.
+    pub addresses: Vec<String>,
+    /// Network it is on.
+    pub network: String,
+    /// Connected peers.
+    pub peers: u64,
+    /// Pins.
+    pub pins: u64,
+    /// Blocks in the index.
+    pub blocks: u64,
+    /// Bytes of packs and blobs.
+    pub bytes: u64,
+    /// Roots with a provider record published.
+    pub announced: u64,
+    /// Roots still to be announced.
+    pub announce_queue: u64,
+    /// Fetches going on.
+    pub fetches: u64,
+    /// Fetched roots that are seeded on.
+    pub seeding_on: u64,
+    /// Bytes of blocks sent since start.
+    pub sent: u64,
+    /// Bytes of blocks received since start.
+    pub received: u64,
+    /// Faults of peers, by kind.
+    pub violations: Vec<(String, u64)>,
+}
+
+/// A failure, ready to be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The exit code it ends the verb with.
+    pub exit: Exit,
+    /// What happened, to what: one sentence without full stop.
+    pub message: String,
+    /// What to do next.
+    pub hint: Option<String>,
+}

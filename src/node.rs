@@ -1,0 +1,3 @@
+//! The node: one process that owns a store and serves its control socket.
+
+pub mod attach;
