@@ -1,1 +1,43 @@
 //! Proves which root a name had, when, and after which version.
+//!
+//! A name is an Ed25519 key with a ledger: a chain of signed entries, each a dag-cbor pair
+//! `[map, signature]` of at most [`ENTRY_BYTES_MAX`] bytes. Every entry commits to all earlier ones
+//! by the RFC 6962 root over them, so every entry is a checkpoint: a reader at one version accepts
+//! a later one with a proof of logarithmic size, and two divergent heads reduce to one proof of
+//! constant size that anybody can check who knows only the name.
+//!
+//! This package will own the entry codec, the Merkle mountain range and its proofs, the state of a
+//! reader (newest accepted position, fraud proofs, forks), the state of a writer (sign, then sync,
+//! then send), recovery epochs, and the mapping to IPNS records. **So far it holds the vocabulary
+//! only**: identifiers, positions, kinds and limits. It checks no signature and decides nothing.
+//!
+//! Invariants that hold from here on:
+//! - Validity never depends on a clock or on a rate: times in entries are claims.
+//! - Positions of one reader never go back, by (epoch, index).
+//! - An unknown kind or an unreachable position is refused when it is read, never mapped to another.
+//!
+//! Pure: no clock, no randomness, no files, no network, no tasks. It never touches the store and
+//! never resolves a petname.
+
+#![forbid(unsafe_code)]
+
+mod id;
+mod kind;
+mod position;
+
+pub use id::{CidError, LEDGER_CID_BYTES, LedgerId};
+pub use kind::{EntryKind, UnknownKind};
+pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
+
+/// Bytes of one encoded entry, signature included: it must fit the ten KiB of an IPNS record many
+/// times over, and the largest honest entry (a full message and both links) takes 572 bytes.
+pub const ENTRY_BYTES_MAX: usize = 1024;
+
+/// Bytes of the message that an update carries, so that it can never push an entry over its limit.
+pub const MESSAGE_BYTES_MAX: usize = 256;
+
+/// Keys that may sign at one time; a reader holds the whole set while it replays control entries.
+pub const WRITERS_MAX: usize = 32;
+
+/// Recovery keys that a name commits to in advance, by hash; did:plc bounds them alike.
+pub const RECOVERY_KEYS_MAX: usize = 5;
