@@ -1,1 +1,23 @@
-//! Presents a Tree as a mounted drive.
+//! Presents a [`Tree`] as a mounted drive.
+//!
+//! The tree says what there is, by CID; this package turns it into inodes, handles and kernel
+//! replies. Start at `fs.rs` (what each request means, without FUSE) and `mount.rs` (the life of a
+//! mount); `adapter.rs` is the only file that names the FUSE library.
+//!
+//! Invariants: the mount is read-only; no request waits for ever; a request that must wait (for the
+//! network, for the node) never holds up one that can be answered from memory; a panic costs one
+//! request. Does not fetch, verify or store anything: that is the tree's part.
+
+mod mount;
+mod mountinfo;
+mod tree;
+mod unmount;
+
+pub use mount::{
+    METADATA_GUARD_DEFAULT, MountError, MountOptions, Mounted, READ_GUARD_DEFAULT, Unmounter,
+};
+pub use tree::{
+    ATTRIBUTES_OF_MAX, Attributes, BACKING_BYTES_MIN, Directory, Entry, Kind, READ_BYTES_MAX, Tree,
+    TreeError,
+};
+pub use unmount::{UnmountError, unmount};
