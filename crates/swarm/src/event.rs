@@ -1,0 +1,173 @@
+//! What the engine is told.
+//!
+//! Events come from the network (peers, messages, blocks that arrived or left), from the node
+//! (sessions, wants, answers about the store, limits) and from nowhere else. No order between
+//! them is assumed: an event about a peer, session or block that the engine does not know is
+//! dropped, counted where it is a peer's fault.
+
+use std::time::Duration;
+
+use shoal_dag::Cid;
+
+use crate::{Links, Message, PeerNo, Place, Prefix, SessionId};
+
+/// What became of a block that arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// Verified and kept; a branch comes with its links, a leaf with `None`.
+    Stored {
+        /// The links of a branch.
+        links: Option<Links>,
+    },
+    /// The bytes were not those of the CID.
+    Corrupt,
+    /// Nobody had asked this peer for it.
+    Unrequested,
+    /// Verified, but the store could not keep it: asking again at once would not help.
+    NotKept,
+}
+
+/// What became of a block that was to be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Written to the connection.
+    Done,
+    /// Not in the store, or not to be given away; the engine tells the peer.
+    Absent,
+}
+
+/// What the store knows of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Not there.
+    Missing,
+    /// There, without links.
+    Leaf,
+    /// There, with these links.
+    Branch(Links),
+}
+
+/// What the node shares of a root that no session fetches. Empty: not shared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Everything below the root.
+    pub all: bool,
+    /// Tops of sub-trees that are complete; at most
+    /// [`HOLDINGS_MAX`](crate::limits::HOLDINGS_MAX) are told on.
+    pub complete: Vec<Cid>,
+    /// Branches of which some children are there: branch, first link index, bits as in
+    /// [`Message::Have`].
+    pub have: Vec<(Cid, u32, Vec<u8>)>,
+}
+
+impl Holdings {
+    /// Whether nothing of the root is shared.
+    pub fn is_empty(&self) -> bool {
+        !self.all && self.complete.is_empty() && self.have.is_empty()
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The native stream to a peer is up.
+    PeerConnected {
+        /// A number not used by another connected peer.
+        peer: PeerNo,
+        /// Where it comes from.
+        prefix: Prefix,
+    },
+    /// The peer is gone; what was asked of it returns to the pool.
+    PeerDisconnected {
+        /// Who.
+        peer: PeerNo,
+    },
+    /// A peer said something.
+    Message {
+        /// Who.
+        peer: PeerNo,
+        /// What.
+        message: Message,
+    },
+    /// A block arrived from a peer.
+    Received {
+        /// From whom.
+        peer: PeerNo,
+        /// Which block.
+        cid: Cid,
+        /// Bytes of the block.
+        len: u32,
+        /// What became of it.
+        receipt: Receipt,
+    },
+    /// One block of an [`Action::Serve`](crate::Action::Serve) is done with; one event per CID.
+    Sent {
+        /// To whom.
+        peer: PeerNo,
+        /// Which block.
+        cid: Cid,
+        /// Bytes written; 0 when absent.
+        len: u32,
+        /// What became of it.
+        outcome: Served,
+    },
+    /// A session begins: the swarm of `root` is joined.
+    Open {
+        /// A number not used by another open session.
+        session: SessionId,
+        /// The root whose swarm is asked. What is wanted may be any part of it.
+        root: Cid,
+    },
+    /// A session ends. When it was the last one of its root, the swarm is left, unless the root
+    /// is shared.
+    Close {
+        /// Which.
+        session: SessionId,
+    },
+    /// A session wants a block, or everything below one.
+    Want {
+        /// Which session.
+        session: SessionId,
+        /// Which block.
+        cid: Cid,
+        /// The branch it hangs under, if that is known: only then can partial holders be found.
+        under: Option<Cid>,
+        /// Where its bytes lie, for a leaf.
+        place: Option<Place>,
+        /// When somebody waits for it: the engine time by which it is needed.
+        deadline: Option<Duration>,
+        /// Everything below too; the engine then walks by itself and probes the store. A single
+        /// block (`false`) is taken to be missing.
+        tree: bool,
+    },
+    /// A want is taken back.
+    Unwant {
+        /// Which session.
+        session: SessionId,
+        /// The block of the want.
+        cid: Cid,
+    },
+    /// The store's answer to [`Action::Probe`](crate::Action::Probe).
+    Probed {
+        /// The session of the action.
+        session: SessionId,
+        /// The blocks of the action, in any order.
+        found: Vec<(Cid, Probe)>,
+    },
+    /// The node's answer to [`Action::AskShared`](crate::Action::AskShared).
+    Shared {
+        /// The peer of the action.
+        peer: PeerNo,
+        /// The root of the action.
+        root: Cid,
+        /// What is shared of it; empty when nothing is.
+        holdings: Holdings,
+    },
+    /// Bandwidth limits in bytes per second; `None` lifts one.
+    Limits {
+        /// What this node may send.
+        up: Option<u64>,
+        /// What this node may ask for.
+        down: Option<u64>,
+    },
+}

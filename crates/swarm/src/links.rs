@@ -1,0 +1,79 @@
+//! What the engine needs to know of a branch: its children and how large they are.
+//!
+//! The engine walks trees by itself, but it neither reads nor decodes blocks: whoever has the
+//! bytes (the connection's task for a received block, the node for a local one) calls
+//! [`Links::of`] and hands over the result. Order and number of the children are those of the
+//! links in the block; a child's index here is its index in a `Have` bitmap.
+
+use bytes::Bytes;
+use shoal_dag::Cid;
+use shoal_dag::node::{Node, NodeError};
+
+/// Where a leaf's bytes lie in the file that it belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The CID of the file's root block.
+    pub file: Cid,
+    /// The file's content size in bytes; 0 when it is not known.
+    pub size: u64,
+    /// The leaf's first byte in the file.
+    pub offset: u64,
+}
+
+/// What a branch is, which decides how places flow to its children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinksKind {
+    /// An inner block of a file: children are consecutive spans of it.
+    File,
+    /// A directory: every child is the root of a file or of another directory.
+    Directory,
+    /// Links without a meaning known here: children are fetched, without places.
+    Other,
+}
+
+/// One link of a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// The block that the link points to.
+    pub cid: Cid,
+    /// Content bytes below the link in a file; the cumulative size of the sub-tree elsewhere.
+    /// Told by the block, so it is a hint: never used to allocate or to trust.
+    pub size: u64,
+}
+
+/// The links of one branch, in the order of the block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Links {
+    /// What the branch is.
+    pub kind: LinksKind,
+    /// Its children.
+    pub children: Vec<Child>,
+}
+
+impl Links {
+    /// Reads the links of a block that has been verified; `None` for a leaf.
+    ///
+    /// # Errors
+    /// The block does not decode, or is of a kind that is not supported: the caller decides
+    /// whether to treat it as a leaf.
+    pub fn of(cid: &Cid, bytes: &Bytes) -> Result<Option<Self>, NodeError> {
+        let (kind, children) = match Node::decode(cid, bytes.clone())? {
+            Node::Leaf { .. } | Node::Symlink { .. } => return Ok(None),
+            Node::File(file) => {
+                let child = |link: &shoal_dag::node::FileLink| Child {
+                    cid: link.cid,
+                    size: link.size,
+                };
+                (LinksKind::File, file.links.iter().map(child).collect())
+            }
+            Node::Directory { entries, .. } => {
+                let child = |entry: &shoal_dag::node::Dirent| Child {
+                    cid: entry.cid,
+                    size: entry.dag_size,
+                };
+                (LinksKind::Directory, entries.iter().map(child).collect())
+            }
+        };
+        Ok(Some(Self { kind, children }))
+    }
+}
