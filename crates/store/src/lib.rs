@@ -1,1 +1,69 @@
 //! Keeps verified blocks and pins on disk, and forgets unpinned ones safely.
+//!
+//! A [`Store`] is one directory that one process owns. It maps the digest of a block to an *extent*
+//! (a place in a file) and reads it from there, hashing on every read. Content of 256 KiB and more
+//! lies in a *blob*: a plain file with exactly its bytes, which can be read, cloned, linked and
+//! passed through at line speed. Branches and small content lie in append-only *packs*.
+//!
+//! ```text
+//! DIR/                     mode 0700, files 0600
+//!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
+//!   format                 "shoal-store N\n"
+//!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
+//!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
+//!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
+//!   partial/ID             beside a blob that is not whole yet: what is present (see `presence`)
+//!   partial/ID.moved       a blob that became the user's file (see `blob`)
+//!   secrets/NAME           small secret files
+//! ```
+//!
+//! **Two ways in.** A [`Batch`] is for content that a user gives: nothing is visible before
+//! [`Batch::commit`], and everything is on the disk after it. [`Store::keep`] is for verified blocks
+//! from peers: visible at once, survives the death of the process at once, and is synced and indexed
+//! by the next [`Store::checkpoint`], which the store also starts itself.
+//!
+//! **Order of a write**: data, its fdatasync, fsync of a directory where a name was made, index
+//! commit (two-phase, immediate), acknowledgement. After a failed sync nothing is acknowledged until
+//! the store is opened again.
+//!
+//! What this package does not do: know what a block links to, decide what may be served, delete
+//! what nobody pins.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod blob;
+mod checkpoint;
+mod error;
+mod keep;
+mod key;
+mod layout;
+mod lock;
+mod move_out;
+mod own;
+mod pins;
+mod read;
+mod records;
+mod secret;
+mod settle;
+mod store;
+mod usage;
+
+pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
+pub use blob::BlobId;
+pub use error::{OpenError, ReadError, WriteError};
+pub use keep::KeepPlace;
+pub use lock::Holder;
+pub use move_out::{Moved, MovedOut};
+pub use pins::{Pin, PinOptions};
+pub use read::{Extent, Home, WholeFile};
+pub use records::{RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX};
+pub use settle::SettleOptions;
+pub use store::{Options, Store};
+pub use usage::Usage;
+
+/// Content of this many bytes and more gets a blob of its own; less goes into packs.
+///
+/// Below it a file costs more (inode, directory entry, sync) than a pack record, and line-speed
+/// reading gains nothing. It is also the largest leaf of the default profile, so that every file
+/// of several leaves is a blob.
+pub const BLOB_BYTES_MIN: u64 = 256 * 1024;

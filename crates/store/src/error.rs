@@ -1,0 +1,178 @@
+//! What can go wrong in a store, split by what the caller can do about it.
+//!
+//! [`OpenError`]: before there is a store; the user mends it. [`ReadError`]: a block is here but its
+//! bytes cannot be given; fetch it again or name the file. [`WriteError`]: nothing was acknowledged;
+//! free space, reopen, or give up. No variant carries bytes of a block.
+
+use std::io;
+use std::path::PathBuf;
+
+use shoal_dag::Cid;
+
+/// Why a directory could not be opened as a store.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process holds the store's lock. Wait, attach to it, or end it.
+    #[error("open the store: it is in use by {command} (pid {pid})")]
+    InUse {
+        /// The holder's process id; 0 when the lock file does not say.
+        pid: u32,
+        /// The holder's command, as it gave it in [`Options::command`](crate::Options::command).
+        command: String,
+    },
+    /// A newer version of the program made this store.
+    #[error("open the store: its format is {found}, this version knows {known}")]
+    NewerFormat {
+        /// The format that the directory states.
+        found: u32,
+        /// The newest format that this version reads.
+        known: u32,
+    },
+    /// The directory is not a store: it has files but no valid `format`.
+    #[error("open the store: {} is not a store: {reason}", path.display())]
+    NotAStore {
+        /// The directory or file that was looked at.
+        path: PathBuf,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// The index cannot be read. The data is not lost: the index can be rebuilt from it.
+    #[error("open the store: {} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The damaged file.
+        path: PathBuf,
+        /// What the reader of the file said.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("open the store: {}", path.display())]
+    Io {
+        /// The file that was worked on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a block that the index knows could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The bytes on disk do not match the CID. Fetch it again after
+    /// [`Store::forget_block`](crate::Store::forget_block).
+    #[error("read {cid}: its bytes in {} are corrupt", path.display())]
+    Corrupt {
+        /// The block that was asked for.
+        cid: Cid,
+        /// The file that holds the wrong bytes.
+        path: PathBuf,
+    },
+    /// The block lies in a file of the user that was edited, replaced or removed since.
+    #[error("read {cid}: the referenced file {} was changed", path.display())]
+    Changed {
+        /// The block or root that was asked for.
+        cid: Cid,
+        /// The user's file.
+        path: PathBuf,
+    },
+    /// The index could not be read.
+    #[error("read the index: {reason}")]
+    Index {
+        /// What the index said.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("read {}", path.display())]
+    Io {
+        /// The file that was worked on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// Why a write was not done or not acknowledged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The disk or the quota is full. The store goes on working; free some space.
+    #[error("write {}: no space left", path.display())]
+    Full {
+        /// The file that could not grow.
+        path: PathBuf,
+    },
+    /// An earlier sync failed, so that nobody knows what is on the disk. Open the store again.
+    #[error("write: an earlier sync failed; the store must be opened again")]
+    Poisoned,
+    /// The store keeps SHA-256 and BLAKE3 digests of 32 bytes only.
+    #[error("write {cid}: its hash function is not one that the store keeps")]
+    Unsupported {
+        /// The CID that was given.
+        cid: Cid,
+    },
+    /// Something is above its documented bound.
+    #[error("write: {what} has {found} bytes, the most is {max}")]
+    TooLarge {
+        /// What was too large.
+        what: &'static str,
+        /// Its size.
+        found: u64,
+        /// The bound.
+        max: u64,
+    },
+    /// A referenced file changed while it was added.
+    #[error("write: {} changed while it was added", path.display())]
+    SourceChanged {
+        /// The user's file.
+        path: PathBuf,
+    },
+    /// What had to be copied inside the store could not be read.
+    #[error("write: cannot copy what is in the store")]
+    Read(#[from] ReadError),
+    /// The index could not be written.
+    #[error("write the index: {reason}")]
+    Index {
+        /// What the index said.
+        reason: String,
+    },
+    /// The operating system refused.
+    #[error("write {}", path.display())]
+    Io {
+        /// The file that was worked on.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl WriteError {
+    /// Sorts an I/O error of a write into "full" and "the rest".
+    pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        let (path, source) = (path.into(), source.into());
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            _ => Self::Io { path, source },
+        }
+    }
+}
+
+impl ReadError {
+    /// An I/O error of a read.
+    pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}
+
+impl OpenError {
+    /// An I/O error of an open.
+    pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
+        Self::Io {
+            path: path.into(),
+            source: source.into(),
+        }
+    }
+}

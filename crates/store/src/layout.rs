@@ -1,0 +1,125 @@
+//! Where everything lies in a store's directory, and how names are made there to stay.
+//!
+//! Owns all path building: no other file joins a path beneath the store. Directories are made with
+//! mode 0700 and files with 0600, whatever the umask allows beyond that.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::blob::BlobId;
+use crate::key::Place;
+
+/// The paths of one store.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The layout of the store in `root`.
+    pub(crate) fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    pub(crate) fn format(&self) -> PathBuf {
+        self.root.join("format")
+    }
+
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index.redb")
+    }
+
+    pub(crate) fn packs(&self) -> PathBuf {
+        self.root.join("packs")
+    }
+
+    pub(crate) fn pack(&self, number: u32) -> PathBuf {
+        self.packs().join(format!("{number:08}.pack"))
+    }
+
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    pub(crate) fn blob_dir(&self, id: BlobId) -> PathBuf {
+        self.blobs().join(format!("{:02x}", id.0 >> 56))
+    }
+
+    pub(crate) fn blob(&self, id: BlobId) -> PathBuf {
+        self.blob_dir(id).join(id.to_string())
+    }
+
+    pub(crate) fn partials(&self) -> PathBuf {
+        self.root.join("partial")
+    }
+
+    pub(crate) fn presence(&self, id: BlobId) -> PathBuf {
+        self.partials().join(id.to_string())
+    }
+
+    pub(crate) fn moved(&self, id: BlobId) -> PathBuf {
+        self.partials().join(format!("{id}.moved"))
+    }
+
+    pub(crate) fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// The file of a place, for a blob that the store itself holds.
+    pub(crate) fn place(&self, place: Place) -> PathBuf {
+        match place {
+            Place::Pack(number) => self.pack(number),
+            Place::Blob(id) => self.blob(id),
+        }
+    }
+}
+
+/// Makes a directory of mode 0700 unless it is there; says whether it was made.
+pub(crate) fn make_dir(path: &Path) -> io::Result<bool> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes a new file of mode 0600, open for reading and writing; fails where the name exists.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Opens a file of mode 0600 for reading and writing, making it empty where it does not exist.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+}
+
+/// Removes a file; one that is not there is fine.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
