@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use shoal_dag::hash;
+use shoal_dag::hash::HashKind;
 use tokio_util::sync::CancellationToken;
 
 use super::{at, tell};
@@ -26,6 +26,9 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Directories below each other that are followed; the node refuses deeper trees.
 const DEPTH_MAX: usize = 1024;
 
+/// A BLAKE3 hash.
+type Digest = [u8; 32];
+
 /// One thing below the root of a tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Entry {
@@ -33,7 +36,7 @@ enum Entry {
     File {
         size: u64,
         executable: bool,
-        hash: Vec<u8>,
+        hash: Digest,
     },
     Symlink {
         target: OsString,
@@ -178,7 +181,7 @@ impl fmt::Display for Entry {
 }
 
 /// Bytes read, and the hash of the hashes of the pieces.
-fn hash_of(path: &Path, stop: &CancellationToken) -> io::Result<(u64, Vec<u8>)> {
+fn hash_of(path: &Path, stop: &CancellationToken) -> io::Result<(u64, Digest)> {
     let mut file = fs::File::open(path)?;
     let mut piece = Vec::new();
     let (mut size, mut hashes) = (0, Vec::new());
@@ -197,9 +200,75 @@ fn hash_of(path: &Path, stop: &CancellationToken) -> io::Result<(u64, Vec<u8>)> 
 }
 
 /// BLAKE3 of one piece.
-fn digest(bytes: &[u8]) -> Vec<u8> {
-    hash::cid_of(hash::HashKind::Blake3, hash::RAW, bytes)
-        .hash()
-        .digest()
-        .to_vec()
+fn digest(bytes: &[u8]) -> Digest {
+    HashKind::Blake3.digest(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A snapshot with one entry.
+    fn one(path: &str, entry: Entry) -> Snapshot {
+        Snapshot {
+            entries: BTreeMap::from([(path.into(), entry)]),
+            bytes: 0,
+        }
+    }
+
+    fn file(size: u64, executable: bool, byte: u8) -> Entry {
+        Entry::File {
+            size,
+            executable,
+            hash: [byte; 32],
+        }
+    }
+
+    #[test]
+    fn whatever_differs_is_named() {
+        let expected = one("a/b", file(3, false, 1));
+        assert_eq!(expected.same_as(&expected.clone()), Ok(()));
+        for other in [
+            file(4, false, 1),
+            file(3, true, 1),
+            file(3, false, 2),
+            Entry::Directory,
+        ] {
+            let difference = expected.same_as(&one("a/b", other)).unwrap_err();
+            assert!(difference.starts_with("a/b is "), "{difference}");
+        }
+        assert_eq!(
+            expected.same_as(&Snapshot::default()),
+            Err("a/b is missing".to_owned())
+        );
+        let extra = Snapshot::default().same_as(&expected);
+        assert_eq!(extra, Err("a/b is not in the source".to_owned()));
+    }
+
+    #[test]
+    fn a_real_directory_is_read_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("empty")).unwrap();
+        fs::write(dir.path().join("file"), b"abc").unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
+        let snapshot = Snapshot::of(dir.path(), &CancellationToken::new()).unwrap();
+        assert_eq!(
+            snapshot.to_string(),
+            "1 files, 1 directories, 1 symlinks, 0.0 MB"
+        );
+        assert_eq!(snapshot.bytes(), 3);
+    }
+
+    #[test]
+    fn a_file_of_several_pieces_depends_on_every_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, stop) = (dir.path().join("file"), CancellationToken::new());
+        let mut data = vec![7; PIECE_BYTES * 2 + 1];
+        fs::write(&path, &data).unwrap();
+        let (size, before) = hash_of(&path, &stop).unwrap();
+        assert_eq!(size, data.len() as u64);
+        *data.last_mut().unwrap() = 8;
+        fs::write(&path, &data).unwrap();
+        assert_ne!(hash_of(&path, &stop).unwrap().1, before);
+    }
 }

@@ -89,13 +89,24 @@ async fn wait_for(
     Ok(())
 }
 
-/// True when something is mounted at `dir`, an absolute path without blanks.
+/// True when something is mounted at `dir`, an absolute path.
 fn stands(dir: &Path) -> bool {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let dir = dir.as_os_str().as_bytes();
-    table
-        .split(|byte| *byte == b'\n')
-        .any(|line| line.split(|b| *b == b' ').nth(4) == Some(dir))
+    let dir = in_table(dir.as_os_str().as_bytes());
+    let mut lines = table.split(|byte| *byte == b'\n');
+    lines.any(|line| line.split(|byte| *byte == b' ').nth(4) == Some(&dir))
+}
+
+/// A path as the mount table writes it: blanks and backslashes in octal.
+fn in_table(path: &[u8]) -> Vec<u8> {
+    let mut written = Vec::new();
+    for byte in path {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\\' => written.extend(format!("\\{byte:03o}").into_bytes()),
+            other => written.push(*other),
+        }
+    }
+    written
 }
 
 /// Why nothing can be mounted here, if so.
@@ -108,4 +119,20 @@ fn unusable() -> Option<String> {
     let helper: Option<PathBuf> = places.find(|path| path.exists());
     let root = rustix::process::geteuid().is_root();
     (helper.is_none() && !root).then(|| "fusermount3 is not installed".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_are_octal_in_the_mount_table() {
+        assert_eq!(in_table(b"/a b\\c"), b"/a\\040b\\134c");
+    }
+
+    #[test]
+    fn the_root_is_mounted_and_a_made_up_path_is_not() {
+        assert!(stands(Path::new("/")));
+        assert!(!stands(Path::new("/no such directory")));
+    }
 }

@@ -34,7 +34,7 @@ pub(super) const POLL: Duration = Duration::from_millis(20);
 const READY_WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long a verb without waiting of its own may take: an add of some gigabytes on a slow disk.
-pub(super) const VERB_WAIT_MAX: Duration = Duration::from_secs(300);
+const VERB_WAIT_MAX: Duration = Duration::from_mins(5);
 
 /// How long one answer of a running peer may take.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);

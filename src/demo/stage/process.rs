@@ -87,16 +87,14 @@ impl Process {
         start: &str,
         wait_max: Duration,
     ) -> Result<String, Failure> {
-        let found = |lines: &Vec<String>| lines.iter().any(|line| line.starts_with(start));
-        match timeout(wait_max, self.lines.wait_for(found)).await {
-            Ok(Ok(lines)) => Ok(lines
-                .iter()
-                .find(|line| line.starts_with(start))
-                .cloned()
-                .unwrap_or_default()),
-            Ok(Err(_)) => Err(self.failed("ended too early")),
-            Err(_) => Err(self.failed(&format!("was not ready within {} s", wait_max.as_secs()))),
-        }
+        let find = |lines: &[String]| lines.iter().find(|line| line.starts_with(start)).cloned();
+        let there = self.lines.wait_for(|lines| find(lines).is_some());
+        let what = match timeout(wait_max, there).await {
+            Ok(Ok(lines)) => return Ok(find(&lines).unwrap_or_default()),
+            Ok(Err(_)) => "ended too early".to_owned(),
+            Err(_) => format!("was not ready within {} s", wait_max.as_secs()),
+        };
+        Err(self.failed(&what))
     }
 
     /// Waits for exit 0 and gives the last lines.
