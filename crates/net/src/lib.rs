@@ -1,1 +1,42 @@
 //! Speaks libp2p, Kademlia and the native protocol, and turns them into swarm events.
+//!
+//! Alone in the workspace to name libp2p. It owns the connections, the DHT and the streams; it
+//! decides nothing about who is asked or served (that is `shoal-swarm`) and keeps nothing
+//! (blocks go through [`Blocks`], provider records leave as [`NetEvent::ProviderRecord`], and the
+//! node stores both).
+//!
+//! ```text
+//!  Net (handle) --commands--> driver task: libp2p swarm, searches, publishing, dialling
+//!      |                         | native stream of a new peer
+//!      +--per peer queue--> stream task: one per peer, reads, verifies, keeps, serves
+//!                                | NetEvent (bounded: a slow node slows the peers)
+//! ```
+//!
+//! Everything a peer can do wrong is a counted [`Violation`] or a receipt, never an error of ours.
+//! Every queue has a named bound; memory is never allocated from a length that a peer declared.
+#![forbid(unsafe_code)]
+
+mod native;
+mod transport;
+
+mod blocks;
+mod config;
+mod driver;
+mod event;
+mod gate;
+mod net;
+mod providers;
+mod publish;
+mod search;
+mod shared;
+
+pub use libp2p::identity::Keypair;
+pub use libp2p::{Multiaddr, PeerId};
+
+pub use blocks::{BlockRead, Blocks, KeepError};
+pub use config::{Config, Limits, NetError, Network};
+pub use event::{
+    DialFailure, NetEvent, PeerInfo, ProvideError, QueryId, RecordChange, Violation,
+};
+pub use net::{Net, start};
+pub use providers::ProviderRecord;

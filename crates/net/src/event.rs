@@ -1,0 +1,197 @@
+//! What the network layer tells the node.
+//!
+//! Events of one peer come in order: `PeerUp` first, then its swarm events, `PeerDown` last. The
+//! channel holds [`EVENTS_MAX`] events; when the node is slower, the streams of the peers wait.
+
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use shoal_dag::Cid;
+use shoal_swarm::{PeerNo, Prefix};
+
+use crate::providers::ProviderRecord;
+
+/// Events that wait for the node: at 64 KiB per block, 64 MiB of transfer ahead of it.
+pub const EVENTS_MAX: usize = 1024;
+
+/// Names one provider search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QueryId(pub u64);
+
+/// Something that the node must know.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum NetEvent {
+    /// Listening here; one event per address, also later when an interface appears.
+    Listening(Multiaddr),
+    /// The native stream with a peer is up. One per peer, however many connections it has.
+    PeerUp {
+        /// Its number until `PeerDown`.
+        peer: PeerNo,
+        /// Its identity.
+        id: PeerId,
+        /// The address of its connection.
+        addr: Multiaddr,
+        /// The prefix that accounts are kept by.
+        prefix: Prefix,
+        /// What it calls itself.
+        agent: Option<String>,
+    },
+    /// The native stream of a peer is gone, with everything that was asked over it.
+    PeerDown {
+        /// The number, which is not used again.
+        peer: PeerNo,
+    },
+    /// For the engine: `Message`, `Received` or `Sent` of one peer.
+    Swarm(shoal_swarm::Event),
+    /// A search found providers; it goes on.
+    Providers {
+        /// The search.
+        query: QueryId,
+        /// What was searched for.
+        cid: Cid,
+        /// Providers not told before in this search, with the addresses known now.
+        providers: Vec<(PeerId, Vec<Multiaddr>)>,
+    },
+    /// How a running search fares, about twice a second.
+    QueryProgress {
+        /// The search.
+        query: QueryId,
+        /// Peers asked.
+        asked: u32,
+        /// Peers that answered.
+        answered: u32,
+        /// Peers that could not be reached or did not answer.
+        failed: u32,
+    },
+    /// A search has ended; the node may begin another.
+    QueryDone {
+        /// The search.
+        query: QueryId,
+        /// What was searched for.
+        cid: Cid,
+        /// Distinct providers found.
+        providers_found: usize,
+        /// Peers asked.
+        asked: u32,
+        /// Peers that answered.
+        answered: u32,
+    },
+    /// A provider record was published, or could not be; it is tried again by itself.
+    Provided {
+        /// What is provided.
+        cid: Cid,
+        /// Peers that the record was sent to (the protocol has no acknowledgement; all of them
+        /// had answered the lookup just before).
+        result: Result<usize, ProvideError>,
+    },
+    /// The provider store changed; the node persists it for [`crate::Config::records`].
+    ProviderRecord {
+        /// What changed.
+        change: RecordChange,
+    },
+    /// A dial that the node asked for failed.
+    DialFailed {
+        /// The peer that was to be dialled.
+        id: PeerId,
+        /// Why.
+        reason: DialFailure,
+    },
+    /// A peer broke the protocol in a way that the engine does not see.
+    Violation {
+        /// The peer.
+        peer: PeerNo,
+        /// What it did.
+        kind: Violation,
+    },
+}
+
+/// A change of the provider store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RecordChange {
+    /// A record is new or has a new expiry.
+    Put(ProviderRecord),
+    /// A record expired or made room.
+    Remove {
+        /// The multihash.
+        key: Vec<u8>,
+        /// The provider.
+        provider: PeerId,
+    },
+}
+
+/// Ways to break the native protocol; each closes the stream.
+///
+/// Blocks that were not asked for or do not match their CID are told as receipts
+/// ([`shoal_swarm::Receipt`]) and counted by the engine; only a flood of them ends up here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A frame that cannot be decoded.
+    #[error("sent a malformed frame")]
+    Malformed,
+    /// A frame longer than its kind may be.
+    #[error("sent an oversized frame")]
+    Oversized,
+    /// A frame was begun and did not arrive in time.
+    #[error("stopped in the middle of a frame")]
+    Stalled,
+    /// More unrequested blocks than can be explained by cancelled requests.
+    #[error("sent blocks that nobody asked for")]
+    Flood,
+}
+
+/// Why a provider record was not published this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProvideError {
+    /// Nobody could be reached; it is published when a peer appears.
+    #[error("no peer could be reached")]
+    NoPeers,
+    /// The lookup took too long; it is tried again.
+    #[error("the lookup took too long")]
+    TimedOut,
+    /// The CID cannot be a DHT key (a multihash longer than 80 bytes).
+    #[error("the hash is too long for a provider record")]
+    KeyTooLong,
+    /// More keys than this node may provide.
+    #[error("too many keys are provided")]
+    TooMany,
+}
+
+/// Why a dial failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialFailure {
+    /// No address is known.
+    #[error("no address is known")]
+    NoAddress,
+    /// Nothing answered at its addresses.
+    #[error("could not be reached: {0}")]
+    Unreachable(String),
+    /// Someone else answered.
+    #[error("another peer answered: {0}")]
+    WrongPeer(PeerId),
+    /// A limit of ours stood in the way; worth another try.
+    #[error("a connection limit stood in the way")]
+    Limited,
+}
+
+/// One connected peer, for listings.
+#[derive(Debug, Clone)]
+pub struct PeerInfo {
+    /// Its identity.
+    pub id: PeerId,
+    /// The address of its first connection.
+    pub addr: Multiaddr,
+    /// Whether we dialled it.
+    pub dialled: bool,
+    /// What it calls itself, once told.
+    pub agent: Option<String>,
+    /// Its number if its native stream is up.
+    pub peer: Option<PeerNo>,
+    /// Its last ping.
+    pub rtt: Option<Duration>,
+    /// Whether it answers DHT lookups.
+    pub server: bool,
+}

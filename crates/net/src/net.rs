@@ -1,0 +1,158 @@
+//! The handle by which the node drives the network, and the function that starts it.
+//!
+//! What concerns one peer (`send`, `ask`, `serve`, `disconnect`) goes straight into the queue of
+//! the task that owns the peer's stream: it never waits and makes no hop through the driver. A
+//! peer whose queue is full has not read for seconds and is dropped. Everything else goes through
+//! the driver's bounded queue and waits for room; the driver takes commands even while its own
+//! events wait for the node, so the two cannot block each other.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+use shoal_dag::Cid;
+use shoal_swarm::{Ask, Message, PeerNo};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::blocks::Blocks;
+use crate::config::{Config, NetError};
+use crate::driver::{Command, Driver};
+use crate::event::{EVENTS_MAX, NetEvent, PeerInfo, QueryId};
+use crate::native::StreamCommand;
+use crate::shared::Shared;
+
+/// Commands that wait for the driver; callers wait beyond it.
+const COMMANDS_MAX: usize = 256;
+/// How long [`Net::shutdown`] waits for the tasks: well under the 2 s that SIGTERM is given.
+const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// A handle on the running network layer; clones share it. The network ends at `shutdown`.
+#[derive(Debug, Clone)]
+pub struct Net {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    queries: Arc<AtomicU64>,
+    token: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Starts the network layer in tasks of the current tokio runtime.
+///
+/// Returns once every address of `config.listen` is bound; bootstrap peers are dialled meanwhile.
+///
+/// # Errors
+/// [`NetError`] when an address cannot be listened on or the transport cannot be made.
+#[expect(clippy::unused_async, reason = "it must run inside a runtime, and may wait one day")]
+pub async fn start(
+    config: Config,
+    blocks: Arc<dyn Blocks>,
+) -> Result<(Net, mpsc::Receiver<NetEvent>), NetError> {
+    let (events, receiver) = mpsc::channel(EVENTS_MAX);
+    let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
+    let token = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let shared = Arc::new(Shared::new(config.keypair.public().to_peer_id()));
+    let driver = Driver::new(
+        config,
+        Arc::clone(&shared),
+        blocks,
+        events,
+        command_receiver,
+        token.clone(),
+        tasks.clone(),
+    )?;
+    tasks.spawn(driver.run());
+    let queries = Arc::new(AtomicU64::new(1));
+    Ok((Net { shared, commands, queries, token, tasks }, receiver))
+}
+
+impl Net {
+    /// The identity of this node.
+    pub fn peer_id(&self) -> PeerId {
+        self.shared.id
+    }
+
+    /// The addresses listened on now.
+    pub fn listeners(&self) -> Vec<Multiaddr> {
+        self.shared.listeners.read().clone()
+    }
+
+    /// The connected peers, native or not.
+    pub fn connected(&self) -> Vec<PeerInfo> {
+        let mut peers: Vec<_> = self.shared.connected.read().values().cloned().collect();
+        for info in &mut peers {
+            info.peer = self.shared.streams.number_of(&info.id);
+        }
+        peers
+    }
+
+    /// Sends a message to a peer; false when its stream is gone.
+    pub fn send(&self, peer: PeerNo, message: Message) -> bool {
+        self.shared.streams.command(peer, StreamCommand::Send(message))
+    }
+
+    /// Asks a peer for blocks of `root`, remembering where each goes; false when its stream is
+    /// gone. `deadline_ms` 0 is no deadline.
+    pub fn ask(&self, peer: PeerNo, root: Cid, asks: Vec<Ask>, deadline_ms: u32) -> bool {
+        self.shared.streams.command(peer, StreamCommand::Ask { root, asks, deadline_ms })
+    }
+
+    /// Writes these blocks to a peer in this order; one `Sent` event per CID comes back. False
+    /// when its stream is gone.
+    pub fn serve(&self, peer: PeerNo, cids: Vec<Cid>, cached_ok: bool) -> bool {
+        self.shared.streams.command(peer, StreamCommand::Serve { cids, cached_ok })
+    }
+
+    /// Ends the stream with a peer and closes its connections; `PeerDown` follows.
+    pub fn disconnect(&self, peer: PeerNo) {
+        self.shared.streams.close(peer);
+    }
+
+    /// Connects to a peer at these addresses and at those that the DHT knows; `addrs` may be
+    /// empty. `PeerUp` or `DialFailed` follows; nothing when it is connected already.
+    pub async fn dial(&self, id: PeerId, addrs: Vec<Multiaddr>) {
+        self.command(Command::Dial { id, addrs }).await;
+    }
+
+    /// Searches the DHT for providers of a CID. Events of the returned number follow, `QueryDone`
+    /// last. With no peer known yet it waits a few seconds for one.
+    pub async fn find_providers(&self, cid: Cid) -> QueryId {
+        let query = QueryId(self.queries.fetch_add(1, Ordering::Relaxed));
+        self.command(Command::Find { query, cid }).await;
+        query
+    }
+
+    /// Ends a search early; its `QueryDone` still follows.
+    pub async fn stop_query(&self, query: QueryId) {
+        self.command(Command::StopQuery(query)).await;
+    }
+
+    /// Publishes that this node provides a CID, and keeps the record alive until `unprovide`.
+    pub async fn provide(&self, cid: Cid) {
+        self.command(Command::Provide(cid)).await;
+    }
+
+    /// Stops publishing a CID; records held by others run out by themselves.
+    pub async fn unprovide(&self, cid: Cid) {
+        self.command(Command::Unprovide(cid)).await;
+    }
+
+    /// Ends all tasks and connections. Returns when they are gone, within a second.
+    pub async fn shutdown(&self) {
+        self.token.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(SHUTDOWN_WAIT, self.tasks.wait()).await.is_err() {
+            tracing::debug!("tasks of the network layer are still running");
+        }
+    }
+
+    /// Hands a command to the driver; a driver that has ended needs none.
+    async fn command(&self, command: Command) {
+        if self.commands.send(command).await.is_err() {
+            tracing::debug!("command after shutdown");
+        }
+    }
+}
