@@ -123,12 +123,9 @@ async fn half_way(
 /// The sources in the outcome of `get --json`, most bytes first.
 fn sources(line: &str) -> Option<Vec<(String, u64)>> {
     let outcome: Value = serde_json::from_str(line).ok()?;
-    let mut sources = Vec::new();
-    for source in outcome.get("sources")?.as_array()? {
-        let peer = source.get("peer").or_else(|| source.get(0))?.as_str()?;
-        let bytes = source.get("bytes").or_else(|| source.get(1))?.as_u64()?;
-        sources.push((peer.to_owned(), bytes));
-    }
+    let sources = outcome.get("sources")?.as_object()?.iter();
+    let mut sources: Vec<_> =
+        sources.filter_map(|(peer, bytes)| Some((peer.clone(), bytes.as_u64()?))).collect();
     sources.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     Some(sources)
 }
@@ -146,7 +143,7 @@ mod tests {
 
     #[test]
     fn sources_are_read_from_the_outcome() {
-        let line = r#"{"cid":"b","sources":[{"peer":"P","bytes":3},{"peer":"Q","bytes":5}]}"#;
+        let line = r#"{"type":"outcome","exit":0,"sources":{"P":3,"Q":5}}"#;
         assert_eq!(
             sources(line),
             Some(vec![("Q".to_owned(), 5), ("P".to_owned(), 3)])
