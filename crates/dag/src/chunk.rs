@@ -4,7 +4,11 @@
 //! nothing between chunks, so any chunk can be found again from its first byte.
 //!
 //! Frozen for the default profile (`tests/frozen.rs`): FastCDC as of 2020 with bounds 16, 64 and
-//! 256 KiB, gear table of the `fastcdc` crate with seed 0, and the two masks below.
+//! 256 KiB, gear table of the `fastcdc` crate with seed 0, and the two masks below. They are
+//! normalisation level 1: measured on 512 MiB of random bytes with 100 insertions, the bytes in
+//! new chunks were, for levels 0 to 3, 13.3, 10.9, 10.8 and 14.7 MB with 4 KiB inserted each time,
+//! and 18.7, 19.0, 24.1 and 37.2 MB with 52 KiB; level 0 runs into the upper bound eight times as
+//! often as level 1. Chunks of random bytes have 78 KiB on average.
 
 use fastcdc::v2020;
 

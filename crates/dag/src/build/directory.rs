@@ -144,7 +144,10 @@ impl DirectoryBuilder {
 }
 
 /// Makes the block of a symbolic link, and the size to put into a link to it.
+///
+/// A mode is not written, whatever `meta` says: on a link it means nothing, and kubo drops it too.
 pub fn symlink(profile: Profile, target: &[u8], meta: Metadata) -> (Block, u64) {
+    let meta = Metadata { mode: None, ..meta };
     let message = UnixFs {
         data: Some(target),
         meta,

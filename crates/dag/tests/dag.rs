@@ -1,0 +1,18 @@
+//! Tests of the package through its public face: vectors of others, what is frozen of our own,
+//! round trips and hostile input. One binary, so that they share their helpers.
+#![expect(clippy::print_stderr, reason = "a test that skips something says so")]
+
+#[path = "dag/codecs.rs"]
+mod codecs;
+#[path = "dag/frozen.rs"]
+mod frozen;
+#[path = "dag/hostile.rs"]
+mod hostile;
+#[path = "dag/kubo.rs"]
+mod kubo;
+#[path = "dag/memory.rs"]
+mod memory;
+#[path = "dag/properties.rs"]
+mod properties;
+#[path = "dag/vectors.rs"]
+mod vectors;
