@@ -1,7 +1,7 @@
 //! The repository as the rules see it: paths and texts, in memory.
 //!
 //! A tree is read once from disk, or made from pairs by the tests of the rules. Paths are relative
-//! to the root and use `/`. Build output and git's own files are never part of it.
+//! to the root and use `/`. Build output, git's own files and the caches of tools are no part of it.
 
 use std::fmt;
 use std::fs;
@@ -10,8 +10,8 @@ use std::path::Path;
 /// Larger files are listed and not read: no source of ours comes near.
 const TEXT_BYTES_MAX: u64 = 1 << 20;
 
-/// Names of directories that are never entered.
-const SKIPPED: [&str; 2] = ["target", ".git"];
+/// Directories with a dot that are ours; the others are git's or some tool's.
+const DOTTED: [&str; 4] = [".cargo", ".ci", ".config", ".github"];
 
 /// Something that breaks a rule, and what to do about it.
 #[derive(Debug)]
@@ -122,7 +122,7 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) {
             .expect("an entry of the repository has a type");
         let path = format!("{prefix}{name}");
         if kind.is_dir() {
-            if !SKIPPED.contains(&name.as_str()) {
+            if name != "target" && (!name.starts_with('.') || DOTTED.contains(&name.as_str())) {
                 collect(&entry.path(), &format!("{path}/"), files);
             }
         } else if let Ok(metadata) = entry.metadata() {
@@ -179,6 +179,6 @@ fn a_tree_knows_its_files_and_directories() {
 #[test]
 fn reading_skips_build_output() {
     let tree = Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
-    assert!(tree.has("tests/tidy.rs"));
+    assert!(tree.has("tests/tidy.rs") && tree.has(".ci/run"));
     assert!(!tree.has("target") && !tree.has(".git"));
 }

@@ -1,4 +1,6 @@
 //! Samples that the rules about manifests must catch, and some that they must let pass.
+//!
+//! A rule without a bad sample here would be a promise and no check.
 
 use super::*;
 use crate::tree::{assert_clean, assert_finds};
