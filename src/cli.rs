@@ -1,1 +1,172 @@
-//! The command line.
+//! The command line: verbs, their arguments, and what they print.
+//!
+//! Each verb is a file: it turns its arguments into requests for the node and the node's answers into
+//! lines. [`args`] holds what all verbs share, [`values`] the parsers of numbers and sizes;
+//! [`converse`] drives an exchange and renews it when the node dies; [`output`] is standard output,
+//! [`talk`] standard error, [`json`] the shapes of `--json`.
+//!
+//! Invariants: data goes to standard output and talk to standard error; a verb prints the same
+//! whether this process owns the store or another does; nothing waits for longer than 2 s without
+//! saying for what; names from strangers never reach a terminal unescaped. No verb touches the store
+//! or the network itself.
+
+use std::{ffi::OsString, io::Write as _, time::Duration};
+
+use clap::{CommandFactory as _, Parser as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::{control::protocol::Failure, exit::Exit};
+
+mod add;
+mod args;
+mod cat;
+mod completions;
+mod context;
+mod converse;
+mod demo;
+mod get;
+mod input;
+mod json;
+mod list;
+mod mount;
+mod output;
+mod phase;
+mod pin;
+mod progress;
+mod report;
+mod seed;
+mod show;
+mod stat;
+mod talk;
+mod values;
+
+use args::{Cli, Verb};
+use context::Context;
+use report::{End, Report};
+
+/// A command line that was understood.
+#[derive(Debug)]
+pub struct Invocation(Cli);
+
+/// The whole command, as `--help` and the completions describe it.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Understands the process's arguments and environment. Prints help, the version or what is wrong with
+/// them, and then returns the code to end with.
+///
+/// # Errors
+/// The process ends here: [`Exit::Usage`], or [`Exit::Done`] after help.
+pub fn parse() -> Result<Invocation, Exit> {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let error = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => return Ok(Invocation(cli)),
+        Err(error) => error,
+    };
+    let _closed = error.print();
+    if !error.use_stderr() {
+        return Err(Exit::Done);
+    }
+    let options = arguments.iter().take_while(|argument| *argument != "--");
+    if options.into_iter().any(|argument| argument == "--json") {
+        let text = error.to_string();
+        let first = text.lines().next().unwrap_or_default();
+        let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first));
+        let line = json::outcome(&Report::failed(failure));
+        let _closed = std::io::stdout().write_all(&line);
+    }
+    Err(Exit::Usage)
+}
+
+/// Does what was asked for and returns the code to end with.
+pub async fn run(Invocation(cli): Invocation) -> Exit {
+    let Cli { globals, verb } = cli;
+    talk::start_log(&globals);
+    let mut context = match Context::new(&globals, &verb) {
+        Ok(context) => context,
+        Err(failure) => {
+            talk::Talk::new(&globals).failure(&failure);
+            return failure.exit;
+        }
+    };
+    if verb.minds_signals_itself() {
+        let result = dispatch(&mut context, verb).await;
+        return context.conclude(result, std::future::pending()).await;
+    }
+    let mut signals = match Signals::catch() {
+        Ok(signals) => signals,
+        Err(failure) => {
+            return context
+                .conclude(Err(failure.into()), std::future::pending())
+                .await;
+        }
+    };
+    let result = tokio::select! {
+        result = dispatch(&mut context, verb) => result,
+        () = signals.next() => {
+            tokio::spawn(end_at_once(signals));
+            return context.interrupted().await;
+        }
+    };
+    context.conclude(result, signals.next()).await
+}
+
+async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
+    match verb {
+        Verb::Add(args) => add::run(context, args).await,
+        Verb::Get(args) => get::run(context, args).await,
+        Verb::Cat(args) => cat::run(context, args).await,
+        Verb::Ls(args) => list::run(context, args).await,
+        Verb::Stat(args) => stat::run(context, args).await,
+        Verb::Pin(args) => pin::run(context, args).await,
+        Verb::Seed(args) => seed::run(context, args).await,
+        Verb::Mount(args) => mount::run(context, args).await,
+        Verb::Umount(args) => mount::unmount(&args),
+        Verb::Id(_) => show::id(context).await,
+        Verb::Peers(_) => show::peers(context).await,
+        Verb::Status(_) => show::status(context).await,
+        Verb::Demo(args) => demo::run(context, args).await,
+        Verb::Completions(args) => completions::run(context, &args).await,
+    }
+}
+
+/// The signals that ask a process to end.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    pub(crate) fn catch() -> Result<Self, Failure> {
+        let catch = |kind| {
+            signal(kind).map_err(|error| Failure::failed(format!("cannot catch signals: {error}")))
+        };
+        Ok(Self {
+            interrupt: catch(SignalKind::interrupt())?,
+            terminate: catch(SignalKind::terminate())?,
+        })
+    }
+
+    /// Resolves at the next one. Cancel-safe.
+    pub(crate) async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// How long an interrupted process may take to close what it holds. The node allows itself less.
+const CLOSE_MAX: Duration = Duration::from_millis(1950);
+
+/// After one signal: ends the process at the next, or when closing takes too long.
+async fn end_at_once(mut signals: Signals) {
+    tokio::select! {
+        () = signals.next() => {}
+        () = tokio::time::sleep(CLOSE_MAX) => {}
+    }
+    std::process::exit(Exit::Interrupted.code().into());
+}

@@ -8,5 +8,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod demo;
 pub mod exit;
+pub mod mount;
 pub mod node;

@@ -1,0 +1,268 @@
+//! The command line's grammar: the verbs and the options that all of them take.
+//!
+//! Options of one verb stand in the verb's file. Defaults come from [`crate::config`], so that help
+//! and behaviour cannot differ; an option that is not given comes from its environment variable.
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use shoal_net::Network;
+
+use super::{
+    add, cat, completions, demo, get, list, mount, pin, seed, show, stat,
+    values::{self, Bwlimit, Timeout},
+};
+use crate::{
+    config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
+    control::protocol::{Failure, Wait},
+    exit::Exit,
+};
+
+/// Share files by their content, from peer to peer
+///
+/// Add files and get a CID; on any other peer that CID gets the files back, found through the peers
+/// themselves, fetched from several at once and verified block by block.
+#[derive(Debug, Parser)]
+#[command(name = "shoal", version, max_term_width = 100)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, infer_subcommands = false)]
+#[command(after_help = after_help(), after_long_help = after_help())]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What is asked for.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    Add(add::AddArgs),
+    Get(get::GetArgs),
+    Cat(cat::CatArgs),
+    Ls(list::ListArgs),
+    Stat(stat::StatArgs),
+    Pin(pin::PinArgs),
+    Seed(seed::SeedArgs),
+    Mount(mount::MountArgs),
+    Umount(mount::UmountArgs),
+    Id(show::IdArgs),
+    Peers(show::PeersArgs),
+    Status(show::StatusArgs),
+    Demo(demo::DemoArgs),
+    Completions(completions::CompletionsArgs),
+}
+
+impl Verb {
+    /// It ends itself on SIGINT and SIGTERM, as what stays in the foreground must.
+    pub(crate) const fn minds_signals_itself(&self) -> bool {
+        matches!(self, Self::Seed(_) | Self::Mount(_) | Self::Demo(_))
+    }
+
+    /// Its standard output is bytes, not lines: `--json` tells the outcome on standard error.
+    pub(crate) const fn writes_bytes(&self) -> bool {
+        matches!(self, Self::Cat(_) | Self::Completions(_))
+    }
+
+    /// Words for what its progress counts.
+    pub(crate) const fn label(&self) -> &'static str {
+        match self {
+            Self::Add(_) => "added",
+            Self::Seed(_) => "read",
+            _ => "fetched",
+        }
+    }
+}
+
+/// Options of every verb, before or after it.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Globals {
+    /// Directory of the store [default: $XDG_DATA_HOME/shoal, else ~/.local/share/shoal]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "SHOAL_DIR",
+        hide_env_values = true
+    )]
+    pub(crate) dir: Option<PathBuf>,
+
+    /// Network to join: lan (peers nearby and peers named) or isolated (peers named, no others)
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "SHOAL_NETWORK",
+        hide_env_values = true
+    )]
+    #[arg(default_value = NETWORK_DEFAULT, value_parser = values::network)]
+    pub(crate) network: Network,
+
+    /// Peer to start from, repeatable; in the environment separated by commas
+    #[arg(long, global = true, value_name = "MULTIADDR", env = "SHOAL_BOOTSTRAP")]
+    #[arg(hide_env_values = true, value_delimiter = ',', value_parser = values::multiaddr)]
+    pub(crate) bootstrap: Vec<String>,
+
+    #[arg(long, global = true, value_name = "MULTIADDR", env = "SHOAL_LISTEN")]
+    #[arg(hide_env_values = true, value_delimiter = ',', value_parser = values::multiaddr)]
+    #[arg(help = format!(
+        "Address to listen on, repeatable [default: {LISTEN_DEFAULT}, when isolated \
+         {LISTEN_ISOLATED_DEFAULT}]"
+    ))]
+    pub(crate) listen: Vec<String>,
+
+    /// Bytes per second to send and to receive at most, with K, M or G; `off` is no limit [default:
+    /// off]
+    #[arg(long, global = true, value_name = "UP:DOWN", env = "SHOAL_BWLIMIT")]
+    #[arg(hide_env_values = true, value_parser = values::bwlimit)]
+    pub(crate) bwlimit: Option<Bwlimit>,
+
+    /// Longest time without progress before giving up, such as 500ms, 5s, 2m or 1h
+    #[arg(
+        long,
+        global = true,
+        value_name = "TIME",
+        env = "SHOAL_TIMEOUT",
+        hide_env_values = true
+    )]
+    #[arg(default_value_t = Timeout(TIMEOUT_DEFAULT), value_parser = values::timeout)]
+    pub(crate) timeout: Timeout,
+
+    /// Print one JSON object a line, the last one the outcome
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    /// Print no progress, phases or notes; errors only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+
+    /// Log more to standard error, repeatable; RUST_LOG overrides
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+
+    /// Colour messages; auto honours NO_COLOR
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t = Colour::Auto)]
+    pub(crate) color: Colour,
+}
+
+/// When messages are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl Globals {
+    /// What the node is told.
+    pub(crate) fn settings(&self) -> Result<Settings, Failure> {
+        let limit = self.bwlimit.unwrap_or(Bwlimit {
+            up: None,
+            down: None,
+        });
+        Ok(Settings {
+            dir: self.absolute_dir()?,
+            network: self.network,
+            bootstrap: given(&self.bootstrap),
+            listen: given(&self.listen),
+            up_max: limit.up,
+            down_max: limit.down,
+            timeout: self.timeout.0,
+        })
+    }
+
+    fn absolute_dir(&self) -> Result<PathBuf, Failure> {
+        let from = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        let dir = match &self.dir {
+            Some(dir) => dir.clone(),
+            None => from("XDG_DATA_HOME")
+                .map(PathBuf::from)
+                .filter(|path| path.is_absolute())
+                .or_else(|| from("HOME").map(|home| PathBuf::from(home).join(".local/share")))
+                .ok_or_else(|| Failure::usage("there is no HOME").hint("say --dir DIR"))?
+                .join("shoal"),
+        };
+        std::path::absolute(&dir).map_err(|error| Failure::io("use the store", &dir, &error))
+    }
+
+    /// How long the node may wait for the network.
+    pub(crate) fn wait(&self) -> Wait {
+        Wait {
+            idle_ms: self.timeout.0.as_millis() as u64,
+        }
+    }
+}
+
+fn given(addresses: &[String]) -> Vec<String> {
+    addresses
+        .iter()
+        .filter(|address| !address.is_empty())
+        .cloned()
+        .collect()
+}
+
+fn after_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  \
+         shoal add photos               add a directory; prints its CID\n  \
+         shoal seed                     serve what was added, until Ctrl-C\n  \
+         shoal get CID -o photos        fetch it on another machine\n  \
+         shoal cat CID/a.txt | head     read one file of it\n  \
+         shoal mount CID /mnt           read it through a mounted drive\n\n\
+         Exit codes:\n",
+    );
+    for (exit, words) in Exit::ALL {
+        writeln!(text, "{:>5}  {words}", exit.code()).expect("writing to a string cannot fail");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory as _, Parser as _};
+
+    use super::*;
+
+    #[track_caller]
+    fn parsed(line: &str) -> Cli {
+        Cli::try_parse_from(line.split(' ')).unwrap()
+    }
+
+    #[test]
+    fn the_grammar_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_before_or_after_the_verb() {
+        for line in [
+            "shoal --dir /s --network isolated --timeout 5s --json -q --bwlimit 1M:2M ls X",
+            "shoal ls X --dir /s --network isolated --timeout 5s --json -q --bwlimit 1M:2M",
+            "shoal --dir /s --json ls --network isolated X --timeout 5s --bwlimit 1M:2M -q",
+        ] {
+            let globals = parsed(line).globals;
+            let settings = globals.settings().unwrap();
+            assert_eq!(settings.dir, PathBuf::from("/s"));
+            assert!(matches!(settings.network, Network::Isolated));
+            assert_eq!(
+                (settings.up_max, settings.down_max),
+                (Some(1 << 20), Some(2 << 20))
+            );
+            assert_eq!(globals.wait().idle_ms, 5000);
+            assert!(globals.json && globals.quiet);
+        }
+    }
+
+    #[test]
+    fn addresses_repeat_and_split_at_commas() {
+        let line = "shoal seed --bootstrap /ip4/127.0.0.1/tcp/1,/ip4/127.0.0.1/tcp/2 \
+                    --bootstrap /ip4/127.0.0.1/tcp/3 --listen=";
+        let settings = parsed(line).globals.settings().unwrap();
+        assert_eq!(settings.bootstrap.len(), 3);
+        assert!(settings.listen.is_empty());
+    }
+}

@@ -1,0 +1,117 @@
+//! `shoal cat`: a file's bytes on standard output.
+//!
+//! When the node dies in the middle, the next one is asked from the first byte that was not written
+//! yet: what a reader sees has neither a gap nor a repetition.
+
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
+
+use clap::Args;
+
+use super::{
+    context::Context,
+    converse::{Console, Exchange},
+    json::Details,
+    report::{End, Report, unexpected},
+    values,
+};
+use crate::control::{
+    client::Answer,
+    protocol::{Outcome, Request, Target, Wait},
+};
+
+/// Write a file to standard output
+///
+/// Its bytes are fetched as they are needed and written in order. With --json the outcome is a line
+/// on standard error, because standard output is the file.
+#[derive(Debug, Args)]
+pub(crate) struct CatArgs {
+    /// The file
+    #[arg(value_name = "CID[/PATH]")]
+    target: OsString,
+
+    /// First and last byte to write, both inclusive and counted from 0; without LAST to the end
+    #[arg(long, value_name = "FIRST-[LAST]", value_parser = values::range)]
+    range: Option<(u64, u64)>,
+}
+
+/// Runs the verb.
+pub(crate) async fn run(context: &mut Context, args: CatArgs) -> Result<Report, End> {
+    let mut reading = Reading {
+        target: args.target.into_vec(),
+        range: args.range,
+        wait: context.wait,
+        written: 0,
+    };
+    let outcome = context.ask(&mut reading).await?;
+    let Outcome::Read { .. } = outcome else {
+        return Err(unexpected(&outcome));
+    };
+    context.console.output.flush().await?;
+    Ok(Report::done(Details::Read {
+        bytes: reading.written,
+    }))
+}
+
+/// The exchange: what is read, and how much of it was written.
+#[derive(Debug)]
+struct Reading {
+    target: Target,
+    range: Option<(u64, u64)>,
+    wait: Wait,
+    written: u64,
+}
+
+impl Exchange for Reading {
+    fn request(&self) -> Request {
+        let range = match (self.range, self.written) {
+            (range, 0) => range,
+            (None, written) => Some((written, u64::MAX)),
+            (Some((first, last)), written) => Some((first + written, last)),
+        };
+        Request::Cat {
+            target: self.target.clone(),
+            range,
+            wait: self.wait,
+        }
+    }
+
+    async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
+        match answer {
+            Answer::Data(data) => {
+                // A person who watches a terminal sees no moving line among the bytes.
+                console.talk.end();
+                console.output.bytes(&data).await?;
+                self.written += data.len() as u64;
+                Ok(())
+            }
+            other @ Answer::Response(_) => Err(unexpected(&other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn range_after(range: Option<(u64, u64)>, written: u64) -> Option<(u64, u64)> {
+        let wait = Wait { idle_ms: 1 };
+        let Request::Cat { range, .. } = (Reading {
+            target: Vec::new(),
+            range,
+            wait,
+            written,
+        })
+        .request() else {
+            panic!("another request")
+        };
+        range
+    }
+
+    #[test]
+    fn a_second_node_is_asked_for_the_rest() {
+        assert_eq!(range_after(None, 0), None);
+        assert_eq!(range_after(None, 7), Some((7, u64::MAX)));
+        assert_eq!(range_after(Some((5, 20)), 0), Some((5, 20)));
+        assert_eq!(range_after(Some((5, 20)), 7), Some((12, 20)));
+    }
+}

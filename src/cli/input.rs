@@ -1,0 +1,106 @@
+//! Standard input, read ahead by a thread of its own.
+//!
+//! Only `add -` reads it. The thread fills frames and hands them over a short queue: reading,
+//! sending and the node's work overlap, and memory stays at [`FRAMES_MAX`] frames. A read that
+//! nobody ends is left behind when the process ends.
+
+use std::io::{self, Read as _};
+
+use tokio::sync::mpsc;
+
+use super::report::End;
+use crate::control::{
+    client::{ClientError, DataSender},
+    frame::DATA_BYTES_MAX,
+    protocol::Failure,
+};
+
+/// Frames read ahead: one being read, one being sent, two between them.
+const FRAMES_MAX: usize = 2;
+
+/// Standard input as frames.
+#[derive(Debug)]
+pub(crate) struct Input {
+    frames: mpsc::Receiver<io::Result<Vec<u8>>>,
+    begun: bool,
+}
+
+/// Why sending stopped.
+#[derive(Debug)]
+pub(crate) enum FeedError {
+    /// Standard input cannot be read.
+    Read(End),
+    /// The node is gone, or has ended the request; its answers say which.
+    Gone(ClientError),
+}
+
+impl Input {
+    /// Begins to read standard input.
+    pub(crate) fn standard() -> Self {
+        Self::of(io::stdin())
+    }
+
+    fn of(mut source: impl io::Read + Send + 'static) -> Self {
+        let (sender, frames) = mpsc::channel(FRAMES_MAX);
+        std::thread::spawn(move || {
+            loop {
+                let frame = read_frame(&mut source);
+                let last = !matches!(&frame, Ok(frame) if !frame.is_empty());
+                if sender.blocking_send(frame).is_err() || last {
+                    return;
+                }
+            }
+        });
+        Self {
+            frames,
+            begun: false,
+        }
+    }
+
+    /// True when some of it was sent: it cannot be sent again.
+    pub(crate) const fn begun(&self) -> bool {
+        self.begun
+    }
+
+    /// Sends all of it. Not cancel-safe.
+    pub(crate) async fn feed(&mut self, sender: &mut DataSender<'_>) -> Result<(), FeedError> {
+        loop {
+            let frame = match self.frames.recv().await {
+                Some(Ok(frame)) if !frame.is_empty() => frame,
+                Some(Ok(_)) => return sender.finish().await.map_err(FeedError::Gone),
+                Some(Err(error)) => return Err(FeedError::Read(unreadable(&error).into())),
+                None => return Ok(()),
+            };
+            self.begun = true;
+            sender.send(&frame).await.map_err(FeedError::Gone)?;
+        }
+    }
+}
+
+fn read_frame(source: &mut impl io::Read) -> io::Result<Vec<u8>> {
+    let mut frame = Vec::with_capacity(DATA_BYTES_MAX);
+    source
+        .by_ref()
+        .take(DATA_BYTES_MAX as u64)
+        .read_to_end(&mut frame)?;
+    Ok(frame)
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::failed(format!("cannot read standard input: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn frames_are_full_but_for_the_last() {
+        let mut input = Input::of(io::Cursor::new(vec![7; DATA_BYTES_MAX * 2 + 5]));
+        let mut lengths = Vec::new();
+        while let Some(frame) = input.frames.recv().await {
+            lengths.push(frame.unwrap().len());
+        }
+        assert_eq!(lengths, [DATA_BYTES_MAX, DATA_BYTES_MAX, 5, 0]);
+    }
+}

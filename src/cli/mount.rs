@@ -1,0 +1,65 @@
+//! `shoal mount` and `shoal umount`: a tree as a drive.
+//!
+//! The mount itself is [`crate::mount`]; here are its arguments. It ends itself on SIGINT and
+//! SIGTERM, unmounting first.
+
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf};
+
+use clap::Args;
+
+use super::{
+    add::absolute,
+    context::Context,
+    report::{End, Report},
+};
+use crate::{control::protocol::Failure, mount};
+
+/// Mount a tree at a directory
+///
+/// The drive reads what is not here yet from the peers. It stays in the foreground until it is
+/// unmounted or interrupted.
+#[derive(Debug, Args)]
+#[command(allow_missing_positional = true)]
+pub(crate) struct MountArgs {
+    /// The tree; without it, any tree is at DIR/ipfs/CID
+    #[arg(value_name = "CID")]
+    target: Option<OsString>,
+
+    /// Where to mount it: a directory
+    #[arg(required = true, value_name = "DIR")]
+    dir: PathBuf,
+
+    /// Return when the drive can be used
+    #[arg(long)]
+    background: bool,
+
+    /// Mount for writing
+    #[arg(long, hide = true)]
+    rw: bool,
+}
+
+/// Unmount a drive, also one whose process died
+#[derive(Debug, Args)]
+pub(crate) struct UmountArgs {
+    /// Where it is mounted
+    #[arg(value_name = "DIR")]
+    dir: PathBuf,
+}
+
+/// Runs `mount`.
+pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report, End> {
+    if args.rw {
+        return Err(Failure::failed("mounting for writing is not built yet").into());
+    }
+    let dir = PathBuf::from(absolute(args.dir.as_os_str())?);
+    let target = args.target.map(OsString::into_vec);
+    mount::run(&context.settings, target.as_deref(), &dir, args.background).await?;
+    Ok(Report::nothing())
+}
+
+/// Runs `umount`.
+pub(crate) fn unmount(args: &UmountArgs) -> Result<Report, End> {
+    let dir = PathBuf::from(absolute(args.dir.as_os_str())?);
+    mount::unmount(&dir)?;
+    Ok(Report::nothing())
+}

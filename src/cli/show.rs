@@ -1,0 +1,143 @@
+//! `shoal id`, `shoal peers` and `shoal status`: what the node says of itself.
+
+use clap::Args;
+use shoal_dag::name::escape;
+
+use super::{
+    context::Context,
+    converse::Ask,
+    json::{self, Details, Line},
+    output::Output,
+    progress::{size, time},
+    report::{End, Report, unexpected},
+};
+use crate::control::protocol::{Outcome, PeerLine, Request, Status};
+
+/// Print this node's peer id, and the addresses that it listens on
+#[derive(Debug, Args)]
+pub(crate) struct IdArgs {}
+
+/// List the peers that the running peer is connected to
+///
+/// A line for each: its peer id, its address, bytes sent to it, bytes received from it, and the
+/// program that it says it is.
+#[derive(Debug, Args)]
+pub(crate) struct PeersArgs {}
+
+/// Show how the running peer is doing
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {}
+
+/// Runs `id`.
+pub(crate) async fn id(context: &mut Context) -> Result<Report, End> {
+    let outcome = context.ask(&mut Ask(Request::Id)).await?;
+    let Outcome::Identity { peer, addresses } = outcome else {
+        return Err(unexpected(&outcome));
+    };
+    let output = &mut context.console.output;
+    if !output.is_json() {
+        output.line(peer.as_bytes()).await?;
+        for address in &addresses {
+            output.line(address.as_bytes()).await?;
+        }
+        output.flush().await?;
+    }
+    Ok(Report::done(Details::Identity { peer, addresses }))
+}
+
+/// Runs `peers`.
+pub(crate) async fn peers(context: &mut Context) -> Result<Report, End> {
+    let outcome = context.ask_running(&mut Ask(Request::Peers)).await?;
+    let Outcome::Peers(peers) = outcome else {
+        return Err(unexpected(&outcome));
+    };
+    let output = &mut context.console.output;
+    for peer in &peers {
+        if output.is_json() {
+            output.object(&Line::from(peer)).await?;
+        } else {
+            output.line(peer_line(peer).as_bytes()).await?;
+        }
+    }
+    output.flush().await?;
+    Ok(Report::done(Details::Peers {
+        peers: peers.len() as u64,
+    }))
+}
+
+/// What a peer calls itself is a stranger's text: it is escaped wherever it goes.
+fn peer_line(peer: &PeerLine) -> String {
+    let PeerLine {
+        peer,
+        address,
+        agent,
+        sent,
+        received,
+        ..
+    } = peer;
+    format!(
+        "{peer} {address} {sent} {received} {}",
+        escape(agent.as_bytes())
+    )
+}
+
+/// Runs `status`.
+pub(crate) async fn status(context: &mut Context) -> Result<Report, End> {
+    let outcome = context.ask_running(&mut Ask(Request::Status)).await?;
+    let Outcome::Status(status) = outcome else {
+        return Err(unexpected(&outcome));
+    };
+    table(&mut context.console.output, &rows(&status)).await?;
+    Ok(Report::done(json::status(&status)))
+}
+
+fn rows(status: &Status) -> Vec<(&'static str, String)> {
+    let mut rows = vec![
+        ("peer", status.peer.clone()),
+        ("pid", status.pid.to_string()),
+        (
+            "up",
+            time(std::time::Duration::from_millis(status.uptime_ms)),
+        ),
+        ("network", status.network.clone()),
+    ];
+    rows.extend(
+        status
+            .addresses
+            .iter()
+            .map(|address| ("address", address.clone())),
+    );
+    rows.extend([
+        ("peers", status.peers.to_string()),
+        ("pins", status.pins.to_string()),
+        ("blocks", status.blocks.to_string()),
+        ("stored", size(status.bytes)),
+        ("announced", status.announced.to_string()),
+        ("to announce", status.announce_queue.to_string()),
+        ("fetches", status.fetches.to_string()),
+        ("seeding on", status.seeding_on.to_string()),
+        ("sent", size(status.sent)),
+        ("received", size(status.received)),
+    ]);
+    let violations = status.violations.iter();
+    rows.extend(violations.map(|(kind, count)| ("violations", format!("{count} {kind}"))));
+    rows
+}
+
+/// Prints names and values in two columns, unless lines are objects: then the outcome has them.
+pub(crate) async fn table(output: &mut Output, rows: &[(&'static str, String)]) -> Result<(), End> {
+    if output.is_json() {
+        return Ok(());
+    }
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or_default();
+    for (name, value) in rows {
+        output
+            .line(format!("{name:width$}  {value}").as_bytes())
+            .await?;
+    }
+    output.flush().await
+}
