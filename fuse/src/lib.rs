@@ -8,14 +8,25 @@
 //! network, for the node) never holds up one that can be answered from memory; a panic costs one
 //! request. Does not fetch, verify or store anything: that is the tree's part.
 
+mod adapter;
+mod device;
+mod errno;
+mod fs;
+mod handle;
+mod inode;
+mod listing;
+pub mod memory;
 mod mount;
 mod mountinfo;
+mod pool;
+mod statistics;
 mod tree;
 mod unmount;
 
 pub use mount::{
     METADATA_GUARD_DEFAULT, MountError, MountOptions, Mounted, READ_GUARD_DEFAULT, Unmounter,
 };
+pub use statistics::Statistics;
 pub use tree::{
     ATTRIBUTES_OF_MAX, Attributes, BACKING_BYTES_MIN, Directory, Entry, Kind, READ_BYTES_MAX, Tree,
     TreeError,

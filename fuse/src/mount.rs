@@ -10,10 +10,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::adapter::Session;
+use crate::device;
+use crate::fs::{Fs, Owner};
+use crate::mountinfo::{self, MountEntry};
+use crate::statistics::{Counters, Statistics};
 use crate::tree::{Tree, TreeError};
-use crate::unmount::UnmountError;
+use crate::unmount::{self, UnmountError};
 
 /// How a tree is mounted.
 #[derive(Clone, Debug)]
@@ -42,7 +48,7 @@ pub struct MountOptions {
 pub const METADATA_GUARD_DEFAULT: Duration = Duration::from_secs(15);
 
 /// Default of [`MountOptions::read_guard`].
-pub const READ_GUARD_DEFAULT: Duration = Duration::from_secs(120);
+pub const READ_GUARD_DEFAULT: Duration = Duration::from_mins(2);
 
 impl Default for MountOptions {
     fn default() -> Self {
@@ -110,13 +116,15 @@ pub enum MountError {
 /// A mount that this process serves. Dropping it takes the mount down (detached when it is in use).
 #[derive(Debug)]
 pub struct Mounted {
-    mountpoint: PathBuf,
+    entry: MountEntry,
+    counters: Arc<Counters>,
+    server: Option<JoinHandle<io::Result<()>>>,
 }
 
 /// Takes down a mount of this process from another thread, say at a signal.
 #[derive(Clone, Debug)]
 pub struct Unmounter {
-    mountpoint: PathBuf,
+    entry: MountEntry,
 }
 
 impl Mounted {
@@ -126,39 +134,177 @@ impl Mounted {
         mountpoint: &Path,
         options: &MountOptions,
     ) -> Result<Self, MountError> {
-        let _ = (tree, options);
-        Err(MountError::NotADirectory {
-            path: mountpoint.into(),
+        let path = place(mountpoint)?;
+        let owner = Owner {
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+        };
+        // Asked before anything is mounted: an unreachable root is an error here, not in `ls`.
+        let fs = Fs::new(tree, owner).map_err(MountError::Tree)?;
+        let failed = |source| MountError::Io {
+            path: path.clone(),
+            source,
+        };
+        let device = device::mount(&path, &options.fs_name, options.allow_other)?;
+        let guard = DetachOnFailure(&path);
+        let entry = mountinfo::on_top_of(&path)
+            .map_err(failed)?
+            .filter(MountEntry::is_shoal);
+        let entry = entry.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        let counters = Arc::default();
+        let session = Session::start(fs, device, options, Arc::clone(&counters)).map_err(failed)?;
+        let server = serve(session, entry.clone()).map_err(failed)?;
+        std::mem::forget(guard);
+        raise_read_ahead(&entry, options.read_ahead_kib);
+        Ok(Self {
+            entry,
+            counters,
+            server: Some(server),
         })
     }
 
     /// Where it is mounted, resolved.
     pub fn mountpoint(&self) -> &Path {
-        &self.mountpoint
+        &self.entry.mountpoint
+    }
+
+    /// What it has done so far.
+    pub fn statistics(&self) -> Statistics {
+        self.counters.snapshot()
     }
 
     /// Something that can take this mount down while a thread sits in [`Mounted::wait`].
     pub fn unmounter(&self) -> Unmounter {
         Unmounter {
-            mountpoint: self.mountpoint.clone(),
+            entry: self.entry.clone(),
         }
     }
 
-    /// Blocks until the mount is taken down by whomever.
-    pub fn wait(self) -> io::Result<()> {
-        Ok(())
+    /// Blocks until the mount is taken down by whomever, and its last user is gone.
+    pub fn wait(mut self) -> io::Result<()> {
+        let Some(server) = self.server.take() else {
+            return Ok(());
+        };
+        server
+            .join()
+            .unwrap_or_else(|_| Err(io::Error::other("the mount's server panicked")))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        if self.server.as_ref().is_none_or(JoinHandle::is_finished) {
+            return;
+        }
+        let unmounter = self.unmounter();
+        match unmounter.unmount() {
+            Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
+            Err(error) => {
+                tracing::warn!(%error, "detaching a mount");
+                if let Err(error) = unmounter.detach() {
+                    tracing::warn!(%error, "a mount stays behind");
+                }
+            }
+        }
     }
 }
 
 impl Unmounter {
     /// Takes the mount down; [`UnmountError::Busy`] when it is in use.
     pub fn unmount(&self) -> Result<(), UnmountError> {
-        crate::unmount::unmount(&self.mountpoint)
+        self.if_there(unmount::unmount)
     }
 
     /// Takes the mount out of the directory tree even while it is in use: open files go on being
     /// served until they are closed or this process ends.
     pub fn detach(&self) -> Result<(), UnmountError> {
-        crate::unmount::detach(&self.mountpoint)
+        self.if_there(unmount::detach)
+    }
+
+    /// Never touches what somebody else mounted there since.
+    fn if_there(
+        &self,
+        act: impl FnOnce(&Path) -> Result<(), UnmountError>,
+    ) -> Result<(), UnmountError> {
+        let path = &self.entry.mountpoint;
+        match mountinfo::on_top_of(path) {
+            Ok(Some(top)) if top == self.entry => act(path),
+            Ok(_) => Err(UnmountError::NotMounted { path: path.clone() }),
+            Err(source) => Err(UnmountError::Io {
+                path: path.clone(),
+                source,
+            }),
+        }
+    }
+}
+
+/// Takes the mount out again unless it is forgotten: nothing would ever serve it.
+struct DetachOnFailure<'a>(&'a Path);
+
+impl Drop for DetachOnFailure<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = unmount::detach(self.0) {
+            tracing::warn!(%error, "a failed mount stays behind");
+        }
+    }
+}
+
+/// The resolved mountpoint, cleared of a mount whose process is dead.
+fn place(mountpoint: &Path) -> Result<PathBuf, MountError> {
+    let not_a_directory = || MountError::NotADirectory {
+        path: mountpoint.into(),
+    };
+    let io = |source| MountError::Io {
+        path: mountpoint.into(),
+        source,
+    };
+    let beside = mountinfo::resolve_beside(mountpoint).map_err(|_| not_a_directory())?;
+    while let Some(there) = mountinfo::on_top_of(&beside).map_err(io)? {
+        if !there.is_shoal() {
+            break;
+        }
+        if !unmount::is_dead(&beside) {
+            let source_name = there.source.to_string_lossy().into_owned();
+            return Err(MountError::AlreadyMounted {
+                path: beside,
+                source_name,
+            });
+        }
+        unmount::detach(&beside).map_err(MountError::Stale)?;
+    }
+    let path = beside.canonicalize().map_err(|_| not_a_directory())?;
+    if path == beside {
+        return if path.is_dir() {
+            Ok(path)
+        } else {
+            Err(not_a_directory())
+        };
+    }
+    // A link: what it leads to may be a mount again.
+    place(&path)
+}
+
+fn serve(session: Session, entry: MountEntry) -> io::Result<JoinHandle<io::Result<()>>> {
+    std::thread::Builder::new()
+        .name("fuse-server".to_owned())
+        .spawn(move || {
+            let outcome = session.run();
+            // The session ends with its mount; when it ended by an error, nothing may be left that
+            // answers nobody.
+            let unmounter = Unmounter { entry };
+            match unmounter.detach() {
+                Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
+                Err(error) => tracing::warn!(%error, "a mount stays behind"),
+            }
+            outcome
+        })
+}
+
+/// The kernel grants 128 KiB at the handshake; with privilege the mount's own setting can be raised,
+/// which makes requests of 1 MiB out of sequential reads.
+fn raise_read_ahead(entry: &MountEntry, kib: u32) {
+    let setting = format!("/sys/class/bdi/{}/read_ahead_kb", entry.device);
+    if let Err(error) = std::fs::write(setting, kib.to_string()) {
+        tracing::debug!(%error, "read-ahead stays as the kernel has it");
     }
 }

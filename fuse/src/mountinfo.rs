@@ -83,15 +83,12 @@ fn unescape(field: &[u8]) -> OsString {
     let mut out = Vec::with_capacity(field.len());
     let mut rest = field;
     while let Some((&first, tail)) = rest.split_first() {
-        match octal(rest) {
-            Some(byte) => {
-                out.push(byte);
-                rest = &rest[4..];
-            }
-            None => {
-                out.push(first);
-                rest = tail;
-            }
+        if let Some(byte) = octal(rest) {
+            out.push(byte);
+            rest = &rest[4..];
+        } else {
+            out.push(first);
+            rest = tail;
         }
     }
     OsString::from_vec(out)
