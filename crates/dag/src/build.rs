@@ -25,10 +25,7 @@ use crate::{Block, pb};
 fn block_of(profile: Profile, node: &pb::PbNode<'_>) -> Block {
     let data = node.encode().expect("builders sort their links");
     let cid = hash::cid_of(profile.hash(), DAG_PB, profile.cid_version(), &data);
-    Block {
-        cid,
-        data: Bytes::from(data),
-    }
+    Block { cid, data: Bytes::from(data) }
 }
 
 #[cfg(test)]

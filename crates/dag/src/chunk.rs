@@ -28,9 +28,7 @@ pub struct Chunker {
 impl Chunker {
     /// A chunker for files of this profile.
     pub const fn new(profile: &Profile) -> Self {
-        Self {
-            chunking: profile.chunking(),
-        }
+        Self { chunking: profile.chunking() }
     }
 
     /// Longest chunk in bytes; with so many bytes in the buffer [`Self::cut`] always answers.

@@ -124,11 +124,7 @@ pub fn check(cid: &Cid) -> Result<(), CidError> {
         BLAKE3 => (DIGEST_BYTES_MIN, 64),
         _ => return Err(CidError::Hash(code)),
     };
-    if (min..=max).contains(&len) {
-        Ok(())
-    } else {
-        Err(CidError::DigestLength { code, len })
-    }
+    if (min..=max).contains(&len) { Ok(()) } else { Err(CidError::DigestLength { code, len }) }
 }
 
 /// Checks that `data` is the block that `cid` names.
@@ -141,18 +137,11 @@ pub fn verify(cid: &Cid, data: &[u8]) -> Result<(), Mismatch> {
         SHA2_512 => sha2::Sha512::digest(data).starts_with(want),
         _ => {
             let mut got = [0; 64];
-            blake3::Hasher::new()
-                .update(data)
-                .finalize_xof()
-                .fill(&mut got[..want.len()]);
+            blake3::Hasher::new().update(data).finalize_xof().fill(&mut got[..want.len()]);
             got.starts_with(want)
         }
     };
-    if same {
-        Ok(())
-    } else {
-        Err(Mismatch::Digest(Box::new(*cid)))
-    }
+    if same { Ok(()) } else { Err(Mismatch::Digest(Box::new(*cid))) }
 }
 
 /// The block of an identity CID, which carries its bytes itself; `None` for any other CID.
@@ -164,13 +153,7 @@ pub fn identity(cid: &Cid) -> Option<&[u8]> {
 ///
 /// No allow-list: see [`check`] for that.
 pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
-    if let [
-        1,
-        codec @ 0..0x80,
-        code @ 0..0x80,
-        len @ 0..0x80,
-        digest @ ..,
-    ] = bytes
+    if let [1, codec @ 0..0x80, code @ 0..0x80, len @ 0..0x80, digest @ ..] = bytes
         && digest.len() == usize::from(*len)
     {
         let hash = Multihash::wrap(u64::from(*code), digest).map_err(|_| CidError::Malformed)?;
@@ -178,11 +161,7 @@ pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     }
     let mut rest = bytes;
     let cid = Cid::read_bytes(&mut rest).map_err(|_| CidError::Malformed)?;
-    if rest.is_empty() {
-        Ok(cid)
-    } else {
-        Err(CidError::Malformed)
-    }
+    if rest.is_empty() { Ok(cid) } else { Err(CidError::Malformed) }
 }
 
 #[cfg(test)]

@@ -67,8 +67,7 @@ pub fn escape(name: &[u8]) -> String {
 }
 
 fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text)
-        .expect("writing to a string cannot fail");
+    out.write_fmt(text).expect("writing to a string cannot fail");
 }
 
 /// Characters that a terminal obeys or hides: C1 controls, marks and overrides of direction,
@@ -103,10 +102,7 @@ mod tests {
         assert_eq!(escape(b"\x1b[31m\n\x7f"), "\\x1b[31m\\x0a\\x7f");
         assert_eq!(escape(b"a\xff\xfeb"), "a\\xff\\xfeb");
         assert_eq!(escape(b"\\xff"), "\\\\xff");
-        assert_eq!(
-            escape("\u{202e}gpj\u{200b}".as_bytes()),
-            "\\u{202e}gpj\\u{200b}"
-        );
+        assert_eq!(escape("\u{202e}gpj\u{200b}".as_bytes()), "\\u{202e}gpj\\u{200b}");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
     }
 }

@@ -133,10 +133,7 @@ impl Node {
             return Err(NodeError::TooLarge(block.len()));
         }
         match cid.codec() {
-            RAW => Ok(Self::Leaf {
-                data: block,
-                meta: Metadata::NONE,
-            }),
+            RAW => Ok(Self::Leaf { data: block, meta: Metadata::NONE }),
             DAG_PB => Self::decode_pb(&block),
             _ => Err(NodeError::Unsupported("this codec")),
         }
@@ -153,10 +150,9 @@ impl Node {
                 let entries = node.links.iter().map(dirent).collect();
                 Ok(Self::Directory { entries, meta })
             }
-            Kind::Symlink if node.links.is_empty() => Ok(Self::Symlink {
-                target: slice(block, message.data),
-                meta,
-            }),
+            Kind::Symlink if node.links.is_empty() => {
+                Ok(Self::Symlink { target: slice(block, message.data), meta })
+            }
             Kind::Raw | Kind::Symlink => Err(NodeError::Links),
             Kind::HamtShard => Err(NodeError::Unsupported("a sharded directory")),
             Kind::Metadata => Err(NodeError::Unsupported("a UnixFS metadata node")),
@@ -189,10 +185,7 @@ impl Node {
             Self::Directory { entries, .. } => (&[], entries),
             Self::Leaf { .. } | Self::Symlink { .. } => (&[], &[]),
         };
-        links
-            .iter()
-            .map(|link| link.cid)
-            .chain(entries.iter().map(|entry| entry.cid))
+        links.iter().map(|link| link.cid).chain(entries.iter().map(|entry| entry.cid))
     }
 
     /// The entry of this name; the first, where a foreign directory has several.
@@ -206,54 +199,34 @@ impl Node {
 
 fn leaf(block: &Bytes, message: &UnixFs<'_>) -> Result<Node, NodeError> {
     if !message.block_sizes.is_empty() {
-        return Err(NodeError::SizeCount {
-            links: 0,
-            sizes: message.block_sizes.len(),
-        });
+        return Err(NodeError::SizeCount { links: 0, sizes: message.block_sizes.len() });
     }
     let data = slice(block, message.data);
     match message.file_size {
-        Some(claimed) if claimed != data.len() as u64 => Err(NodeError::SizeSum {
-            claimed,
-            parts: data.len() as u64,
-        }),
-        _ => Ok(Node::Leaf {
-            data,
-            meta: message.meta,
-        }),
+        Some(claimed) if claimed != data.len() as u64 => {
+            Err(NodeError::SizeSum { claimed, parts: data.len() as u64 })
+        }
+        _ => Ok(Node::Leaf { data, meta: message.meta }),
     }
 }
 
 fn file(block: &Bytes, links: &[PbLink<'_>], message: UnixFs<'_>) -> Result<FileNode, NodeError> {
     let sizes = message.block_sizes;
     if sizes.len() != links.len() {
-        return Err(NodeError::SizeCount {
-            links: links.len(),
-            sizes: sizes.len(),
-        });
+        return Err(NodeError::SizeCount { links: links.len(), sizes: sizes.len() });
     }
     let inline = slice(block, message.data);
-    let sum = sizes
-        .iter()
-        .try_fold(inline.len() as u64, |sum, &size| sum.checked_add(size));
+    let sum = sizes.iter().try_fold(inline.len() as u64, |sum, &size| sum.checked_add(size));
     let claimed = message.file_size.or(sum).unwrap_or(u64::MAX);
     if sum != Some(claimed) {
-        return Err(NodeError::SizeSum {
-            claimed,
-            parts: sum.unwrap_or(u64::MAX),
-        });
+        return Err(NodeError::SizeSum { claimed, parts: sum.unwrap_or(u64::MAX) });
     }
     let links = links.iter().zip(sizes).map(|(link, size)| FileLink {
         cid: link.hash,
         size,
         dag_size: link.tsize.unwrap_or(0),
     });
-    Ok(FileNode {
-        size: claimed,
-        links: links.collect(),
-        meta: message.meta,
-        inline,
-    })
+    Ok(FileNode { size: claimed, links: links.collect(), meta: message.meta, inline })
 }
 
 fn dirent(link: &PbLink<'_>) -> Dirent {

@@ -67,15 +67,9 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<CidPath, PathError> {
     let root = cid_from_text(parts.next().unwrap_or_default())?;
     let mut segments = Vec::new();
     for part in parts.filter(|part| !part.is_empty()) {
-        let segment = if uri {
-            percent_decode(part)?
-        } else {
-            part.to_vec()
-        };
-        name::check(&segment).map_err(|reason| PathError::Segment {
-            text: name::escape(part),
-            reason,
-        })?;
+        let segment = if uri { percent_decode(part)? } else { part.to_vec() };
+        name::check(&segment)
+            .map_err(|reason| PathError::Segment { text: name::escape(part), reason })?;
         segments.push(segment);
     }
     Ok(CidPath { root, segments })
@@ -85,10 +79,7 @@ pub fn parse(text: impl AsRef<[u8]>) -> Result<CidPath, PathError> {
 pub fn cid_from_text(text: &[u8]) -> Result<Cid, PathError> {
     let shown = || name::escape(&text[..text.len().min(CID_TEXT_BYTES_MAX)]);
     let cid = decode(text).ok_or_else(|| PathError::NotCid(shown()))?;
-    hash::check(&cid).map_err(|reason| PathError::Unusable {
-        text: shown(),
-        reason,
-    })?;
+    hash::check(&cid).map_err(|reason| PathError::Unusable { text: shown(), reason })?;
     Ok(cid)
 }
 

@@ -57,15 +57,9 @@ pub struct PbNode<'a> {
 impl PbNode<'_> {
     /// Length of the block that [`Self::encode`] gives, in bytes.
     pub fn encoded_len(&self) -> usize {
-        let links: usize = self
-            .links
-            .iter()
-            .map(|link| wire::bytes_field_len(link.encoded_len()))
-            .sum();
-        links
-            + self
-                .data
-                .map_or(0, |data| wire::bytes_field_len(data.len()))
+        let links: usize =
+            self.links.iter().map(|link| wire::bytes_field_len(link.encoded_len())).sum();
+        links + self.data.map_or(0, |data| wire::bytes_field_len(data.len()))
     }
 
     /// Writes the canonical form.
@@ -74,10 +68,7 @@ impl PbNode<'_> {
     /// [`PbError::Unsorted`] when the names of the links do not ascend (equal ones may follow
     /// each other): the caller sorts.
     pub fn encode(&self) -> Result<Vec<u8>, PbError> {
-        if !self
-            .links
-            .is_sorted_by_key(|link| link.name.unwrap_or_default())
-        {
+        if !self.links.is_sorted_by_key(|link| link.name.unwrap_or_default()) {
             return Err(PbError::Unsorted);
         }
         let mut out = Vec::with_capacity(self.encoded_len());
@@ -97,18 +88,14 @@ impl<'a> PbLink<'a> {
     /// Length of the link's own message, in bytes.
     pub fn encoded_len(&self) -> usize {
         wire::bytes_field_len(self.hash.encoded_len())
-            + self
-                .name
-                .map_or(0, |name| wire::bytes_field_len(name.len()))
+            + self.name.map_or(0, |name| wire::bytes_field_len(name.len()))
             + self.tsize.map_or(0, |tsize| 1 + wire::varint_len(tsize))
     }
 
     fn encode_to(&self, out: &mut Vec<u8>) {
         out.push(1 << 3 | 2);
         wire::put_varint(out, self.hash.encoded_len() as u64);
-        self.hash
-            .write_bytes(&mut *out)
-            .expect("writing to a vector cannot fail");
+        self.hash.write_bytes(&mut *out).expect("writing to a vector cannot fail");
         if let Some(name) = self.name {
             wire::put_bytes(out, 2, name);
         }
@@ -124,11 +111,7 @@ impl<'a> PbLink<'a> {
             _ => return Err(PbError::Hash),
         };
         let hash = hash::cid_from_bytes(hash).map_err(|_| PbError::Hash)?;
-        let mut link = Self {
-            hash,
-            name: None,
-            tsize: None,
-        };
+        let mut link = Self { hash, name: None, tsize: None };
         while let Some(key) = reader.key()? {
             match key {
                 (2, Kind::Bytes) if link.name.is_none() && link.tsize.is_none() => {
@@ -173,12 +156,7 @@ pub(crate) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(crate) const fn new(block: &'a [u8]) -> Self {
-        Self {
-            reader: Reader::new(block),
-            links: false,
-            data: false,
-            closed: false,
-        }
+        Self { reader: Reader::new(block), links: false, data: false, closed: false }
     }
 
     fn read(&mut self) -> Result<Option<Field<'a>>, PbError> {

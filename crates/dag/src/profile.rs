@@ -108,11 +108,7 @@ impl Profile {
     /// How files are cut.
     pub const fn chunking(self) -> Chunking {
         match self {
-            Self::Shoal => Chunking::Content {
-                min: 16 << 10,
-                avg: 64 << 10,
-                max: 256 << 10,
-            },
+            Self::Shoal => Chunking::Content { min: 16 << 10, avg: 64 << 10, max: 256 << 10 },
             Self::UnixfsV1_2025 => Chunking::Fixed(1 << 20),
             Self::UnixfsV0_2015 => Chunking::Fixed(256 << 10),
         }
@@ -121,10 +117,7 @@ impl Profile {
     /// Where branches end.
     pub const fn branching(self) -> Branching {
         match self {
-            Self::Shoal => Branching::Content {
-                min: 256,
-                max: 4096,
-            },
+            Self::Shoal => Branching::Content { min: 256, max: 4096 },
             Self::UnixfsV1_2025 => Branching::Index(1024),
             Self::UnixfsV0_2015 => Branching::Index(174),
         }
@@ -159,10 +152,7 @@ impl Profile {
     /// executable bit is set and the profile keeps it, else nothing.
     pub const fn metadata_of_mode(self, mode: u32) -> Metadata {
         let executable = self.keeps_executable_bit() && mode & 0o111 != 0;
-        Metadata {
-            mode: if executable { Some(0o755) } else { None },
-            mtime: None,
-        }
+        Metadata { mode: if executable { Some(0o755) } else { None }, mtime: None }
     }
 }
 
@@ -223,9 +213,6 @@ mod tests {
     fn only_the_executable_bit_is_kept_by_default() {
         assert_eq!(Profile::Shoal.metadata_of_mode(0o644), Metadata::NONE);
         assert_eq!(Profile::Shoal.metadata_of_mode(0o700).mode, Some(0o755));
-        assert_eq!(
-            Profile::UnixfsV1_2025.metadata_of_mode(0o755),
-            Metadata::NONE
-        );
+        assert_eq!(Profile::UnixfsV1_2025.metadata_of_mode(0o755), Metadata::NONE);
     }
 }

@@ -77,10 +77,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// Neither mode nor time.
-    pub const NONE: Self = Self {
-        mode: None,
-        mtime: None,
-    };
+    pub const NONE: Self = Self { mode: None, mtime: None };
 
     /// Whether there is nothing to keep.
     pub const fn is_empty(&self) -> bool {

@@ -34,19 +34,11 @@ pub struct Budget {
 impl Budget {
     /// For one file: 2^28 blocks (16 TiB in leaves of 64 KiB), 2^45 bytes, depth 32 (with two
     /// links per branch that is every file; kubo's and ours have at most 4 levels at 1 TiB).
-    pub const FILE: Self = Self {
-        nodes_max: 1 << 28,
-        bytes_max: 1 << 45,
-        depth_max: 32,
-    };
+    pub const FILE: Self = Self { nodes_max: 1 << 28, bytes_max: 1 << 45, depth_max: 32 };
 
     /// For a tree: 2^24 distinct blocks (about 22 bytes of memory each), 2^45 bytes, depth 1,024
     /// (paths are shorter: PATH_MAX is 4,096 bytes, two bytes a level).
-    pub const TREE: Self = Self {
-        nodes_max: 1 << 24,
-        bytes_max: 1 << 45,
-        depth_max: 1024,
-    };
+    pub const TREE: Self = Self { nodes_max: 1 << 24, bytes_max: 1 << 45, depth_max: 1024 };
 }
 
 /// Why a walk cannot go on.
@@ -97,10 +89,7 @@ pub enum WalkError {
 
 impl WalkError {
     fn node(cid: &Cid, reason: NodeError) -> Self {
-        Self::Node {
-            cid: Box::new(*cid),
-            reason,
-        }
+        Self::Node { cid: Box::new(*cid), reason }
     }
 }
 
@@ -114,32 +103,19 @@ struct Cost {
 
 impl Cost {
     const fn new(budget: Budget) -> Self {
-        Self {
-            budget,
-            nodes: 0,
-            bytes: 0,
-        }
+        Self { budget, nodes: 0, bytes: 0 }
     }
 
     /// Counts a block before it is asked for.
     fn visit(&mut self, cid: &Cid, depth: usize) -> Result<(), WalkError> {
-        crate::hash::check(cid).map_err(|reason| WalkError::Cid {
-            cid: Box::new(*cid),
-            reason,
-        })?;
+        crate::hash::check(cid).map_err(|reason| WalkError::Cid { cid: Box::new(*cid), reason })?;
         let depth_max = u64::from(self.budget.depth_max);
         if depth as u64 > depth_max {
-            return Err(WalkError::Budget {
-                what: "levels",
-                max: depth_max,
-            });
+            return Err(WalkError::Budget { what: "levels", max: depth_max });
         }
         self.nodes += 1;
         if self.nodes > self.budget.nodes_max {
-            return Err(WalkError::Budget {
-                what: "blocks",
-                max: self.budget.nodes_max,
-            });
+            return Err(WalkError::Budget { what: "blocks", max: self.budget.nodes_max });
         }
         Ok(())
     }
@@ -148,10 +124,7 @@ impl Cost {
     fn read(&mut self, len: usize) -> Result<(), WalkError> {
         self.bytes = self.bytes.saturating_add(len as u64);
         if self.bytes > self.budget.bytes_max {
-            return Err(WalkError::Budget {
-                what: "bytes",
-                max: self.budget.bytes_max,
-            });
+            return Err(WalkError::Budget { what: "bytes", max: self.budget.bytes_max });
         }
         Ok(())
     }

@@ -54,11 +54,7 @@ impl<'a> Reader<'a> {
             5 => Kind::Fixed32,
             _ => return Err(WireError::Key),
         };
-        if key >> 3 == 0 {
-            Err(WireError::Key)
-        } else {
-            Ok(Some((key >> 3, kind)))
-        }
+        if key >> 3 == 0 { Err(WireError::Key) } else { Ok(Some((key >> 3, kind))) }
     }
 
     #[inline]
@@ -105,10 +101,7 @@ impl<'a> Reader<'a> {
     }
 
     fn take(&mut self, len: usize) -> Result<&'a [u8], WireError> {
-        let (head, tail) = self
-            .rest
-            .split_at_checked(len)
-            .ok_or(WireError::Truncated)?;
+        let (head, tail) = self.rest.split_at_checked(len).ok_or(WireError::Truncated)?;
         self.rest = tail;
         Ok(head)
     }

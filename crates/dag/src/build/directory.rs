@@ -58,24 +58,13 @@ pub struct DirectoryBuilder {
 impl DirectoryBuilder {
     /// A directory without entries.
     pub fn new(profile: Profile, meta: Metadata) -> Self {
-        let message = UnixFs {
-            meta,
-            ..UnixFs::new(Kind::Directory)
-        }
-        .encode();
+        let message = UnixFs { meta, ..UnixFs::new(Kind::Directory) }.encode();
         let measure = profile.directory_measure();
         let bytes = match measure {
             DirectoryMeasure::Block => wire::bytes_field_len(message.len()) as u64,
             DirectoryMeasure::NamesAndCids => 0,
         };
-        Self {
-            measure,
-            profile,
-            message,
-            entries: BTreeMap::new(),
-            count: 0,
-            bytes,
-        }
+        Self { measure, profile, message, entries: BTreeMap::new(), count: 0, bytes }
     }
 
     /// Adds an entry; `dag_size` is that of what it links to.
@@ -95,11 +84,7 @@ impl DirectoryBuilder {
         self.count += 1;
         self.bytes += match self.measure {
             DirectoryMeasure::Block => {
-                let link = PbLink {
-                    hash: cid,
-                    name: Some(name),
-                    tsize: Some(dag_size),
-                };
+                let link = PbLink { hash: cid, name: Some(name), tsize: Some(dag_size) };
                 wire::bytes_field_len(link.encoded_len()) as u64
             }
             DirectoryMeasure::NamesAndCids => (name.len() + cid.encoded_len()) as u64,
@@ -128,10 +113,7 @@ impl DirectoryBuilder {
             name: Some(name.as_slice()),
             tsize: Some(dag_size),
         });
-        let node = PbNode {
-            links: links.collect(),
-            data: Some(&self.message),
-        };
+        let node = PbNode { links: links.collect(), data: Some(&self.message) };
         let block = block_of(self.profile, &node);
         let below = self.entries.values().map(|&(_, dag_size)| dag_size);
         let dag_size = below.fold(block.data.len() as u64, u64::saturating_add);
@@ -148,19 +130,8 @@ impl DirectoryBuilder {
 /// A mode is not written, whatever `meta` says: on a link it means nothing, and kubo drops it too.
 pub fn symlink(profile: Profile, target: &[u8], meta: Metadata) -> (Block, u64) {
     let meta = Metadata { mode: None, ..meta };
-    let message = UnixFs {
-        data: Some(target),
-        meta,
-        ..UnixFs::new(Kind::Symlink)
-    }
-    .encode();
-    let block = block_of(
-        profile,
-        &PbNode {
-            links: Vec::new(),
-            data: Some(&message),
-        },
-    );
+    let message = UnixFs { data: Some(target), meta, ..UnixFs::new(Kind::Symlink) }.encode();
+    let block = block_of(profile, &PbNode { links: Vec::new(), data: Some(&message) });
     let dag_size = block.data.len() as u64;
     (block, dag_size)
 }

@@ -50,12 +50,7 @@ struct Level {
 impl FileBuilder {
     /// A file without bytes so far.
     pub const fn new(profile: Profile, meta: Metadata) -> Self {
-        Self {
-            profile,
-            meta,
-            levels: Vec::new(),
-            only: None,
-        }
+        Self { profile, meta, levels: Vec::new(), only: None }
     }
 
     /// The form that the leaves given to [`Self::push`] must have.
@@ -70,20 +65,9 @@ impl FileBuilder {
         if leaf.size == 0 {
             return;
         }
-        self.only = if self.levels.is_empty() && !self.meta.is_empty() {
-            leaf.wrapped
-        } else {
-            None
-        };
-        self.add(
-            0,
-            FileLink {
-                cid: leaf.cid,
-                size: leaf.size,
-                dag_size: leaf.dag_size,
-            },
-            out,
-        );
+        self.only =
+            if self.levels.is_empty() && !self.meta.is_empty() { leaf.wrapped } else { None };
+        self.add(0, FileLink { cid: leaf.cid, size: leaf.size, dag_size: leaf.dag_size }, out);
     }
 
     /// Ends the file: the remaining branches and the root go to `out`.
@@ -112,11 +96,7 @@ impl FileBuilder {
             [only] if !self.leaf_form().is_raw() => self.finish_wrapped(only.size, out),
             links => close(self.profile, links, self.meta, out),
         };
-        Built {
-            cid: root.cid,
-            size: root.size,
-            dag_size: root.dag_size,
-        }
+        Built { cid: root.cid, size: root.size, dag_size: root.dag_size }
     }
 
     fn add(&mut self, mut height: usize, mut link: FileLink, out: &mut Vec<Block>) {
@@ -148,42 +128,22 @@ impl FileBuilder {
             (DAG_PB, leaf::wrap(&[], self.meta))
         };
         let (cid, dag_size) = (hash::cid_of(hash, codec, version, &data), data.len() as u64);
-        out.push(Block {
-            cid,
-            data: Bytes::from(data),
-        });
-        Built {
-            cid,
-            size: 0,
-            dag_size,
-        }
+        out.push(Block { cid, data: Bytes::from(data) });
+        Built { cid, size: 0, dag_size }
     }
 
     /// The only leaf, written again with the metadata in it.
     fn finish_wrapped(&mut self, size: u64, out: &mut Vec<Block>) -> FileLink {
-        let old = self
-            .only
-            .take()
-            .expect("a wrapped leaf is pushed as `Leaf::link` gives it");
+        let old = self.only.take().expect("a wrapped leaf is pushed as `Leaf::link` gives it");
         let (hash, version) = (self.profile.hash(), self.profile.cid_version());
         let cid = hash::cid_of(hash, DAG_PB, version, &old);
         let Ok(Node::Leaf { data, .. }) = Node::decode(&cid, old) else {
             panic!("a wrapped leaf is pushed as `Leaf::link` gives it");
         };
         let block = leaf::wrap(&data, self.meta);
-        let (cid, dag_size) = (
-            hash::cid_of(hash, DAG_PB, version, &block),
-            block.len() as u64,
-        );
-        out.push(Block {
-            cid,
-            data: Bytes::from(block),
-        });
-        FileLink {
-            cid,
-            size,
-            dag_size,
-        }
+        let (cid, dag_size) = (hash::cid_of(hash, DAG_PB, version, &block), block.len() as u64);
+        out.push(Block { cid, data: Bytes::from(block) });
+        FileLink { cid, size, dag_size }
     }
 }
 
@@ -198,22 +158,12 @@ fn close(profile: Profile, links: &[FileLink], meta: Metadata, out: &mut Vec<Blo
         ..UnixFs::new(Kind::File)
     }
     .encode();
-    let pb_link = |link: &FileLink| PbLink {
-        hash: link.cid,
-        name: Some(b""),
-        tsize: Some(link.dag_size),
-    };
-    let node = PbNode {
-        links: links.iter().map(pb_link).collect(),
-        data: Some(&message),
-    };
+    let pb_link =
+        |link: &FileLink| PbLink { hash: link.cid, name: Some(b""), tsize: Some(link.dag_size) };
+    let node = PbNode { links: links.iter().map(pb_link).collect(), data: Some(&message) };
     let block = block_of(profile, &node);
     let dag_size = sum(|link| link.dag_size).saturating_add(block.data.len() as u64);
     let cid = block.cid;
     out.push(block);
-    FileLink {
-        cid,
-        size,
-        dag_size,
-    }
+    FileLink { cid, size, dag_size }
 }

@@ -22,10 +22,7 @@ pub struct LeafForm {
 impl LeafForm {
     /// The form of leaves in a file with this metadata.
     pub const fn new(profile: Profile, meta: &Metadata) -> Self {
-        Self {
-            profile,
-            raw: profile.raw_leaves(meta),
-        }
+        Self { profile, raw: profile.raw_leaves(meta) }
     }
 
     /// Whether the block of a leaf is the chunk itself.
@@ -80,12 +77,7 @@ pub struct LeafRef {
 impl LeafRef {
     /// A reference to a raw leaf whose chunk has `size` bytes.
     pub const fn raw(cid: Cid, size: u64) -> Self {
-        Self {
-            cid,
-            size,
-            dag_size: size,
-            wrapped: None,
-        }
+        Self { cid, size, dag_size: size, wrapped: None }
     }
 }
 
@@ -96,12 +88,7 @@ impl Leaf {
             LeafBlock::Raw => None,
             LeafBlock::Wrapped(block) => Some(block.clone()),
         };
-        LeafRef {
-            cid: self.cid,
-            size: self.size,
-            dag_size: self.dag_size,
-            wrapped,
-        }
+        LeafRef { cid: self.cid, size: self.size, dag_size: self.dag_size, wrapped }
     }
 }
 
@@ -114,22 +101,12 @@ pub fn leaf(form: impl Into<LeafForm>, chunk: &[u8]) -> Leaf {
     let size = chunk.len() as u64;
     if form.raw {
         let cid = hash::cid_of(hash, RAW, version, chunk);
-        return Leaf {
-            cid,
-            block: LeafBlock::Raw,
-            size,
-            dag_size: size,
-        };
+        return Leaf { cid, block: LeafBlock::Raw, size, dag_size: size };
     }
     let block = Bytes::from(wrap(chunk, Metadata::NONE));
     let cid = hash::cid_of(hash, DAG_PB, version, &block);
     let dag_size = block.len() as u64;
-    Leaf {
-        cid,
-        block: LeafBlock::Wrapped(block),
-        size,
-        dag_size,
-    }
+    Leaf { cid, block: LeafBlock::Wrapped(block), size, dag_size }
 }
 
 /// The block of a file node that has its bytes inside.
@@ -140,9 +117,6 @@ pub(super) fn wrap(chunk: &[u8], meta: Metadata) -> Vec<u8> {
         meta,
         ..UnixFs::new(Kind::File)
     };
-    let node = PbNode {
-        links: Vec::new(),
-        data: Some(&message.encode()),
-    };
+    let node = PbNode { links: Vec::new(), data: Some(&message.encode()) };
     node.encode().expect("there are no links")
 }

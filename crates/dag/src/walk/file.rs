@@ -90,11 +90,7 @@ impl FileWalk {
             cost: Cost::new(budget),
             size: None,
             stack: Vec::new(),
-            next: Next::Visit(Wanted {
-                cid: root,
-                start: 0,
-                size: None,
-            }),
+            next: Next::Visit(Wanted { cid: root, start: 0, size: None }),
         }
     }
 
@@ -187,12 +183,7 @@ impl FileWalk {
                 .map(|(_, link)| link.cid)
         });
         let stored = |cid: &Cid| hash::identity(cid).is_none();
-        first
-            .into_iter()
-            .chain(rest)
-            .filter(stored)
-            .take(n)
-            .collect()
+        first.into_iter().chain(rest).filter(stored).take(n).collect()
     }
 
     fn asked(&self, cid: &Cid) -> Result<Wanted, WalkError> {
@@ -204,11 +195,9 @@ impl FileWalk {
 
     fn check_size(&mut self, wanted: &Wanted, actual: u64) -> Result<(), WalkError> {
         match wanted.size {
-            Some(claimed) if claimed != actual => Err(WalkError::Size {
-                cid: Box::new(wanted.cid),
-                claimed,
-                actual,
-            }),
+            Some(claimed) if claimed != actual => {
+                Err(WalkError::Size { cid: Box::new(wanted.cid), claimed, actual })
+            }
             Some(_) => Ok(()),
             None => {
                 self.size = Some(actual);
@@ -228,11 +217,7 @@ impl FileWalk {
         self.check_size(&wanted, node.size)?;
         let inline = node.inline.clone();
         let offset = wanted.start + inline.len() as u64;
-        self.stack.push(Frame {
-            node,
-            index: 0,
-            offset,
-        });
+        self.stack.push(Frame { node, index: 0, offset });
         self.give(wanted.cid, wanted.start, &inline);
         Ok(())
     }
@@ -244,17 +229,10 @@ impl FileWalk {
         self.next = if range.is_empty() {
             Next::Search
         } else if self.places {
-            Next::Give(Step::Place {
-                range: start..end,
-                cid,
-            })
+            Next::Give(Step::Place { range: start..end, cid })
         } else {
             let part = (range.start - start) as usize..(range.end - start) as usize;
-            Next::Give(Step::Leaf {
-                range,
-                cid,
-                data: data.slice(part),
-            })
+            Next::Give(Step::Leaf { range, cid, data: data.slice(part) })
         };
     }
 
@@ -282,16 +260,9 @@ impl FileWalk {
             }
             if self.places && link.cid.codec() == RAW {
                 let range = start..start.saturating_add(link.size);
-                return Next::Give(Step::Place {
-                    range,
-                    cid: link.cid,
-                });
+                return Next::Give(Step::Place { range, cid: link.cid });
             }
-            return Next::Visit(Wanted {
-                cid: link.cid,
-                start,
-                size: Some(link.size),
-            });
+            return Next::Visit(Wanted { cid: link.cid, start, size: Some(link.size) });
         }
         Next::Give(Step::Done)
     }

@@ -121,10 +121,7 @@ impl TreeWalk {
         let mut links: Vec<Cid> = node.links().collect();
         links.reverse();
         if self.pending + links.len() > PENDING_MAX {
-            return Err(WalkError::Budget {
-                what: "pending links",
-                max: PENDING_MAX as u64,
-            });
+            return Err(WalkError::Budget { what: "pending links", max: PENDING_MAX as u64 });
         }
         self.pending += links.len();
         self.asked = None;
@@ -158,12 +155,7 @@ impl TreeWalk {
                 && (self.leaves || cid.codec() != RAW)
                 && !self.seen.contains(&key(cid))
         };
-        let rest = self
-            .stack
-            .iter()
-            .rev()
-            .flat_map(|links| links.iter().rev())
-            .filter(fresh);
+        let rest = self.stack.iter().rev().flat_map(|links| links.iter().rev()).filter(fresh);
         self.asked.iter().chain(rest).take(n).copied().collect()
     }
 
@@ -173,11 +165,7 @@ impl TreeWalk {
     }
 
     fn check_asked(&self, cid: &Cid) -> Result<(), WalkError> {
-        if self.asked == Some(*cid) {
-            Ok(())
-        } else {
-            Err(WalkError::NotAsked(Box::new(*cid)))
-        }
+        if self.asked == Some(*cid) { Ok(()) } else { Err(WalkError::NotAsked(Box::new(*cid))) }
     }
 }
 

@@ -20,14 +20,9 @@ fn fixtures(extension: &str) -> Vec<(Cid, Vec<u8>)> {
     let Some(folder) = vectors(FIXTURES) else {
         return Vec::new();
     };
-    let entries = |folder: PathBuf| {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-    };
-    let files = entries(folder)
-        .filter(|case| case.is_dir())
-        .flat_map(entries);
+    let entries =
+        |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = entries(folder).filter(|case| case.is_dir()).flat_map(entries);
     let wanted = files.filter(|file| file.extension().is_some_and(|found| found == extension));
     let parsed = wanted.map(|file| {
         let cid = file.file_stem().unwrap().to_str().unwrap().parse().unwrap();
@@ -39,20 +34,13 @@ fn fixtures(extension: &str) -> Vec<(Cid, Vec<u8>)> {
 #[test]
 fn dag_pb_fixtures_round_trip() {
     let fixtures = fixtures("dag-pb");
-    assert!(
-        fixtures.is_empty() || fixtures.len() == 17,
-        "{}",
-        fixtures.len()
-    );
+    assert!(fixtures.is_empty() || fixtures.len() == 17, "{}", fixtures.len());
     for (cid, block) in fixtures {
         assert_eq!(hash::verify(&cid, &block), Ok(()));
         let node = pb::decode(&block).unwrap();
         let again = node.encode().unwrap();
         assert_eq!(again.len(), node.encoded_len());
-        assert_eq!(
-            hash::cid_of(HashKind::Sha256, DAG_PB, Version::V1, &again),
-            cid
-        );
+        assert_eq!(hash::cid_of(HashKind::Sha256, DAG_PB, Version::V1, &again), cid);
     }
 }
 
@@ -77,11 +65,7 @@ fn dag_pb_negative_fixtures_are_refused() {
 #[test]
 fn dag_cbor_fixtures_round_trip_in_the_crate_for_the_ledger() {
     let fixtures = fixtures("dag-cbor");
-    assert!(
-        fixtures.is_empty() || fixtures.len() >= 120,
-        "{}",
-        fixtures.len()
-    );
+    assert!(fixtures.is_empty() || fixtures.len() >= 120, "{}", fixtures.len());
     for (cid, block) in fixtures {
         assert_eq!(hash::verify(&cid, &block), Ok(()));
         let value: Ipld = serde_ipld_dagcbor::from_slice(&block).unwrap();
@@ -100,10 +84,7 @@ fn cids_of_the_fixtures_parse_and_print() {
     let mut count = 0;
     for case in fs::read_dir(folder).unwrap() {
         let name = case.unwrap().file_name().into_string().unwrap();
-        let Some(text) = name
-            .strip_prefix("cid-")
-            .filter(|text| !text.ends_with("of"))
-        else {
+        let Some(text) = name.strip_prefix("cid-").filter(|text| !text.ends_with("of")) else {
             continue;
         };
         let (_, bytes) = multibase(text);
@@ -113,11 +94,7 @@ fn cids_of_the_fixtures_parse_and_print() {
         let printed = [cid.to_string(), cid.to_string_of_base(base).unwrap()];
         assert!(printed.iter().any(|printed| printed == text), "{text}");
         // A path takes only those that blocks can be fetched by.
-        assert_eq!(
-            path::parse(text).is_ok(),
-            hash::check(&cid).is_ok(),
-            "{text}"
-        );
+        assert_eq!(path::parse(text).is_ok(), hash::check(&cid).is_ok(), "{text}");
         count += 1;
     }
     assert!(count >= 10, "{count}");
@@ -160,12 +137,7 @@ fn multihash_vectors_verify() {
 
 #[test]
 fn multibase_vectors_decode() {
-    for file in [
-        "basic",
-        "two_leading_zeros",
-        "leading_zero",
-        "case_insensitivity",
-    ] {
+    for file in ["basic", "two_leading_zeros", "leading_zero", "case_insensitivity"] {
         let Some(file) = vectors(&format!("multibase/tests/{file}.csv")) else {
             return;
         };
@@ -177,14 +149,7 @@ fn multibase_vectors_decode() {
         let mut checked = 0;
         for (name, encoded) in lines {
             // The bases that a CID is printed in, and those that people paste.
-            let known = [
-                "base58btc",
-                "base32",
-                "base36",
-                "base64url",
-                "base16",
-                "base64",
-            ];
+            let known = ["base58btc", "base32", "base36", "base64url", "base16", "base64"];
             if known.contains(&field(name).as_str()) {
                 let (_, bytes) = multibase::decode(field(encoded)).unwrap();
                 assert_eq!(bytes, plain.as_bytes(), "{name} of {}", file.display());
@@ -207,11 +172,7 @@ fn blake3_vectors_are_our_digests() {
         assert_eq!(HashKind::Blake3.digest(&input), want[..32], "{len}");
         // Longer digests than ours are the same stream read further.
         let long = multihash::Multihash::wrap(hash::BLAKE3, &want).unwrap();
-        assert_eq!(
-            hash::verify(&Cid::new_v1(hash::RAW, long), &input),
-            Ok(()),
-            "{len}"
-        );
+        assert_eq!(hash::verify(&Cid::new_v1(hash::RAW, long), &input), Ok(()), "{len}");
     }
 }
 

@@ -58,11 +58,7 @@ fn gear_table_is_frozen() {
         hash::cid_of(HashKind::Blake3, RAW, Version::V1, &bytes).to_string(),
         "bafkr4ie27arndyin6joqcv5ehtgqu45vnuob2cs5o6wljzxjpfjc2d7bje"
     );
-    assert!(
-        gear.iter()
-            .zip(shifted.iter())
-            .all(|(entry, shifted)| entry << 1 == *shifted)
-    );
+    assert!(gear.iter().zip(shifted.iter()).all(|(entry, shifted)| entry << 1 == *shifted));
 }
 
 #[test]
@@ -76,14 +72,10 @@ fn chunk_boundaries_are_frozen_and_follow_the_definition() {
     }
     assert_eq!(found.iter().sum::<usize>(), bytes.len());
     assert_eq!(found[..16], FIRST_CUTS);
-    assert_eq!(found.len(), 0);
+    assert_eq!(found.len(), 106);
     // Odd lengths and the bounds.
     for len in [1, 16_383, 16_384, 16_385, 65_535, 65_537, 100_001, 262_143] {
-        assert_eq!(
-            cuts(&bytes[..len])[0],
-            cut_by_definition(&bytes[..len]),
-            "{len}"
-        );
+        assert_eq!(cuts(&bytes[..len])[0], cut_by_definition(&bytes[..len]), "{len}");
     }
     assert_eq!(cuts(&vec![0; 600_000]), [262_144, 262_144, 75_712]);
 }
@@ -97,24 +89,9 @@ const FIRST_CUTS: [usize; 16] = [
 fn files_of_the_default_profile_are_frozen() {
     let bytes = keyed(SEED, 64 << 20);
     let mut got = String::new();
-    for len in [
-        0,
-        1,
-        16_384,
-        65_536,
-        100_000,
-        262_144,
-        262_145,
-        1 << 20,
-        8 << 20,
-        64 << 20,
-    ] {
+    for len in [0, 1, 16_384, 65_536, 100_000, 262_144, 262_145, 1 << 20, 8 << 20, 64 << 20] {
         let built = Memory::default().add(Profile::Shoal, Metadata::NONE, &bytes[..len]);
-        let Built {
-            cid,
-            size,
-            dag_size,
-        } = built;
+        let Built { cid, size, dag_size } = built;
         writeln!(got, "{size} {dag_size} {cid}").unwrap();
     }
     assert_eq!(got, FILES);
@@ -137,23 +114,13 @@ const FILES: &str = "\
 fn metadata_of_the_default_profile_is_frozen() {
     let bytes = keyed(SEED, 1 << 20);
     let executable = Profile::Shoal.metadata_of_mode(0o700);
-    let mtime = Some(Mtime {
-        seconds: 1_700_000_000,
-        nanos: 123_456_789,
-    });
-    let exact = Metadata {
-        mode: Some(0o640),
-        mtime,
-    };
+    let mtime = Some(Mtime { seconds: 1_700_000_000, nanos: 123_456_789 });
+    let exact = Metadata { mode: Some(0o640), mtime };
     let mut got = String::new();
     for meta in [executable, exact] {
         for len in [0, 5, 1 << 20] {
             let mut memory = Memory::default();
-            let Built {
-                cid,
-                size,
-                dag_size,
-            } = memory.add(Profile::Shoal, meta, &bytes[..len]);
+            let Built { cid, size, dag_size } = memory.add(Profile::Shoal, meta, &bytes[..len]);
             writeln!(got, "{size} {dag_size} {cid}").unwrap();
             let root = Node::decode(&cid, memory.0[&cid].clone()).unwrap();
             assert_eq!((root.meta(), root.file_size()), (&meta, Some(len as u64)));
@@ -220,14 +187,7 @@ fn widths(blocks: &[Block]) -> Vec<usize> {
 fn trees_of_several_levels_are_frozen() {
     let mut got = String::new();
     for count in [255, 256, 257, 5_000, 100_000, 2_000_000] {
-        let (
-            Built {
-                cid,
-                size,
-                dag_size,
-            },
-            blocks,
-        ) = branches((0..count).map(synthetic));
+        let (Built { cid, size, dag_size }, blocks) = branches((0..count).map(synthetic));
         writeln!(got, "{count} {} {size} {dag_size} {cid}", blocks.len()).unwrap();
         if count == 5_000 {
             writeln!(got, "{:?}", widths(&blocks)).unwrap();
@@ -269,10 +229,7 @@ fn branches_end_by_content_within_256_and_4096_children() {
 fn an_inserted_leaf_rewrites_one_branch_of_each_level() {
     let leaves = || (0..50_000).map(synthetic);
     let (_, before) = branches(leaves());
-    let inserted = leaves()
-        .take(20_000)
-        .chain([synthetic(1 << 40)])
-        .chain(leaves().skip(20_000));
+    let inserted = leaves().take(20_000).chain([synthetic(1 << 40)]).chain(leaves().skip(20_000));
     let (_, after) = branches(inserted);
     let new = after.iter().filter(|block| !before.contains(block)).count();
     assert!(before.len() > 30, "{}", before.len());

@@ -65,11 +65,7 @@ fn files_of_the_published_profiles_have_their_cids() {
         for row in facts["files"].as_array().unwrap() {
             let len = row["len"].as_u64().unwrap() as usize;
             let built = streamed(profile, row["seed"].as_str().unwrap(), len);
-            assert_eq!(
-                built.cid.to_string(),
-                row["cid"].as_str().unwrap(),
-                "{profile} {len}"
-            );
+            assert_eq!(built.cid.to_string(), row["cid"].as_str().unwrap(), "{profile} {len}");
         }
         let hello = file(profile, Metadata::NONE, b"hello world").0.to_string();
         assert_eq!(hello, facts["hello world"].as_str().unwrap(), "{profile}");
@@ -85,14 +81,7 @@ fn names(row: &Value) -> Vec<Vec<u8>> {
         text if text.starts_with("%0200d") => numbered(|i| format!("{i:0200}")),
         text if text.starts_with("one letter") => (b'a'..=b'z').map(|c| vec![c]).collect(),
         text if text.starts_with("raw bytes") => {
-            let names: [&[u8]; 6] = [
-                b"\xff\xfe",
-                b"\xc3\xa9",
-                b"cafe\xcc\x81",
-                b" ",
-                b"a b",
-                b"~",
-            ];
+            let names: [&[u8]; 6] = [b"\xff\xfe", b"\xc3\xa9", b"cafe\xcc\x81", b" ", b"a b", b"~"];
             names.map(<[u8]>::to_vec).to_vec()
         }
         other => panic!("names that this test does not know: {other}"),
@@ -102,19 +91,10 @@ fn names(row: &Value) -> Vec<Vec<u8>> {
 /// The CID that a directory would have in one block of any size.
 fn unlimited(profile: Profile, mut names: Vec<Vec<u8>>, cid: Cid, dag_size: u64) -> Cid {
     names.sort();
-    let link = |name| PbLink {
-        hash: cid,
-        name: Some(name),
-        tsize: Some(dag_size),
-    };
+    let link = |name| PbLink { hash: cid, name: Some(name), tsize: Some(dag_size) };
     let message = UnixFs::new(Kind::Directory).encode();
     let links = names.iter().map(|name| link(name.as_slice())).collect();
-    let block = PbNode {
-        links,
-        data: Some(&message),
-    }
-    .encode()
-    .unwrap();
+    let block = PbNode { links, data: Some(&message) }.encode().unwrap();
     hash::cid_of(profile.hash(), hash::DAG_PB, profile.cid_version(), &block)
 }
 
@@ -137,11 +117,7 @@ fn directories_in_one_block_have_kubos_cids() {
                     assert_eq!(block.cid, expect(row, profile), "{profile} {row}");
                     checked += 1;
                 }
-                Err(DirectoryError::TooLarge {
-                    entries,
-                    bytes,
-                    bytes_max,
-                }) => {
+                Err(DirectoryError::TooLarge { entries, bytes, bytes_max }) => {
                     assert!(bytes > bytes_max, "{profile} {row}");
                     eprintln!("skipped: {profile}, {entries} entries, {bytes} bytes: sharded");
                     let one_block = unlimited(profile, names(row), cid, dag_size);
@@ -164,9 +140,7 @@ fn directories_at_the_threshold_are_in_one_block_and_one_byte_more_is_not() {
         let mut builder = DirectoryBuilder::new(v0, Metadata::NONE);
         for i in 0..count {
             let len = if i == 0 { len + extra } else { len };
-            builder
-                .insert(format!("{i:0len$}").as_bytes(), cid, dag_size)
-                .unwrap();
+            builder.insert(format!("{i:0len$}").as_bytes(), cid, dag_size).unwrap();
         }
         builder.finish()
     };
@@ -176,11 +150,7 @@ fn directories_at_the_threshold_are_in_one_block_and_one_byte_more_is_not() {
     assert!(block.data.len() > 262_144);
     assert_eq!(
         make(4096, 30, 1).unwrap_err(),
-        DirectoryError::TooLarge {
-            entries: 4096,
-            bytes: 262_145,
-            bytes_max: 262_144
-        }
+        DirectoryError::TooLarge { entries: 4096, bytes: 262_145, bytes_max: 262_144 }
     );
 }
 
@@ -189,32 +159,20 @@ fn well_known_cids_are_made() {
     let Some(facts) = vectors_json("unixfs-facts/well-known.json") else {
         return;
     };
-    for (profile, version) in [
-        (Profile::UnixfsV0_2015, "v0"),
-        (Profile::UnixfsV1_2025, "v1"),
-    ] {
-        let (empty, _) = DirectoryBuilder::new(profile, Metadata::NONE)
-            .finish()
-            .unwrap();
+    for (profile, version) in [(Profile::UnixfsV0_2015, "v0"), (Profile::UnixfsV1_2025, "v1")] {
+        let (empty, _) = DirectoryBuilder::new(profile, Metadata::NONE).finish().unwrap();
         assert_eq!(empty.cid.to_string(), facts["empty_dir"][version]);
     }
     let empty = file(Profile::UnixfsV0_2015, Metadata::NONE, b"").0;
     assert_eq!(empty.to_string(), facts["empty_dagpb_file"]["v0"]);
-    assert_eq!(
-        empty.into_v1().unwrap().to_string(),
-        facts["empty_dagpb_file"]["v1"]
-    );
+    assert_eq!(empty.into_v1().unwrap().to_string(), facts["empty_dagpb_file"]["v1"]);
     let empty = file(Profile::UnixfsV1_2025, Metadata::NONE, b"").0;
     assert_eq!(empty.to_string(), facts["empty_raw"]["v1"]);
     for profile in EXACT {
         let hello = file(profile, Metadata::NONE, b"hello world").0.to_string();
         assert_eq!(hello, facts["hello_world_no_newline"][profile.name()]);
     }
-    let identity: Cid = facts["empty_raw"]["identity"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
+    let identity: Cid = facts["empty_raw"]["identity"].as_str().unwrap().parse().unwrap();
     assert_eq!(hash::verify(&identity, b""), Ok(()));
 }
 
@@ -227,14 +185,8 @@ struct Kept {
 
 impl Kept {
     fn meta(self, mode: u32, nanos: u32) -> Metadata {
-        let mtime = Mtime {
-            seconds: 1_700_000_000,
-            nanos,
-        };
-        Metadata {
-            mode: self.mode.then_some(mode),
-            mtime: self.mtime.then_some(mtime),
-        }
+        let mtime = Mtime { seconds: 1_700_000_000, nanos };
+        Metadata { mode: self.mode.then_some(mode), mtime: self.mtime.then_some(mtime) }
     }
 }
 
@@ -257,11 +209,7 @@ fn tree(profile: Profile, kept: Kept) -> Cid {
     };
     let below = kept.meta(0o750, NANOS);
     let deep = directory(below, &[("c", file(b""))]);
-    let sub = [
-        ("b.bin", file(&big)),
-        ("dangling", link(b"../nowhere")),
-        ("deep", deep),
-    ];
+    let sub = [("b.bin", file(&big)), ("dangling", link(b"../nowhere")), ("deep", deep)];
     let root = [
         ("a.txt", file(b"hello\n")),
         ("link", link(b"a.txt")),
@@ -278,23 +226,13 @@ fn a_tree_with_symlinks_and_metadata_has_kubos_cids() {
     };
     let mut checked = 0;
     for row in answers["options"].as_array().unwrap() {
-        let flags: Vec<&str> = row["flags"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|flag| flag.as_str().unwrap())
-            .collect();
+        let flags: Vec<&str> =
+            row["flags"].as_array().unwrap().iter().map(|flag| flag.as_str().unwrap()).collect();
         for profile in EXACT {
             let cid = match (row["tree"].is_string(), flags.as_slice()) {
                 (true, _) => {
                     let mode = flags.contains(&"--preserve-mode");
-                    tree(
-                        profile,
-                        Kept {
-                            mode,
-                            mtime: flags.contains(&"--preserve-mtime"),
-                        },
-                    )
+                    tree(profile, Kept { mode, mtime: flags.contains(&"--preserve-mtime") })
                 }
                 // What the profile does anyway.
                 (false, ["--raw-leaves"]) if profile == Profile::UnixfsV1_2025 => {

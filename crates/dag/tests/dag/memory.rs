@@ -35,10 +35,7 @@ impl Memory {
                 LeafBlock::Raw => Bytes::copy_from_slice(chunk),
                 LeafBlock::Wrapped(block) => block.clone(),
             };
-            self.keep([Block {
-                cid: leaf.cid,
-                data,
-            }]);
+            self.keep([Block { cid: leaf.cid, data }]);
             builder.push(leaf.link(), &mut out);
             self.keep(out.drain(..));
         }
@@ -63,9 +60,7 @@ impl Memory {
                     walk.handle_block(&cid, self.0[&cid].clone())?;
                     asked += 1;
                 }
-                Step::Leaf {
-                    range: at, data, ..
-                } => {
+                Step::Leaf { range: at, data, .. } => {
                     assert_eq!(at.start, range.start + bytes.len() as u64);
                     assert_eq!(at.end - at.start, data.len() as u64);
                     bytes.extend_from_slice(&data);

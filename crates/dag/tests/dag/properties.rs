@@ -14,11 +14,7 @@ use crate::memory::Memory;
 use crate::vectors::keyed;
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 fn profiles() -> impl Strategy<Value = Profile> {
@@ -45,10 +41,7 @@ fn tiny(profile: Profile, meta: Metadata, count: usize) -> (Memory, Vec<u8>, Cid
             LeafBlock::Raw => Bytes::copy_from_slice(chunk),
             LeafBlock::Wrapped(block) => block.clone(),
         };
-        memory.keep([Block {
-            cid: leaf.cid,
-            data,
-        }]);
+        memory.keep([Block { cid: leaf.cid, data }]);
         builder.push(leaf.link(), &mut out);
     }
     let built = builder.finish(&mut out);
@@ -128,21 +121,12 @@ proptest! {
 
 /// Blocks of every kind, to be damaged.
 fn samples() -> Vec<Block> {
-    let mtime = Some(Mtime {
-        seconds: -1,
-        nanos: 5,
-    });
-    let meta = Metadata {
-        mode: Some(0o4755),
-        mtime,
-    };
+    let mtime = Some(Mtime { seconds: -1, nanos: 5 });
+    let meta = Metadata { mode: Some(0o4755), mtime };
     let mut blocks = Vec::new();
     for profile in Profile::ALL {
         let (memory, _, root) = tiny(profile, meta, 9);
-        blocks.push(Block {
-            cid: root,
-            data: memory.0[&root].clone(),
-        });
+        blocks.push(Block { cid: root, data: memory.0[&root].clone() });
         let (link, _) = build::symlink(profile, b"target", meta);
         let mut directory = DirectoryBuilder::new(profile, meta);
         directory.insert(b"link", link.cid, 5).unwrap();
@@ -198,7 +182,7 @@ proptest! {
     fn random_bytes_never_panic(bytes in vec(prop::sample::select(vec![0, 1, 2, 8, 0x0a, 0x12, 0x18, 0x20, 0x55, 0x70, 0x7f, 0x80, 0xff, b'/', b'Q', b'm', b'b', b'%']), 0..40)) {
         if let Ok(cid) = hash::cid_from_bytes(&bytes) {
             prop_assert_eq!(cid.to_bytes(), bytes.clone());
-            let _ = (hash::check(&cid), hash::verify(&cid, &bytes));
+            drop((hash::check(&cid), hash::verify(&cid, &bytes)));
         }
         if let Ok(message) = unixfs::UnixFs::decode(&bytes) {
             let again = message.encode();
@@ -207,7 +191,7 @@ proptest! {
         if let Ok(node) = pb::decode(&bytes) {
             prop_assert!(node.links.len() * 2 <= bytes.len());
         }
-        let _ = path::parse(&bytes);
+        drop(path::parse(&bytes));
         let shown = name::escape(&bytes);
         prop_assert!(!shown.chars().any(char::is_control));
     }
