@@ -1,0 +1,196 @@
+//! A DAG whose entry names are not names: nothing of it reaches the disk outside of OUT.
+//!
+//! The blocks are written by hand, since no builder of ours makes them, and put into a store as if a
+//! careless peer had added them.
+
+use std::{fs, path::Path};
+
+use shoal_dag::{
+    Bytes, Cid, Version,
+    hash::{DAG_PB, HashKind, RAW, cid_of},
+    pb::{PbLink, PbNode},
+    unixfs::{Kind, UnixFs},
+};
+use shoal_store::{BatchOptions, Options, PinOptions, Store};
+
+use crate::harness::{Lab, Snapshot};
+
+/// What the hostile files hold.
+const EVIL: &[u8] = b"evil";
+
+/// Names that no file system should be given.
+const NAMES: [&[u8]; 9] = [
+    b"",
+    b".",
+    b"..",
+    b"../escaped",
+    b"../../escaped",
+    b"/tmp/shoal-hostile-escaped",
+    b"a/b",
+    b"nul\0inside",
+    b"sub/../../escaped",
+];
+
+/// Blocks made by hand.
+#[derive(Default)]
+struct Blocks(Vec<(Cid, Bytes)>);
+
+impl Blocks {
+    fn put(&mut self, codec: u64, data: Vec<u8>) -> Cid {
+        let cid = cid_of(HashKind::Sha256, codec, Version::V1, &data);
+        self.0.push((cid, data.into()));
+        cid
+    }
+
+    fn file(&mut self, data: &[u8]) -> Cid {
+        self.put(RAW, data.to_vec())
+    }
+
+    fn symlink(&mut self, target: &Path) -> Cid {
+        let target = target.to_str().unwrap().as_bytes();
+        let node = UnixFs {
+            data: Some(target),
+            ..UnixFs::new(Kind::Symlink)
+        }
+        .encode();
+        self.put(
+            DAG_PB,
+            PbNode {
+                links: vec![],
+                data: Some(&node),
+            }
+            .encode()
+            .unwrap(),
+        )
+    }
+
+    fn directory(&mut self, entries: &[(&[u8], Cid)]) -> Cid {
+        let mut entries = entries.to_vec();
+        entries.sort_by_key(|(name, _)| *name);
+        let link = |&(name, hash)| PbLink {
+            hash,
+            name: Some(name),
+            tsize: Some(100),
+        };
+        let data = UnixFs::new(Kind::Directory).encode();
+        let node = PbNode {
+            links: entries.iter().map(link).collect(),
+            data: Some(&data),
+        };
+        self.put(DAG_PB, node.encode().unwrap())
+    }
+
+    /// Puts everything into the store at `dir`, pinned, and closes it.
+    fn store(self, dir: &Path, root: &Cid) {
+        let store = Store::open(dir, Options::default()).unwrap();
+        let batch = store.batch(BatchOptions { public: true });
+        for (cid, data) in &self.0 {
+            batch.put(cid, data).unwrap();
+        }
+        batch.pin(root, PinOptions::default());
+        batch.commit().unwrap();
+    }
+}
+
+#[test]
+fn names_that_are_no_names_never_reach_the_disk() {
+    let lab = Lab::new();
+    let mut blocks = Blocks::default();
+    let (good, evil) = (blocks.file(b"good"), blocks.file(EVIL));
+    let mut entries = vec![(&b"good"[..], good)];
+    entries.extend(NAMES.map(|name| (name, evil)));
+    let root = blocks.directory(&entries);
+    let a = lab.store("a");
+    blocks.store(a.dir(), &root);
+    let peer = a.seed();
+
+    let (c, outer) = (lab.store("c").told(peer.address()), lab.path("outer"));
+    fs::create_dir_all(outer.join("inner")).unwrap();
+    let out = outer.join("inner/out");
+    let run = c.run(&[&"get", &root.to_string(), &"-o", &out, &"--json"]);
+    assert_nothing_escaped(&outer);
+    assert!(!Path::new("/tmp/shoal-hostile-escaped").exists());
+    if out.exists() {
+        assert_eq!(
+            Snapshot::of(&out).len(),
+            2,
+            "more than the good name: {run}"
+        );
+        assert_eq!(fs::read(out.join("good")).unwrap(), b"good");
+        let refused = run.outcome()["refused"].as_array().unwrap().len();
+        assert_eq!(refused, NAMES.len(), "{run}");
+    } else {
+        assert_ne!(run.code(), Some(0), "{run}");
+    }
+}
+
+#[test]
+fn a_symlink_of_the_dag_is_no_way_out() {
+    let lab = Lab::new();
+    let outer = lab.path("outer");
+    fs::create_dir_all(outer.join("inner")).unwrap();
+    let mut blocks = Blocks::default();
+    let evil = blocks.file(EVIL);
+    let directory = blocks.directory(&[(b"escaped", evil)]);
+    let link = blocks.symlink(&outer);
+    // The same name twice, in both orders: whoever follows the link writes beside OUT.
+    let one = blocks.directory(&[(b"x", link), (b"x", directory)]);
+    let two = blocks.directory(&[(b"x", directory), (b"x", link)]);
+    let file = blocks.directory(&[(b"x", link), (b"x", evil)]);
+    let root = blocks.directory(&[(b"1", one), (b"2", two), (b"3", file)]);
+    let a = lab.store("a");
+    blocks.store(a.dir(), &root);
+    let peer = a.seed();
+    let c = lab.store("c").told(peer.address());
+    let out = outer.join("inner/out");
+    let run = c.run(&[&"get", &root.to_string(), &"-o", &out]);
+    println!("{run}");
+    assert_nothing_escaped(&outer);
+}
+
+#[test]
+fn an_existing_symlink_at_out_is_not_followed() {
+    let lab = Lab::new();
+    let (a, source, outer) = (lab.store("a"), lab.path("source"), lab.path("outer"));
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("escaped"), EVIL).unwrap();
+    fs::create_dir_all(outer.join("inner")).unwrap();
+    let cid = a.add(&source);
+    let out = outer.join("inner/out");
+    std::os::unix::fs::symlink("..", &out).unwrap();
+    drop(a.run(&[&"get", &cid, &"-o", &out]).exits(1));
+    assert_nothing_escaped(&outer);
+    drop(a.run(&[&"get", &cid, &"-o", &out, &"--force"]).ok());
+    assert_nothing_escaped(&outer);
+    assert!(fs::symlink_metadata(&out).unwrap().is_dir());
+}
+
+#[test]
+fn names_are_escaped_on_a_listing() {
+    let lab = Lab::new();
+    let mut blocks = Blocks::default();
+    let evil = blocks.file(EVIL);
+    let root = blocks.directory(&[(b"red\x1b[31m\nnext", evil)]);
+    let a = lab.store("a");
+    blocks.store(a.dir(), &root);
+    let run = a.run(&[&"ls", &root.to_string()]).ok();
+    assert_eq!(run.lines().len(), 1, "{run}");
+    assert!(!run.stdout.contains(&0x1b), "{run}");
+}
+
+/// Nothing stands below `outer` but `inner` and, in it, OUT.
+#[track_caller]
+fn assert_nothing_escaped(outer: &Path) {
+    let names = |dir: &Path| -> Vec<String> {
+        let items = fs::read_dir(dir).unwrap();
+        items
+            .map(|item| item.unwrap().file_name().to_string_lossy().into_owned())
+            .collect()
+    };
+    assert_eq!(names(outer), ["inner"]);
+    let inner = names(&outer.join("inner"));
+    assert!(
+        inner.iter().all(|name| name == "out"),
+        "beside OUT: {inner:?}"
+    );
+}

@@ -1,0 +1,19 @@
+//! Whole peers as processes of the real binary, on loopback: what the project promises, end to end.
+//!
+//! One test binary, since each one links all of libp2p; a module per topic. Nothing here looks inside
+//! a process: a test starts `shoal` with a store of its own, reads what it prints, sends it signals
+//! and looks at the files that it leaves. [`harness`] keeps tests apart from each other and from the
+//! machine. What needs more than an ordinary machine gives (root, `/dev/fuse`, `strace`) is left out
+//! with a printed reason, or fails where `SHOAL_TEST_REQUIRE` names it.
+
+mod bad_input;
+mod chain;
+mod durability;
+mod fetch;
+mod harness;
+mod hostile;
+mod lies;
+mod mount;
+mod owners;
+mod swarm;
+mod unreadable;
