@@ -11,17 +11,17 @@ use libp2p::{Multiaddr, TransportError};
 use crate::providers::ProviderRecord;
 
 /// Connections held at once by default, in both directions together: design section 2, promise 7.
-pub const CONNECTIONS_DEFAULT: u32 = 100;
+pub(crate) const CONNECTIONS_DEFAULT: u32 = 100;
 /// Connections to one peer: two are made when both dial at once, the rest is room for redials.
-pub const CONNECTIONS_PER_PEER_MAX: u32 = 4;
+pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 /// Connections being set up from outside; each costs a handshake of a few hundred microseconds.
-pub const PENDING_INCOMING_MAX: u32 = 64;
+pub(crate) const PENDING_INCOMING_MAX: u32 = 64;
 /// Connections being set up by us; alpha 3 times the lookups that run at once, with room.
-pub const PENDING_OUTGOING_MAX: u32 = 64;
+pub(crate) const PENDING_OUTGOING_MAX: u32 = 64;
 /// Dials per second in the long run: no scan, and fifty times what a quiet node needs.
-pub const DIALS_PER_SECOND_DEFAULT: u32 = 50;
+pub(crate) const DIALS_PER_SECOND_DEFAULT: u32 = 50;
 /// Dials that may be made at once after a pause; one bootstrap of a table of 100 peers.
-pub const DIAL_BURST_DEFAULT: u32 = 100;
+pub(crate) const DIAL_BURST_DEFAULT: u32 = 100;
 
 /// Which network a node takes part in (design 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

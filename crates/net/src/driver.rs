@@ -1,17 +1,50 @@
-//! The task that owns the libp2p swarm.
+//! The task that owns the libp2p swarm: connections, the DHT, and what the node asks of both.
+//!
+//! It takes commands at any time, and events of libp2p only while the node keeps up (its own
+//! events wait in a bounded outbox), so neither can block the other. It never touches a block.
+//!
+//! - `behaviour`: the protocols and their settings.
+//! - `events`: what libp2p tells. `lookups`: searches and publishing. `dials`: whom to connect to.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use libp2p::{Multiaddr, PeerId};
+use futures::StreamExt;
+use libp2p::kad::{self, RecordKey};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise};
 use shoal_dag::Cid;
 use tokio::sync::mpsc;
+use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::blocks::Blocks;
-use crate::config::{Config, NetError};
+use crate::config::{Config, NetError, Network};
 use crate::event::{NetEvent, QueryId};
+use crate::native::Surroundings;
+use crate::publish::Publisher;
 use crate::shared::Shared;
+use crate::transport::{MuxUpgrade, TlsUpgrade, tcp_config};
+
+mod behaviour;
+mod dials;
+mod events;
+mod lookups;
+
+use behaviour::Behaviour;
+use dials::Dials;
+use lookups::Searches;
+
+/// Events that wait for room in the node's channel before libp2p's events wait too.
+const OUTBOX_MAX: usize = 256;
+/// Events that wait before commands wait too: some commands are answered at once, so a node that
+/// sends them and never reads its events must stop somewhere.
+const COMMANDS_OUTBOX_MAX: usize = 4 * OUTBOX_MAX;
+/// How often expired provider records are looked for.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+/// An idle connection is closed after this; lookups make many that are used once.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What the handle asks of the driver.
 #[derive(Debug)]
@@ -23,30 +56,164 @@ pub(crate) enum Command {
     Unprovide(Cid),
 }
 
+/// Events on their way to the node.
+struct Outbox {
+    sender: mpsc::Sender<NetEvent>,
+    queue: VecDeque<NetEvent>,
+}
+
+impl Outbox {
+    fn push(&mut self, event: NetEvent) {
+        self.queue.push_back(event);
+    }
+
+    /// Whether the node is behind; what is only of passing interest is left out then.
+    fn is_full(&self) -> bool {
+        self.queue.len() >= OUTBOX_MAX
+    }
+}
+
 /// Owns the libp2p swarm.
 pub(crate) struct Driver {
+    swarm: Swarm<Behaviour>,
+    shared: Arc<Shared>,
     commands: mpsc::Receiver<Command>,
+    outbox: Outbox,
     token: CancellationToken,
+    network: Network,
+    short_lived: bool,
+    /// Whether loopback addresses are told to others: only if asked to listen on one.
+    loopback: bool,
+    searches: Searches,
+    publisher: Publisher,
+    publishing: HashMap<kad::QueryId, (RecordKey, Cid)>,
+    dials: Dials,
+    expire_at: Instant,
 }
 
 impl Driver {
+    /// Makes the swarm and binds its addresses.
     pub(crate) fn new(
-        _config: Config,
-        _shared: Arc<Shared>,
-        _blocks: Arc<dyn Blocks>,
-        _events: mpsc::Sender<NetEvent>,
+        config: Config,
+        shared: Arc<Shared>,
+        blocks: Arc<dyn Blocks>,
+        events: mpsc::Sender<NetEvent>,
         commands: mpsc::Receiver<Command>,
         token: CancellationToken,
-        _tasks: TaskTracker,
+        tasks: TaskTracker,
     ) -> Result<Self, NetError> {
-        Ok(Self { commands, token })
+        let surroundings = Surroundings {
+            shared: Arc::clone(&shared),
+            blocks,
+            events: events.clone(),
+            token: token.clone(),
+            tasks,
+        };
+        let listen = config.listen.clone();
+        let mut driver = Self {
+            network: config.network,
+            short_lived: config.short_lived,
+            loopback: listen.iter().any(dials::is_loopback),
+            dials: Dials::new(config.bootstrap.clone(), Instant::now()),
+            swarm: swarm(config, surroundings)?,
+            shared,
+            commands,
+            outbox: Outbox { sender: events, queue: VecDeque::new() },
+            token,
+            searches: Searches::default(),
+            publisher: Publisher::new(),
+            publishing: HashMap::new(),
+            expire_at: Instant::now() + EXPIRE_INTERVAL,
+        };
+        for addr in listen {
+            let bound = driver.swarm.listen_on(addr.clone());
+            bound.map_err(|source| NetError::Listen { addr, source })?;
+        }
+        Ok(driver)
     }
 
+    /// Runs until shutdown, or until every handle is gone.
     pub(crate) async fn run(mut self) {
-        let commands = &mut self.commands;
-        tokio::select! {
-            () = self.token.cancelled() => {}
-            () = async { while commands.recv().await.is_some() {} } => {}
+        let sender = self.outbox.sender.clone();
+        loop {
+            let wake = self.next_wake();
+            let waiting = self.outbox.queue.len();
+            tokio::select! {
+                () = self.token.cancelled() => break,
+                command = self.commands.recv(), if waiting < COMMANDS_OUTBOX_MAX => match command {
+                    Some(command) => self.command(command),
+                    None => break,
+                },
+                permit = sender.reserve(), if waiting > 0 => {
+                    match (permit, self.outbox.queue.pop_front()) {
+                        (Ok(permit), Some(event)) => permit.send(event),
+                        _ => break,
+                    }
+                }
+                event = self.swarm.select_next_some(), if waiting < OUTBOX_MAX => {
+                    self.swarm_event(event);
+                }
+                () = sleep_until(wake.into()) => {}
+            }
+            self.tick();
+        }
+        self.token.cancel();
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Dial { id, addrs } => self.dial(id, addrs),
+            Command::Find { query, cid } => self.find(query, cid),
+            Command::StopQuery(query) => self.stop_search(query),
+            Command::Provide(cid) => self.provide(cid),
+            Command::Unprovide(cid) => self.unprovide(&cid),
         }
     }
+
+    /// Does what is due now. Cheap when nothing is.
+    fn tick(&mut self) {
+        let now = Instant::now();
+        self.pump_dials(now);
+        self.tick_searches(now);
+        self.pump_publishing(now);
+        if now >= self.expire_at {
+            self.expire_at = now + EXPIRE_INTERVAL;
+            self.swarm.behaviour_mut().kad.store_mut().expire();
+        }
+        self.tell_record_changes();
+    }
+
+    fn next_wake(&mut self) -> Instant {
+        let dials = self.next_dial();
+        let due = [dials, self.searches.next_tick(), self.publisher.next_due()];
+        due.into_iter().flatten().fold(self.expire_at, Instant::min)
+    }
+
+    fn tell_record_changes(&mut self) {
+        let store = self.swarm.behaviour_mut().kad.store_mut();
+        while !self.outbox.is_full() {
+            let Some(change) = store.next_change() else { break };
+            self.outbox.push(NetEvent::ProviderRecord { change });
+        }
+    }
+
+    /// Peers that a lookup can begin with.
+    fn known_peers(&mut self) -> usize {
+        self.swarm.behaviour_mut().kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
+    }
+}
+
+/// The swarm with its transport and protocols.
+fn swarm(config: Config, surroundings: Surroundings) -> Result<Swarm<Behaviour>, NetError> {
+    let tcp = SwarmBuilder::with_existing_identity(config.keypair.clone())
+        .with_tokio()
+        .with_tcp(tcp_config(), (TlsUpgrade::new, noise::Config::new), MuxUpgrade::new)
+        .map_err(|error| NetError::Transport(error.to_string()))?;
+    let behaviour = Behaviour::new(config, surroundings)?;
+    let swarm = tcp
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT))
+        .build();
+    Ok(swarm)
 }

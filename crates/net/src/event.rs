@@ -12,7 +12,7 @@ use shoal_swarm::{PeerNo, Prefix};
 use crate::providers::ProviderRecord;
 
 /// Events that wait for the node: at 64 KiB per block, 64 MiB of transfer ahead of it.
-pub const EVENTS_MAX: usize = 1024;
+pub(crate) const EVENTS_MAX: usize = 1024;
 
 /// Names one provider search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -151,9 +151,10 @@ pub enum ProvideError {
     /// The lookup took too long; it is tried again.
     #[error("the lookup took too long")]
     TimedOut,
-    /// The CID cannot be a DHT key (a multihash longer than 80 bytes).
-    #[error("the hash is too long for a provider record")]
-    KeyTooLong,
+    /// The CID cannot be a DHT key: it carries its bytes itself, or its multihash is longer than
+    /// 80 bytes.
+    #[error("this CID cannot be announced")]
+    BadKey,
     /// More keys than this node may provide.
     #[error("too many keys are provided")]
     TooMany,

@@ -27,7 +27,6 @@ mod gate;
 mod net;
 mod providers;
 mod publish;
-mod search;
 mod shared;
 
 pub use libp2p::identity::Keypair;
@@ -35,8 +34,6 @@ pub use libp2p::{Multiaddr, PeerId};
 
 pub use blocks::{BlockRead, Blocks, KeepError};
 pub use config::{Config, Limits, NetError, Network};
-pub use event::{
-    DialFailure, NetEvent, PeerInfo, ProvideError, QueryId, RecordChange, Violation,
-};
+pub use event::{DialFailure, NetEvent, PeerInfo, ProvideError, QueryId, RecordChange, Violation};
 pub use net::{Net, start};
 pub use providers::ProviderRecord;

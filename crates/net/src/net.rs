@@ -89,6 +89,12 @@ impl Net {
         peers
     }
 
+    /// How many peers the routing table holds; connected or not, they can be asked. A node that
+    /// knows none and is connected to nobody has nobody to ask.
+    pub fn known_peers(&self) -> usize {
+        self.shared.known.load(Ordering::Relaxed)
+    }
+
     /// Sends a message to a peer; false when its stream is gone.
     pub fn send(&self, peer: PeerNo, message: Message) -> bool {
         self.shared.streams.command(peer, StreamCommand::Send(message))

@@ -22,21 +22,21 @@ use libp2p::{Multiaddr, PeerId};
 use crate::event::RecordChange;
 
 /// How long a record lives: kad-dht spec, 48 h.
-pub const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
+pub(crate) const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
 /// Bytes of a key: the spec's limit for provider keys, room for any multihash in use.
-pub const KEY_BYTES_MAX: usize = 80;
+pub(crate) const KEY_BYTES_MAX: usize = 80;
 /// Records of others: about 20 MB at their largest, 6 MB as they usually are.
-pub const RECORDS_MAX: usize = 32_768;
+pub(crate) const RECORDS_MAX: usize = 32_768;
 /// Providers per key: what one answer can carry (k).
-pub const PROVIDERS_PER_KEY_MAX: usize = 20;
+pub(crate) const PROVIDERS_PER_KEY_MAX: usize = 20;
 /// Records by one provider: an eighth of the store, so eight peers are needed to fill it.
-pub const RECORDS_PER_PROVIDER_MAX: usize = 4096;
+pub(crate) const RECORDS_PER_PROVIDER_MAX: usize = 4096;
 /// Addresses kept per record.
-pub const RECORD_ADDRS_MAX: usize = 8;
+pub(crate) const RECORD_ADDRS_MAX: usize = 8;
 /// Bytes of one address in a record; longer ones are dropped.
-pub const RECORD_ADDR_BYTES_MAX: usize = 96;
+pub(crate) const RECORD_ADDR_BYTES_MAX: usize = 96;
 /// Keys that this node provides: two hundred bytes each with their schedule.
-pub const OWN_KEYS_MAX: usize = 262_144;
+pub(crate) const OWN_KEYS_MAX: usize = 262_144;
 /// Changes that wait for the node; beyond it the oldest is forgotten (the record then lives in
 /// memory only, or expires once more after a restart).
 const CHANGES_MAX: usize = 4096;

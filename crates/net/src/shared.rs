@@ -4,6 +4,7 @@
 //! an await or while another is taken.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicUsize;
 
 use libp2p::{Multiaddr, PeerId};
 use parking_lot::RwLock;
@@ -20,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) listeners: RwLock<Vec<Multiaddr>>,
     /// Connected peers; bounded by the connection limit.
     pub(crate) connected: RwLock<HashMap<PeerId, PeerInfo>>,
+    /// Peers in the routing table.
+    pub(crate) known: AtomicUsize,
     /// Live native streams.
     pub(crate) streams: Registry,
 }
@@ -31,6 +34,7 @@ impl Shared {
             id,
             listeners: RwLock::default(),
             connected: RwLock::default(),
+            known: AtomicUsize::new(0),
             streams: Registry::default(),
         }
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 /// Commands that wait for one stream. The engine asks a peer for what it can deliver and serves
 /// what it has asked for; a thousand commands behind means that the peer has stopped reading.
-pub const STREAM_COMMANDS_MAX: usize = 1024;
+pub(crate) const STREAM_COMMANDS_MAX: usize = 1024;
 
 /// What a stream's task is told to do.
 #[derive(Debug)]
@@ -160,7 +160,8 @@ mod tests {
         for order in [[small, large], [large, small]] {
             for (us, them) in [(small, large), (large, small)] {
                 let registry = Registry::default();
-                let first = registry.admit(them, order[0], &root).expect("nothing stands in its way");
+                let first =
+                    registry.admit(them, order[0], &root).expect("nothing stands in its way");
                 let second = registry.admit(them, order[1], &root);
                 let kept = if second.is_some() { order[1] } else { order[0] };
                 assert_eq!(kept, small, "seen from {us}");

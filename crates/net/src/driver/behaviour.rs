@@ -1,0 +1,109 @@
+//! The protocols of a node and their settings.
+//!
+//! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our provider store,
+//! mDNS on a LAN, the native protocol, and the limits. Kademlia's own republishing and its value
+//! records are off: `publish` does the one, nothing needs the other yet. Peers enter the routing
+//! table by hand only, once identify has said that they answer lookups.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::swarm::NetworkBehaviour;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::{StreamProtocol, identify, kad, mdns, ping};
+
+use crate::config::{
+    CONNECTIONS_PER_PEER_MAX, Config, Limits, NetError, Network, PENDING_INCOMING_MAX,
+    PENDING_OUTGOING_MAX,
+};
+use crate::gate::DialGate;
+use crate::native;
+use crate::providers::{ProviderStore, RECORD_TTL};
+
+/// The public DHT's protocol.
+pub(super) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
+/// What identify says of the protocol family, as kubo does.
+const IDENTIFY_VERSION: &str = "ipfs/0.1.0";
+/// Bytes of a DHT message: twenty peers with many addresses do not fit the default of 16 KiB.
+const KAD_PACKET_BYTES_MAX: usize = 64 << 10;
+/// Requests under way in one lookup: the paper's alpha; design 4.4.
+const KAD_ALPHA: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
+/// A lookup is given up after this.
+const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a long-lived node looks up itself to keep its table fresh.
+const KAD_BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
+
+/// Everything that runs on a connection; limits first, so that nothing is set up for nothing.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    pub(super) limits: connection_limits::Behaviour,
+    pub(super) gate: DialGate,
+    pub(super) kad: kad::Behaviour<ProviderStore>,
+    pub(super) identify: identify::Behaviour,
+    pub(super) ping: ping::Behaviour,
+    pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
+    pub(super) native: native::Behaviour,
+}
+
+impl Behaviour {
+    /// The protocols of a node with this configuration.
+    pub(super) fn new(
+        config: Config,
+        surroundings: native::Surroundings,
+    ) -> Result<Self, NetError> {
+        let local = config.keypair.public().to_peer_id();
+        let mdns = match config.network {
+            Network::Isolated => None,
+            Network::Lan => Some(
+                mdns::tokio::Behaviour::new(mdns::Config::default(), local)
+                    .map_err(NetError::Mdns)?,
+            ),
+        };
+        let identify = identify::Config::new(IDENTIFY_VERSION.into(), config.keypair.public())
+            .with_agent_version(native::AGENT.into())
+            .with_push_listen_addr_updates(true);
+        let Limits { dials_per_second, dial_burst, .. } = config.limits;
+        let store = ProviderStore::new(local, config.records);
+        let mut kad = kad::Behaviour::with_config(local, store, kad_config(config.short_lived));
+        let mode = if config.server { kad::Mode::Server } else { kad::Mode::Client };
+        kad.set_mode(Some(mode));
+        Ok(Self {
+            limits: connection_limits::Behaviour::new(limits(config.limits)),
+            gate: DialGate::new(dials_per_second, dial_burst),
+            kad,
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::default(),
+            mdns: mdns.into(),
+            native: native::Behaviour::new(surroundings),
+        })
+    }
+}
+
+fn limits(limits: Limits) -> ConnectionLimits {
+    let total = limits.connections_max.max(2);
+    ConnectionLimits::default()
+        .with_max_established(Some(total))
+        // The rest is for peers that we want ourselves.
+        .with_max_established_incoming(Some(total - total / 4))
+        .with_max_established_per_peer(Some(CONNECTIONS_PER_PEER_MAX))
+        .with_max_pending_incoming(Some(PENDING_INCOMING_MAX))
+        .with_max_pending_outgoing(Some(PENDING_OUTGOING_MAX))
+}
+
+fn kad_config(short_lived: bool) -> kad::Config {
+    let mut config = kad::Config::new(KAD_PROTOCOL);
+    config
+        .set_kbucket_inserts(kad::BucketInserts::Manual)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None)
+        .set_provider_record_ttl(Some(RECORD_TTL))
+        .set_parallelism(KAD_ALPHA)
+        .set_query_timeout(KAD_QUERY_TIMEOUT)
+        .set_max_packet_size(KAD_PACKET_BYTES_MAX)
+        .set_caching(kad::Caching::Disabled)
+        .set_periodic_bootstrap_interval((!short_lived).then_some(KAD_BOOTSTRAP_INTERVAL));
+    config
+}

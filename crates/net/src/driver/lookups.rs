@@ -1,0 +1,321 @@
+//! Searches for providers, and the publishing of our own records.
+//!
+//! A search begins when a peer is known; before that it waits up to [`PEERS_WAIT`], and not at all
+//! when nobody is being connected to. It tells providers as they are found, each once, with the
+//! addresses known at that moment, and its progress every [`PROGRESS_INTERVAL`]. It does not end
+//! at the first provider: the node stops it when somebody has delivered.
+
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+use libp2p::core::Endpoint;
+use libp2p::kad::store::RecordStore;
+use libp2p::kad::{self, GetProvidersOk, QueryResult, QueryStats, RecordKey};
+use libp2p::swarm::{ConnectionId, NetworkBehaviour};
+use libp2p::{Multiaddr, PeerId};
+use shoal_dag::{Cid, hash};
+
+use super::Driver;
+use crate::config::Network;
+use crate::event::{NetEvent, ProvideError, QueryId};
+use crate::providers::KEY_BYTES_MAX;
+use crate::publish::Publish;
+
+/// Searches at once; more end at once with nothing found, and the node tries again.
+const SEARCHES_MAX: usize = 256;
+/// How often progress is told.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+/// How often a search that waits for a first peer looks whether one can still come.
+const WAIT_INTERVAL: Duration = Duration::from_millis(50);
+/// How long a search waits for a first peer: a dial and identify on a slow path.
+const PEERS_WAIT: Duration = Duration::from_secs(5);
+/// Providers told per search; a key has at most 20 at each of 20 peers.
+const PROVIDERS_MAX: usize = 400;
+/// Peers that a record is put to: kad's k.
+const K: usize = kad::K_VALUE.get();
+
+/// One search.
+#[derive(Debug)]
+struct Search {
+    cid: Cid,
+    key: RecordKey,
+    /// The lookup, once it runs.
+    lookup: Option<kad::QueryId>,
+    begun: Instant,
+    tick_at: Instant,
+    told: HashSet<PeerId>,
+}
+
+/// All searches.
+#[derive(Debug, Default)]
+pub(super) struct Searches {
+    searches: HashMap<QueryId, Search>,
+    lookups: HashMap<kad::QueryId, QueryId>,
+}
+
+impl Searches {
+    /// When a search is to be looked at next.
+    pub(super) fn next_tick(&self) -> Option<Instant> {
+        self.searches.values().map(|search| search.tick_at).min()
+    }
+}
+
+/// The DHT key of a CID: its multihash, whatever the codec.
+fn key_of(cid: &Cid) -> Option<RecordKey> {
+    let key = cid.hash().to_bytes();
+    let usable = key.len() <= KEY_BYTES_MAX && hash::identity(cid).is_none();
+    usable.then(|| RecordKey::from(key))
+}
+
+impl Driver {
+    /// Begins a search.
+    pub(super) fn find(&mut self, query: QueryId, cid: Cid) {
+        let key = key_of(&cid).filter(|_| self.searches.searches.len() < SEARCHES_MAX);
+        let Some(key) = key else {
+            return self.search_done(query, cid, 0, &QueryStats::empty());
+        };
+        let now = Instant::now();
+        let search =
+            Search { cid, key, lookup: None, begun: now, tick_at: now, told: HashSet::new() };
+        self.searches.searches.insert(query, search);
+    }
+
+    /// Ends a search.
+    pub(super) fn stop_search(&mut self, query: QueryId) {
+        let Some(search) = self.searches.searches.get(&query) else { return };
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        match search.lookup.and_then(|id| kad.query_mut(&id)) {
+            Some(mut lookup) => lookup.finish(),
+            None => self.give_up(query),
+        }
+    }
+
+    /// Starts searches that waited, and tells progress.
+    pub(super) fn tick_searches(&mut self, now: Instant) {
+        let searches = self.searches.searches.iter();
+        let due = searches.filter(|(_, search)| search.tick_at <= now).map(|(query, _)| *query);
+        let due: Vec<_> = due.collect();
+        if due.is_empty() {
+            return;
+        }
+        let can_ask = self.known_peers() > 0;
+        let hopeless = !can_ask && self.is_hopeless();
+        for query in due {
+            let Some(search) = self.searches.searches.get_mut(&query) else { continue };
+            let kad = &mut self.swarm.behaviour_mut().kad;
+            if let Some(lookup) = search.lookup {
+                search.tick_at = now + PROGRESS_INTERVAL;
+                if let Some(lookup) = kad.query(&lookup) {
+                    let stats = *lookup.stats();
+                    self.search_progress(query, &stats);
+                }
+            } else if can_ask {
+                let lookup = kad.get_providers(search.key.clone());
+                search.lookup = Some(lookup);
+                search.tick_at = now + PROGRESS_INTERVAL;
+                self.searches.lookups.insert(lookup, query);
+            } else if hopeless || now >= search.begun + PEERS_WAIT {
+                self.give_up(query);
+            } else {
+                search.tick_at = now + WAIT_INTERVAL;
+            }
+        }
+    }
+
+    /// Nobody is connected or being connected to, and nobody can turn up.
+    fn is_hopeless(&self) -> bool {
+        let counters = self.swarm.network_info();
+        let counters = counters.connection_counters();
+        self.network != Network::Lan
+            && counters.num_established() == 0
+            && counters.num_pending() == 0
+            && self.dials.is_empty()
+            && !self.dials.untried(Instant::now())
+    }
+
+    /// A search that never asked anybody ends; what is known here is still told.
+    fn give_up(&mut self, query: QueryId) {
+        let Some(search) = self.searches.searches.get(&query) else { return };
+        let (cid, key) = (search.cid, search.key.clone());
+        let known = self.swarm.behaviour_mut().kad.store_mut().providers(&key);
+        self.found(query, known.into_iter().map(|record| record.provider).collect());
+        let told = self.searches.searches.remove(&query).map_or(0, |search| search.told.len());
+        self.search_done(query, cid, told, &QueryStats::empty());
+    }
+
+    fn search_progress(&mut self, query: QueryId, stats: &QueryStats) {
+        if self.outbox.is_full() {
+            return;
+        }
+        self.outbox.push(NetEvent::QueryProgress {
+            query,
+            asked: stats.num_requests(),
+            answered: stats.num_successes(),
+            failed: stats.num_failures(),
+        });
+    }
+
+    fn search_done(&mut self, query: QueryId, cid: Cid, found: usize, stats: &QueryStats) {
+        self.outbox.push(NetEvent::QueryDone {
+            query,
+            cid,
+            providers_found: found,
+            asked: stats.num_requests(),
+            answered: stats.num_successes(),
+        });
+    }
+
+    /// Tells providers that were not told before.
+    fn found(&mut self, query: QueryId, providers: HashSet<PeerId>) {
+        let Some(search) = self.searches.searches.get_mut(&query) else { return };
+        let (cid, key) = (search.cid, search.key.clone());
+        let mut fresh = Vec::new();
+        for id in providers {
+            let room = search.told.len() < PROVIDERS_MAX;
+            if id != self.shared.id && room && search.told.insert(id) {
+                fresh.push(id);
+            }
+        }
+        if fresh.is_empty() {
+            return;
+        }
+        let providers = fresh.into_iter().map(|id| (id, self.addrs_of(&key, id))).collect();
+        self.outbox.push(NetEvent::Providers { query, cid, providers });
+    }
+
+    /// The addresses of a provider known now: of its record here, of the routing table, and of
+    /// the answers to running lookups (which kad tells only to who is about to dial).
+    fn addrs_of(&mut self, key: &RecordKey, id: PeerId) -> Vec<Multiaddr> {
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        let mut addrs = kad.store_mut().addrs_of(key, &id);
+        let connection = ConnectionId::new_unchecked(usize::MAX);
+        let more =
+            kad.handle_pending_outbound_connection(connection, Some(id), &[], Endpoint::Dialer);
+        for addr in more.into_iter().flatten() {
+            if !addrs.contains(&addr) {
+                addrs.push(addr);
+            }
+        }
+        addrs
+    }
+
+    /// A lookup has something to tell.
+    pub(super) fn lookup_progressed(
+        &mut self,
+        id: kad::QueryId,
+        result: QueryResult,
+        stats: &QueryStats,
+        last: bool,
+    ) {
+        match result {
+            QueryResult::GetProviders(result) => {
+                let Some(query) = self.searches.lookups.get(&id).copied() else { return };
+                if let Ok(GetProvidersOk::FoundProviders { providers, .. }) = result {
+                    self.found(query, providers);
+                }
+                if last {
+                    self.searches.lookups.remove(&id);
+                    if let Some(search) = self.searches.searches.remove(&query) {
+                        self.search_done(query, search.cid, search.told.len(), stats);
+                    }
+                }
+            }
+            QueryResult::StartProviding(result) => {
+                let Some((key, cid)) = self.publishing.remove(&id) else { return };
+                let reached = if result.is_ok() { reached(stats) } else { 0 };
+                self.publisher.finished(&key, reached, Instant::now(), rand::random());
+                let result = match (result, reached) {
+                    (Err(_), _) => Err(ProvideError::TimedOut),
+                    (Ok(_), 0) => Err(ProvideError::NoPeers),
+                    (Ok(_), reached) => Ok(reached),
+                };
+                self.outbox.push(NetEvent::Provided { cid, result });
+            }
+            QueryResult::Bootstrap(_) if self.short_lived && !last => {
+                if let Some(mut walk) = self.swarm.behaviour_mut().kad.query_mut(&id) {
+                    walk.finish();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Starts the walk that kad would start by itself in a moment, and ends it before it has asked
+    /// anybody: kad cannot be told not to, but it does not start another while its timer is reset.
+    pub(super) fn hush_bootstrap(&mut self) {
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        if let Ok(id) = kad.bootstrap()
+            && let Some(mut walk) = kad.query_mut(&id)
+        {
+            walk.finish();
+        }
+    }
+
+    /// A CID is to be provided from now on.
+    pub(super) fn provide(&mut self, cid: Cid) {
+        let Some(key) = key_of(&cid) else {
+            return self.not_provided(cid, ProvideError::BadKey);
+        };
+        // Who asks us directly is told at once.
+        let own = kad::ProviderRecord::new(key.clone(), self.shared.id, Vec::new());
+        let kept = self.swarm.behaviour_mut().kad.store_mut().add_provider(own);
+        if kept.is_err() || !self.publisher.provide(key, cid, Instant::now()) {
+            self.not_provided(cid, ProvideError::TooMany);
+        }
+    }
+
+    fn not_provided(&mut self, cid: Cid, error: ProvideError) {
+        self.outbox.push(NetEvent::Provided { cid, result: Err(error) });
+    }
+
+    /// A CID is no longer to be provided.
+    pub(super) fn unprovide(&mut self, cid: &Cid) {
+        if let Some(key) = key_of(cid) {
+            self.publisher.unprovide(&key);
+            self.swarm.behaviour_mut().kad.stop_providing(&key);
+        }
+    }
+
+    /// Publishes what is due.
+    pub(super) fn pump_publishing(&mut self, now: Instant) {
+        if self.publisher.next_due().is_none_or(|due| due > now) {
+            return;
+        }
+        let have_peers = self.known_peers() > 0;
+        while let Some(Publish { key, cid }) = self.publisher.poll(now, have_peers, rand::random())
+        {
+            match self.swarm.behaviour_mut().kad.start_providing(key.clone()) {
+                Ok(id) => {
+                    self.publishing.insert(id, (key, cid));
+                }
+                Err(_) => {
+                    self.publisher.finished(&key, 0, now, rand::random());
+                    self.not_provided(cid, ProvideError::TooMany);
+                }
+            }
+        }
+    }
+}
+
+/// Peers that a record was put to, from the counts of its lookup and its puts together: every peer
+/// that answered the lookup, up to k of them, was sent the record and counted again.
+fn reached(stats: &QueryStats) -> usize {
+    let both = stats.num_successes() as usize;
+    if both <= 2 * K { both / 2 } else { K }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_dag::Version;
+    use shoal_dag::hash::{DAG_PB, HashKind, RAW, cid_of};
+
+    use super::*;
+
+    #[test]
+    fn the_key_is_the_multihash_whatever_the_codec() {
+        let raw = cid_of(HashKind::Sha256, RAW, Version::V1, b"x");
+        let old = cid_of(HashKind::Sha256, DAG_PB, Version::V0, b"x");
+        assert_eq!(key_of(&raw), key_of(&old));
+        assert_eq!(key_of(&raw).unwrap().to_vec(), raw.hash().to_bytes());
+    }
+}

@@ -1,0 +1,176 @@
+//! The behaviour that makes a task of every native stream.
+//!
+//! It lets a stream in by the [`Registry`](super::Registry)'s rule, starts the task that owns it,
+//! and closes the connections of a peer whose stream was ended by us or by a violation. Everything
+//! else happens between the node and the stream's task.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{
+    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandlerInEvent,
+    ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId};
+use parking_lot::Mutex;
+use shoal_swarm::Prefix;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::handler::{Handler, Opened};
+use super::outstanding::Outstanding;
+use super::registry::Admission;
+use super::stream::{self, Remote};
+use crate::blocks::Blocks;
+use crate::event::NetEvent;
+use crate::shared::Shared;
+
+/// Ended streams that wait for the behaviour; a task waits when there are more.
+const ENDED_MAX: usize = 64;
+
+/// What streams are given to work with.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) blocks: Arc<dyn Blocks>,
+    pub(crate) events: mpsc::Sender<NetEvent>,
+    pub(crate) token: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// Turns connections into streams' tasks.
+pub(crate) struct Behaviour {
+    surroundings: Surroundings,
+    addrs: HashMap<ConnectionId, Multiaddr>,
+    /// Peers whose connections are to be closed.
+    ended: mpsc::Receiver<PeerId>,
+    ended_sender: mpsc::Sender<PeerId>,
+}
+
+impl Behaviour {
+    /// No streams yet.
+    pub(crate) fn new(surroundings: Surroundings) -> Self {
+        let (ended_sender, ended) = mpsc::channel(ENDED_MAX);
+        Self { surroundings, addrs: HashMap::new(), ended, ended_sender }
+    }
+
+    fn start(&self, id: PeerId, addr: Multiaddr, opened: Opened) {
+        let Surroundings { shared, blocks, events, token, tasks } = &self.surroundings;
+        let opener = if opened.by_us { shared.id } else { id };
+        let Some(admission) = shared.streams.admit(id, opener, token) else {
+            return;
+        };
+        let context = stream::Context {
+            peer: admission.peer,
+            blocks: Arc::clone(blocks),
+            events: events.clone(),
+            activity: opened.activity,
+            outstanding: Mutex::new(Outstanding::default()),
+        };
+        let remote = Remote { id, prefix: prefix_of(&addr), addr };
+        let (shared, ended) = (Arc::clone(shared), self.ended_sender.clone());
+        tasks.spawn(own(opened.stream, remote, context, admission, shared, ended));
+    }
+}
+
+/// Runs a stream and cleans up after it.
+async fn own(
+    stream: libp2p::Stream,
+    remote: Remote,
+    context: stream::Context,
+    mut admission: Admission,
+    shared: Arc<Shared>,
+    ended: mpsc::Sender<PeerId>,
+) {
+    let id = remote.id;
+    let violation = stream::run(stream, remote, context, &mut admission).await;
+    let replaced = shared.streams.number_of(&id) != Some(admission.peer);
+    shared.streams.remove(admission.peer);
+    admission.ended.cancel();
+    let unwanted = violation.is_some() || admission.close.is_cancelled();
+    if unwanted && !replaced && ended.send(id).await.is_err() {
+        tracing::trace!("the driver is gone");
+    }
+}
+
+/// The prefix of the address at the other end of a connection.
+fn prefix_of(addr: &Multiaddr) -> Prefix {
+    let ip = addr.iter().find_map(|part| match part {
+        Protocol::Ip4(ip) => Some(IpAddr::from(ip)),
+        Protocol::Ip6(ip) => Some(IpAddr::from(ip)),
+        _ => None,
+    });
+    // Only TCP over IP is spoken, so there is always one.
+    Prefix::of(ip.unwrap_or(IpAddr::from([0, 0, 0, 0])))
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = Handler;
+    type ToSwarm = Infallible;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        remote_addr: &Multiaddr,
+    ) -> Result<Handler, ConnectionDenied> {
+        self.addrs.insert(connection, remote_addr.clone());
+        Ok(Handler::new(false))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        addr: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<Handler, ConnectionDenied> {
+        self.addrs.insert(connection, addr.clone());
+        Ok(Handler::new(!self.surroundings.shared.streams.has(&peer)))
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionClosed(closed) => {
+                self.addrs.remove(&closed.connection_id);
+            }
+            // Another behaviour may have refused the connection after us.
+            FromSwarm::DialFailure(failure) => {
+                self.addrs.remove(&failure.connection_id);
+            }
+            FromSwarm::ListenFailure(failure) => {
+                self.addrs.remove(&failure.connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        connection: ConnectionId,
+        opened: Opened,
+    ) {
+        if let Some(addr) = self.addrs.get(&connection) {
+            self.start(peer, addr.clone(), opened);
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
+        match self.ended.poll_recv(cx) {
+            Poll::Ready(Some(peer_id)) => {
+                Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All })
+            }
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
