@@ -20,10 +20,7 @@ fn a_cid_that_nobody_has_is_told_soon_and_given_up_in_time() {
     let run = get.finish();
     let (line, at) = phase.unwrap_or_else(|| panic!("no phase line with who was asked: {run}"));
     assert!(at < Duration::from_secs(3), "{line} came after {at:?}");
-    assert!(
-        run.took >= Duration::from_secs(4),
-        "it gave up early: {run}"
-    );
+    assert!(run.took >= Duration::from_secs(4), "it gave up early: {run}");
     assert!(run.took < Duration::from_secs(15), "it gave up late: {run}");
     drop(run.exits(4).says(&unknown(&lab)));
     assert!(!out.exists());
@@ -42,15 +39,7 @@ fn a_miss_with_nobody_to_ask_fails_at_once() {
 fn what_is_no_cid_is_called_that() {
     let lab = Lab::new();
     let too_long = "b".repeat(300);
-    for word in [
-        "bafybroken",
-        "no cid",
-        "",
-        "Qm",
-        "../x",
-        "bafkqaaa/",
-        &too_long,
-    ] {
+    for word in ["bafybroken", "no cid", "", "Qm", "../x", "bafkqaaa/", &too_long] {
         let run = lab.store("c").run(&[&"cat", &word]);
         let code = run.code();
         assert!(code == Some(1) || code == Some(2), "{word:?}: {run}");
@@ -97,10 +86,7 @@ fn an_existing_directory_is_replaced_only_by_force_and_whole() {
     assert_eq!(fs::read(out.join("mine")).unwrap(), b"mine");
     drop(a.run(&[&"get", &cid, &"-o", &out, &"--force"]).ok());
     assert!(!out.join("mine").exists());
-    assert_eq!(
-        fs::read(out.join("sub/file")).unwrap(),
-        fs::read(source.join("sub/file")).unwrap()
-    );
+    assert_eq!(fs::read(out.join("sub/file")).unwrap(), fs::read(source.join("sub/file")).unwrap());
 }
 
 #[test]
@@ -110,11 +96,7 @@ fn out_below_a_missing_directory_is_told_before_anything_is_fetched() {
     let source = lab.path("source");
     tree::file(&source, 1, 100);
     let cid = a.add(&source);
-    drop(
-        a.run(&[&"get", &cid, &"-o", &lab.path("no/such/out")])
-            .exits(1)
-            .says("such"),
-    );
+    drop(a.run(&[&"get", &cid, &"-o", &lab.path("no/such/out")]).exits(1).says("such"));
 }
 
 #[test]
@@ -123,14 +105,8 @@ fn a_wrong_command_line_is_exit_2() {
     let a = lab.store("a");
     drop(a.run(&[&"no-such-verb"]).exits(2));
     drop(a.run(&[&"get"]).exits(2));
-    drop(
-        a.run(&[&"add", &"--profile", &"no-such-profile", &"/etc/hostname"])
-            .exits(2),
-    );
-    drop(
-        a.run(&[&"cat", &unknown(&lab), &"--range", &"9-3"])
-            .exits(2),
-    );
+    drop(a.run(&[&"add", &"--profile", &"no-such-profile", &"/etc/hostname"]).exits(2));
+    drop(a.run(&[&"cat", &unknown(&lab), &"--range", &"9-3"]).exits(2));
     drop(a.run(&[&"id", &"--bwlimit", &"fast"]).exits(2));
 }
 
@@ -149,27 +125,17 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
     let run = a.run(&[&"add", &large]).exits(1);
     assert!(run.stdout.is_empty(), "a CID was acknowledged: {run}");
     drop(run.says("space"));
-    assert_eq!(
-        a.run(&[&"cat", &cid]).ok().stdout,
-        fs::read(&small).unwrap()
-    );
+    assert_eq!(a.run(&[&"cat", &cid]).ok().stdout, fs::read(&small).unwrap());
     let second = lab.path("second");
     tree::file(&second, 3, 1_000_000);
     let cid = a.add(&second);
-    assert_eq!(
-        a.run(&[&"cat", &cid]).ok().stdout,
-        fs::read(&second).unwrap()
-    );
+    assert_eq!(a.run(&[&"cat", &cid]).ok().stdout, fs::read(&second).unwrap());
 
     let peer = lab.store("b").seed();
     let cid = peer.store().add(&large);
     let out = disk.path.join("out");
     let c = lab.store("disk/other").told(peer.address());
-    drop(
-        c.run(&[&"get", &cid, &"-o", &out, &"--timeout", &"20s"])
-            .exits(1)
-            .says("space"),
-    );
+    drop(c.run(&[&"get", &cid, &"-o", &out, &"--timeout", &"20s"]).exits(1).says("space"));
     assert!(!out.exists());
 }
 
@@ -182,14 +148,7 @@ impl SmallDisk {
     fn new(path: PathBuf, size: &str) -> Self {
         fs::create_dir(&path).unwrap();
         let options = std::ffi::CString::new(size).unwrap();
-        mount(
-            "tmpfs",
-            &path,
-            "tmpfs",
-            MountFlags::empty(),
-            options.as_c_str(),
-        )
-        .unwrap();
+        mount("tmpfs", &path, "tmpfs", MountFlags::empty(), options.as_c_str()).unwrap();
         Self { path }
     }
 }
@@ -204,7 +163,5 @@ impl Drop for SmallDisk {
 fn unknown(lab: &Lab) -> String {
     let path: &Path = &lab.path("nobody has this");
     fs::write(path, "nobody has this").unwrap();
-    lab.store("only hash")
-        .run(&[&"add", &"--only-hash", &path])
-        .cid()
+    lab.store("only hash").run(&[&"add", &"--only-hash", &path]).cid()
 }

@@ -24,16 +24,10 @@ fn the_far_end_of_a_chain_finds_the_file() {
 
     let last = peers[PEERS - 1].address();
     let (c, out) = (lab.store("c").told(last), lab.path("out"));
-    let run = c
-        .run(&[&"get", &cid, &"-o", &out, &"--json", &"--timeout", &"30s"])
-        .ok();
+    let run = c.run(&[&"get", &cid, &"-o", &out, &"--json", &"--timeout", &"30s"]).ok();
     assert_eq!(tree::digest(&source), tree::digest(&out));
     let outcome = run.outcome();
     let connected = outcome["peers_connected"].as_u64().unwrap();
     assert!((1..=40).contains(&connected), "{outcome}");
-    assert_eq!(
-        outcome["sources"].as_object().unwrap().len(),
-        1,
-        "{outcome}"
-    );
+    assert_eq!(outcome["sources"].as_object().unwrap().len(), 1, "{outcome}");
 }

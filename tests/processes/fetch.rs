@@ -28,25 +28,10 @@ fn a_tree_travels_by_way_of_a_peer_that_only_introduces() {
     Snapshot::of(&source).assert_same(&Snapshot::of(&out));
     let outcome = run.outcome();
     assert_eq!(outcome["cid"], cid.as_str());
-    assert_eq!(
-        outcome["sources"].as_object().unwrap().len(),
-        1,
-        "{outcome}"
-    );
-    assert!(
-        outcome["sources"][seed.peer_id()].as_u64().unwrap() > 3_000_000,
-        "{outcome}"
-    );
-    assert_eq!(
-        lab.store("d").add(&out),
-        cid,
-        "what arrived adds to another CID"
-    );
-    assert_eq!(
-        c.add(&out),
-        cid,
-        "what arrived adds to another CID where it arrived"
-    );
+    assert_eq!(outcome["sources"].as_object().unwrap().len(), 1, "{outcome}");
+    assert!(outcome["sources"][seed.peer_id()].as_u64().unwrap() > 3_000_000, "{outcome}");
+    assert_eq!(lab.store("d").add(&out), cid, "what arrived adds to another CID");
+    assert_eq!(c.add(&out), cid, "what arrived adds to another CID where it arrived");
 }
 
 #[test]
@@ -75,10 +60,7 @@ fn one_byte_and_nothing_travel() {
     let peer = a.seed();
     let c = lab.store("c").told(peer.address());
     for size in [0, 1] {
-        let (source, out) = (
-            lab.path(format!("source{size}")),
-            lab.path(format!("out{size}")),
-        );
+        let (source, out) = (lab.path(format!("source{size}")), lab.path(format!("out{size}")));
         tree::file(&source, 1, size);
         let cid = a.add(&source);
         drop(c.run(&[&"get", &cid, &"-o", &out]).ok());
@@ -100,24 +82,14 @@ fn a_path_below_a_root_and_a_range_of_a_file_are_fetched_alone() {
     let peer = a.seed();
     let c = lab.store("c").told(peer.address());
 
-    let range = c.run(&[
-        &"cat",
-        &format!("{cid}/sub/wanted"),
-        &"--range",
-        &"1000000-1000999",
-    ]);
+    let range = c.run(&[&"cat", &format!("{cid}/sub/wanted"), &"--range", &"1000000-1000999"]);
     let wanted = fs::read(source.join("sub/wanted")).unwrap();
     assert_eq!(range.ok().stdout, wanted[1_000_000..1_001_000]);
     let out = lab.path("out");
-    let run = c
-        .run(&[&"get", &format!("{cid}/sub"), &"-o", &out, &"--json"])
-        .ok();
+    let run = c.run(&[&"get", &format!("{cid}/sub"), &"-o", &out, &"--json"]).ok();
     Snapshot::of(&source.join("sub")).assert_same(&Snapshot::of(&out));
     let received = run.outcome()["bytes_received"].as_u64().unwrap();
-    assert!(
-        received < 6_000_000,
-        "{received} bytes for a file of 5,000,000"
-    );
+    assert!(received < 6_000_000, "{received} bytes for a file of 5,000,000");
 }
 
 #[test]
@@ -133,16 +105,10 @@ fn the_exact_profiles_travel_too() {
         let out = lab.path(format!("out{number}"));
         let c = lab.store(&format!("c{number}")).told(peer.address());
         drop(c.run(&[&"get", &cid, &"-o", &out]).ok());
-        let again = lab
-            .store("d")
-            .run(&[&"add", &"--profile", &profile, &out])
-            .cid();
+        let again = lab.store("d").run(&[&"add", &"--profile", &profile, &out]).cid();
         assert_eq!(again, cid, "{profile}");
         for file in ["larger than one leaf", "one byte", "empty"] {
-            assert_eq!(
-                tree::digest(&source.join(file)),
-                tree::digest(&out.join(file))
-            );
+            assert_eq!(tree::digest(&source.join(file)), tree::digest(&out.join(file)));
         }
     }
 }

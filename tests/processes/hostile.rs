@@ -48,35 +48,16 @@ impl Blocks {
 
     fn symlink(&mut self, target: &Path) -> Cid {
         let target = target.to_str().unwrap().as_bytes();
-        let node = UnixFs {
-            data: Some(target),
-            ..UnixFs::new(Kind::Symlink)
-        }
-        .encode();
-        self.put(
-            DAG_PB,
-            PbNode {
-                links: vec![],
-                data: Some(&node),
-            }
-            .encode()
-            .unwrap(),
-        )
+        let node = UnixFs { data: Some(target), ..UnixFs::new(Kind::Symlink) }.encode();
+        self.put(DAG_PB, PbNode { links: vec![], data: Some(&node) }.encode().unwrap())
     }
 
     fn directory(&mut self, entries: &[(&[u8], Cid)]) -> Cid {
         let mut entries = entries.to_vec();
         entries.sort_by_key(|(name, _)| *name);
-        let link = |&(name, hash)| PbLink {
-            hash,
-            name: Some(name),
-            tsize: Some(100),
-        };
+        let link = |&(name, hash)| PbLink { hash, name: Some(name), tsize: Some(100) };
         let data = UnixFs::new(Kind::Directory).encode();
-        let node = PbNode {
-            links: entries.iter().map(link).collect(),
-            data: Some(&data),
-        };
+        let node = PbNode { links: entries.iter().map(link).collect(), data: Some(&data) };
         self.put(DAG_PB, node.encode().unwrap())
     }
 
@@ -111,11 +92,7 @@ fn names_that_are_no_names_never_reach_the_disk() {
     assert_nothing_escaped(&outer);
     assert!(!Path::new("/tmp/shoal-hostile-escaped").exists());
     if out.exists() {
-        assert_eq!(
-            Snapshot::of(&out).len(),
-            2,
-            "more than the good name: {run}"
-        );
+        assert_eq!(Snapshot::of(&out).len(), 2, "more than the good name: {run}");
         assert_eq!(fs::read(out.join("good")).unwrap(), b"good");
         let refused = run.outcome()["refused"].as_array().unwrap().len();
         assert_eq!(refused, NAMES.len(), "{run}");
@@ -183,14 +160,9 @@ fn names_are_escaped_on_a_listing() {
 fn assert_nothing_escaped(outer: &Path) {
     let names = |dir: &Path| -> Vec<String> {
         let items = fs::read_dir(dir).unwrap();
-        items
-            .map(|item| item.unwrap().file_name().to_string_lossy().into_owned())
-            .collect()
+        items.map(|item| item.unwrap().file_name().to_string_lossy().into_owned()).collect()
     };
     assert_eq!(names(outer), ["inner"]);
     let inner = names(&outer.join("inner"));
-    assert!(
-        inner.iter().all(|name| name == "out"),
-        "beside OUT: {inner:?}"
-    );
+    assert!(inner.iter().all(|name| name == "out"), "beside OUT: {inner:?}");
 }

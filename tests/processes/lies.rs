@@ -64,11 +64,7 @@ impl Liar {
         let mut config = Config::new(Keypair::generate_ed25519(), Network::Isolated);
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         config.bootstrap = vec![introducer.parse::<Multiaddr>().unwrap()];
-        let len = if lie == Lie::TooManyBytes {
-            BLOCK_BYTES_MAX
-        } else {
-            60_000
-        };
+        let len = if lie == Lie::TooManyBytes { BLOCK_BYTES_MAX } else { 60_000 };
         let lies = Arc::new(Lies(vec![0x55; len].into()));
         let requests = Arc::new(AtomicU64::new(0));
         let (net, events) = runtime.block_on(shoal_net::start(config, lies)).unwrap();
@@ -76,11 +72,7 @@ impl Liar {
         runtime.spawn(async move {
             net_events(lie, &told, events, root, &counted).await;
         });
-        Self {
-            net,
-            requests,
-            runtime,
-        }
+        Self { net, requests, runtime }
     }
 
     fn requests(&self) -> u64 {
@@ -115,21 +107,12 @@ async fn net_events(
 }
 
 fn join(net: &Net, peer: PeerNo, root: Cid, reply: bool) {
-    net.send(
-        peer,
-        Message::Join {
-            root,
-            holding: Holding::All,
-            reply,
-        },
-    );
+    net.send(peer, Message::Join { root, holding: Holding::All, reply });
 }
 
 fn answer(lie: Lie, net: &Net, peer: PeerNo, message: Message, requests: &AtomicU64) {
     match message {
-        Message::Join {
-            root, reply: false, ..
-        } => join(net, peer, root, true),
+        Message::Join { root, reply: false, .. } => join(net, peer, root, true),
         Message::Request { cids, .. } => {
             requests.fetch_add(cids.len() as u64, Ordering::SeqCst);
             match lie {
@@ -149,10 +132,7 @@ fn completes_beside(lie: Lie) -> Lab {
     let source = lab.path("source");
     tree::file(&source, 1, 6_000_000);
     let introducer = lab.store("introducer").seed();
-    let honest = lab
-        .store("a")
-        .told(introducer.address())
-        .option("--bwlimit", "2M:off");
+    let honest = lab.store("a").told(introducer.address()).option("--bwlimit", "2M:off");
     let cid = honest.add(&source);
     let honest = honest.seed();
     honest.store().announced(1);
@@ -162,26 +142,15 @@ fn completes_beside(lie: Lie) -> Lab {
     let out = lab.path("out");
     // The liar's record may be on its way still: the fetch waits for it by being started after it.
     found_by(&peer, &liar);
-    let run = peer
-        .store()
-        .run(&[&"get", &cid, &"-o", &out, &"--json"])
-        .ok();
+    let run = peer.store().run(&[&"get", &cid, &"-o", &out, &"--json"]).ok();
     assert_eq!(tree::digest(&source), tree::digest(&out));
     assert!(liar.requests() > 0, "nobody believed the liar: {run}");
     let sources = &run.outcome()["sources"];
-    let from_liar = sources[liar.net.peer_id().to_string()]
-        .as_u64()
-        .unwrap_or(0);
-    assert!(
-        sources[honest.peer_id()].as_u64().unwrap() >= 6_000_000,
-        "{run}"
-    );
+    let from_liar = sources[liar.net.peer_id().to_string()].as_u64().unwrap_or(0);
+    assert!(sources[honest.peer_id()].as_u64().unwrap() >= 6_000_000, "{run}");
     if lie == Lie::WrongBytes {
         let violations = &peer.store().status()["violations"];
-        assert!(
-            !violations.as_object().unwrap().is_empty(),
-            "no violation counted, {from_liar}"
-        );
+        assert!(!violations.as_object().unwrap().is_empty(), "no violation counted, {from_liar}");
     }
     drop(peer.store().run(&[&"add", &"--only-hash", &out]).ok());
     lab
@@ -222,27 +191,18 @@ fn a_liar_alone_is_not_believed() {
     let lab = Lab::new();
     let source = lab.path("source");
     tree::file(&source, 1, 1_000_000);
-    let cid = lab
-        .store("other")
-        .run(&[&"add", &"--only-hash", &source])
-        .cid();
+    let cid = lab.store("other").run(&[&"add", &"--only-hash", &source]).cid();
     let introducer = lab.store("introducer").seed();
     for lie in [Lie::WrongBytes, Lie::Silence] {
         let liar = Liar::new(lie, introducer.address(), cid.parse().unwrap());
         let c = lab.store(&format!("{lie:?}")).told(introducer.address());
         let out = lab.path(format!("out {lie:?}"));
-        eventually("the liar is connected", || {
-            (!liar.net.connected().is_empty()).then_some(())
-        });
+        eventually("the liar is connected", || (!liar.net.connected().is_empty()).then_some(()));
         let get = c.start(&[&"get", &cid, &"-o", &out, &"--timeout", &"6s"]);
         let run = get.finish_within(Duration::from_secs(40));
         assert!(matches!(run.code(), Some(4 | 6)), "{lie:?}: {run}");
         assert!(!out.exists());
-        assert!(
-            c.disk_bytes() < 2_000_000,
-            "lies were kept: {} bytes",
-            c.disk_bytes()
-        );
+        assert!(c.disk_bytes() < 2_000_000, "lies were kept: {} bytes", c.disk_bytes());
     }
 }
 

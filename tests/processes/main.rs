@@ -6,6 +6,8 @@
 //! machine. What needs more than an ordinary machine gives (root, `/dev/fuse`, `strace`) is left out
 //! with a printed reason, or fails where `SHOAL_TEST_REQUIRE` names it.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
+
 mod bad_input;
 mod chain;
 mod durability;

@@ -37,16 +37,8 @@ fn a_remote_tree_is_read_through_a_mount() {
     let peer = lab.store("c").told(seed.address()).seed();
     let mounted = Mounted::new(peer.store(), &cid, lab.path("mounted"));
     Snapshot::preserved(&source).assert_same(&Snapshot::preserved(mounted.dir()));
-    let ls = Command::new("ls")
-        .arg("-lR")
-        .arg(mounted.dir())
-        .output()
-        .unwrap();
-    assert!(
-        ls.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ls.stderr)
-    );
+    let ls = Command::new("ls").arg("-lR").arg(mounted.dir()).output().unwrap();
+    assert!(ls.status.success(), "{}", String::from_utf8_lossy(&ls.stderr));
     let read_only = fs::write(mounted.path("new"), b"x").unwrap_err();
     assert_eq!(read_only.kind(), io::ErrorKind::ReadOnlyFilesystem);
     let missing = fs::metadata(mounted.path("no such name")).unwrap_err();
@@ -91,23 +83,14 @@ fn reads_fail_in_time_when_all_providers_are_gone() {
     let peer = lab.store("c").told(seed.address()).seed();
     let mounted = Mounted::new(peer.store(), &cid, lab.path("mounted"));
     let (large, small) = (mounted.path("large"), mounted.path("small"));
-    assert_eq!(
-        fs::read(&small).unwrap(),
-        fs::read(source.join("small")).unwrap()
-    );
-    assert_eq!(
-        read(&large, 0).unwrap(),
-        read(&source.join("large"), 0).unwrap()
-    );
+    assert_eq!(fs::read(&small).unwrap(), fs::read(source.join("small")).unwrap());
+    assert_eq!(read(&large, 0).unwrap(), read(&source.join("large"), 0).unwrap());
     seed.kill();
     let begin = Instant::now();
     let error = bounded(move || read(&large, 60 << 20)).unwrap_err();
     assert_eq!(error.raw_os_error(), Some(5), "{error}");
     println!("EIO after {:?}", begin.elapsed());
-    assert_eq!(
-        fs::read(&small).unwrap(),
-        fs::read(source.join("small")).unwrap()
-    );
+    assert_eq!(fs::read(&small).unwrap(), fs::read(source.join("small")).unwrap());
     assert_eq!(fs::read_dir(mounted.dir()).unwrap().count(), 2);
     assert_eq!(mounted.umount().code(), Some(0));
 }
@@ -152,9 +135,7 @@ fn a_mount_without_a_running_peer_brings_its_own_and_takes_it_away() {
     let mounted = Mounted::new(&c, &cid, lab.path("mounted"));
     Snapshot::of(&source).assert_same(&Snapshot::of(mounted.dir()));
     assert_eq!(mounted.umount().code(), Some(0));
-    eventually("its node is gone", || {
-        (!c.dir().join("control.sock").exists()).then_some(())
-    });
+    eventually("its node is gone", || (!c.dir().join("control.sock").exists()).then_some(()));
 }
 
 #[test]

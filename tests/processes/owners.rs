@@ -60,9 +60,7 @@ fn a_verb_goes_on_when_the_owner_of_the_store_is_killed() {
         c.dir().join("control.sock").exists().then_some(())
     });
     let attached = c.start(&[&"get", &cids[1], &"-o", &out]);
-    eventually("both are fetched", || {
-        (c.disk_bytes() > 3_000_000).then_some(())
-    });
+    eventually("both are fetched", || (c.disk_bytes() > 3_000_000).then_some(()));
     drop(owner.kill());
     drop(attached.finish().ok());
     assert_eq!(tree::digest(&second), tree::digest(&out));
@@ -103,10 +101,7 @@ fn a_second_peer_is_refused_and_hands_over_what_it_was_given() {
 
     let source = lab.path("source");
     tree::file(&source, 1, 1_000_000);
-    let cid = lab
-        .store("other")
-        .run(&[&"add", &"--only-hash", &source])
-        .cid();
+    let cid = lab.store("other").run(&[&"add", &"--only-hash", &source]).cid();
     drop(a.run(&[&"seed", &source]).ok());
     let (c, out) = (lab.store("c").told(peer.address()), lab.path("out"));
     drop(c.run(&[&"get", &cid, &"-o", &out]).ok());
@@ -118,30 +113,15 @@ fn what_was_seeded_is_remembered_until_it_is_forgotten() {
     let lab = Lab::new();
     let (source, a) = (lab.path("source"), lab.store("a"));
     tree::file(&source, 1, 1_000_000);
-    let cid = lab
-        .store("other")
-        .run(&[&"add", &"--only-hash", &source])
-        .cid();
+    let cid = lab.store("other").run(&[&"add", &"--only-hash", &source]).cid();
     let get = |name: &str, address: &str| {
         let c = lab.store(name).told(address);
-        c.run(&[
-            &"get",
-            &cid,
-            &"-o",
-            &lab.path(format!("{name} out")),
-            &"--timeout",
-            &"4s",
-        ])
+        c.run(&[&"get", &cid, &"-o", &lab.path(format!("{name} out")), &"--timeout", &"4s"])
     };
     let mut process = a.start(&[&"seed", &source]);
-    let ready = process
-        .line(Stream::Out, "ready ", Duration::from_secs(60))
-        .unwrap()
-        .0;
+    let ready = process.line(Stream::Out, "ready ", Duration::from_mins(1)).unwrap().0;
     let address = ready.trim_start_matches("ready ");
-    eventually("it is served", || {
-        (get("c1", address).code() == Some(0)).then_some(())
-    });
+    eventually("it is served", || (get("c1", address).code() == Some(0)).then_some(()));
     process.signal(Signal::TERM);
     drop(process.finish());
 
@@ -158,9 +138,7 @@ fn a_stopped_owner_is_named() {
     let mut peer = a.seed();
     let pid = peer.process().id().to_string();
     peer.process().signal(Signal::STOP);
-    let run = a
-        .start(&[&"pin", &"ls"])
-        .finish_within(Duration::from_secs(30));
+    let run = a.start(&[&"pin", &"ls"]).finish_within(Duration::from_secs(30));
     peer.process().signal(Signal::CONT);
     drop(run.exits(11).says(&pid));
     drop(a.run(&[&"pin", &"ls"]).ok());
@@ -190,14 +168,8 @@ fn sigterm_ends_a_peer_soon_and_takes_its_socket_away() {
     peer.process().signal(Signal::TERM);
     let run = peer.stop();
     let took = begin.elapsed();
-    assert!(
-        took < Duration::from_secs(3),
-        "{took:?} until the end of {run}"
-    );
-    assert!(
-        run.code().is_some(),
-        "it was ended by the signal itself: {run}"
-    );
+    assert!(took < Duration::from_secs(3), "{took:?} until the end of {run}");
+    assert!(run.code().is_some(), "it was ended by the signal itself: {run}");
     assert!(!socket.exists());
 }
 
@@ -220,11 +192,7 @@ fn a_store_of_a_newer_format_is_refused_and_left_alone() {
     let format = a.dir().join("format");
     let ours = fs::read_to_string(&format).unwrap();
     fs::write(&format, "shoal-store 999\n").unwrap();
-    for verb in [
-        &["add", source.to_str().unwrap()][..],
-        &["cat", &cid],
-        &["seed"],
-    ] {
+    for verb in [&["add", source.to_str().unwrap()][..], &["cat", &cid], &["seed"]] {
         let arguments: Vec<&dyn AsRef<std::ffi::OsStr>> = verb.iter().map(|a| a as _).collect();
         drop(a.run(&arguments).exits(1).says("999"));
     }

@@ -40,9 +40,7 @@ fn parts_are_had_second_hand_after_their_origin_is_gone() {
     origin.kill();
 
     let out = lab.path("out");
-    let run = c
-        .run(&[&"get", &cid, &"-o", &out, &"--json", &"--timeout", &"30s"])
-        .ok();
+    let run = c.run(&[&"get", &cid, &"-o", &out, &"--json", &"--timeout", &"30s"]).ok();
     Snapshot::of(&source).assert_same(&Snapshot::of(&out));
     assert_gave(&run.outcome(), &peers, 4_000_000);
 }
@@ -52,9 +50,7 @@ fn two_peers_both_give_and_their_counters_agree() {
     let lab = Lab::new();
     let source = lab.path("source");
     tree::file(&source, 1, LARGE_BYTES);
-    let Two {
-        cid, seeds, getter, ..
-    } = &Two::new(&lab, &source);
+    let Two { cid, seeds, getter, .. } = &Two::new(&lab, &source);
     let out = lab.path("out");
     let run = getter.run(&[&"get", cid, &"-o", &out, &"--json"]).ok();
     assert_eq!(tree::digest(&source), tree::digest(&out));
@@ -67,14 +63,8 @@ fn two_peers_both_give_and_their_counters_agree() {
         given += sent;
     }
     let received = outcome["bytes_received"].as_u64().unwrap();
-    assert!(
-        received >= LARGE_BYTES && received <= given,
-        "{received} of {given}"
-    );
-    assert!(
-        received < LARGE_BYTES / 100 * 105,
-        "{received} bytes for {LARGE_BYTES}"
-    );
+    assert!(received >= LARGE_BYTES && received <= given, "{received} of {given}");
+    assert!(received < LARGE_BYTES / 100 * 105, "{received} bytes for {LARGE_BYTES}");
 }
 
 #[test]
@@ -82,12 +72,7 @@ fn one_of_two_peers_killed_half_way_is_no_harm() {
     let lab = Lab::new();
     let source = lab.path("source");
     tree::file(&source, 1, LARGE_BYTES);
-    let Two {
-        cid,
-        seeds: [first, second],
-        getter,
-        _introducer,
-    } = Two::new(&lab, &source);
+    let Two { cid, seeds: [first, second], getter, _introducer } = Two::new(&lab, &source);
     let out = lab.path("out");
     let fetch = getter.start(&[&"get", &cid, &"-o", &out, &"--json"]);
     eventually("half of it is sent", || {
@@ -98,15 +83,8 @@ fn one_of_two_peers_killed_half_way_is_no_harm() {
     let run = fetch.finish().ok();
     assert_eq!(tree::digest(&source), tree::digest(&out));
     let outcome = run.outcome();
-    assert_eq!(
-        outcome["sources"].as_object().unwrap().len(),
-        2,
-        "{outcome}"
-    );
-    assert!(
-        from(&outcome, &first) > given,
-        "nothing came after the other's death: {outcome}"
-    );
+    assert_eq!(outcome["sources"].as_object().unwrap().len(), 2, "{outcome}");
+    assert!(from(&outcome, &first) > given, "nothing came after the other's death: {outcome}");
 }
 
 #[test]
@@ -128,10 +106,7 @@ fn a_fetch_killed_half_way_fetches_only_the_rest() {
     Snapshot::of(&source).assert_same(&Snapshot::of(&out));
     let received = run.outcome()["bytes_received"].as_u64().unwrap();
     let total = LARGE_BYTES + LARGE_BYTES / 20;
-    assert!(
-        received + sent < total,
-        "{received} bytes again after {sent} of {LARGE_BYTES}"
-    );
+    assert!(received + sent < total, "{received} bytes again after {sent} of {LARGE_BYTES}");
 }
 
 /// Kills a fetch with SIGKILL once half is sent, and gives what was sent by then.
@@ -141,11 +116,7 @@ fn half_sent(a: &Store, fetch: Started) -> u64 {
         (sent >= LARGE_BYTES / 2).then_some(sent)
     });
     let run: Run = fetch.kill();
-    assert_eq!(
-        run.code(),
-        None,
-        "the fetch was over before it was killed: {run}"
-    );
+    assert_eq!(run.code(), None, "the fetch was over before it was killed: {run}");
     sent
 }
 
@@ -171,12 +142,7 @@ impl Two {
             store.announced(1);
             seed
         });
-        Self {
-            cid,
-            seeds,
-            getter: told("c"),
-            _introducer: introducer,
-        }
+        Self { cid, seeds, getter: told("c"), _introducer: introducer }
     }
 }
 
@@ -184,11 +150,7 @@ impl Two {
 #[track_caller]
 fn assert_gave(outcome: &Value, peers: &[Peer], least: u64) {
     for peer in peers {
-        assert!(
-            from(outcome, peer) >= least,
-            "{} in {outcome}",
-            peer.peer_id()
-        );
+        assert!(from(outcome, peer) >= least, "{} in {outcome}", peer.peer_id());
     }
 }
 

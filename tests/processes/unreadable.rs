@@ -28,20 +28,16 @@ fn what_cannot_be_read_is_named_and_the_rest_is_added() {
     }
     let _listener = UnixListener::bind(source.join("socket")).unwrap();
     let fifo = source.join("fifo");
-    mknodat(
-        rustix::fs::CWD,
-        &fifo,
-        FileType::Fifo,
-        Mode::RUSR | Mode::WUSR,
-        0,
-    )
-    .unwrap();
+    mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     give_to_nobody(&lab, &source);
-    fs::set_permissions(source.join("secret"), Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(source.join("locked"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(source.join("secret"), Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(source.join("locked"), Permissions::from_mode(0o000)).unwrap();
 
     let a = lab.store("store of nobody");
-    let run = run_as_nobody(&lab, &a, &[&"add", &source]).exits(3);
+    let run = run_as_nobody(&lab, &a, &[&"add", &source]);
+    // So that the laboratory can be removed by anybody.
+    fs::set_permissions(source.join("locked"), Permissions::from_mode(0o700)).unwrap();
+    let run = run.exits(3);
     for name in ["secret", "locked", "socket", "fifo"] {
         assert!(run.stderr.contains(name), "{name} is not named: {run}");
     }
@@ -49,15 +45,8 @@ fn what_cannot_be_read_is_named_and_the_rest_is_added() {
     assert_eq!(lines.len(), 1, "{run}");
     let cid = lines[0].split(' ').next().unwrap();
     let out = lab.path("out");
-    drop(
-        lab.store("store of nobody")
-            .run(&[&"get", &cid, &"-o", &out])
-            .ok(),
-    );
-    assert_eq!(
-        fs::read(out.join("good")).unwrap(),
-        fs::read(source.join("good")).unwrap()
-    );
+    drop(lab.store("store of nobody").run(&[&"get", &cid, &"-o", &out]).ok());
+    assert_eq!(fs::read(out.join("good")).unwrap(), fs::read(source.join("good")).unwrap());
     for name in ["secret", "socket", "fifo", "locked/inside"] {
         assert!(!out.join(name).exists(), "{name} was added");
     }
@@ -72,7 +61,7 @@ fn nothing_readable_is_a_failure() {
     tree::file(&secret, 1, 1000);
     let _listener = UnixListener::bind(&socket).unwrap();
     give_to_nobody(&lab, &source);
-    fs::set_permissions(&secret, Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, Permissions::from_mode(0o000)).unwrap();
     let a = lab.store("a");
     let run = run_as_nobody(&lab, &a, &[&"add", &secret, &socket]).exits(1);
     assert!(run.stdout.is_empty(), "{run}");
@@ -102,22 +91,13 @@ fn give_to_nobody(lab: &Lab, source: &Path) {
     }
     let mut pending = vec![source.to_owned()];
     let own = |path: &Path| {
-        chown(
-            path,
-            Some(Uid::from_raw(NOBODY)),
-            Some(Gid::from_raw(NOBODY)),
-        )
-        .unwrap();
+        chown(path, Some(Uid::from_raw(NOBODY)), Some(Gid::from_raw(NOBODY))).unwrap();
     };
     own(&lab.path(""));
     while let Some(path) = pending.pop() {
         own(&path);
         if path.is_dir() {
-            pending.extend(
-                fs::read_dir(&path)
-                    .unwrap()
-                    .map(|item| item.unwrap().path()),
-            );
+            pending.extend(fs::read_dir(&path).unwrap().map(|item| item.unwrap().path()));
         }
     }
 }

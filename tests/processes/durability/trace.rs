@@ -45,14 +45,8 @@ impl Trace {
         let writes_cid = |call: &&Call| {
             call.name == "write" && call.arguments.starts_with("1<") && call.arguments.contains(cid)
         };
-        let cid_at = calls
-            .iter()
-            .find(writes_cid)
-            .expect("the CID is written to stdout")
-            .begin;
-        let store = store
-            .to_str()
-            .expect("a temporary directory has a plain name");
+        let cid_at = calls.iter().find(writes_cid).expect("the CID is written to stdout").begin;
+        let store = store.to_str().expect("a temporary directory has a plain name");
         let mut trace = Self::default();
         for call in calls.iter().filter(|call| call.end < cid_at) {
             trace.take(call, store);
@@ -64,13 +58,10 @@ impl Trace {
         let quoted: Vec<&str> = call.arguments.split('"').skip(1).step_by(2).collect();
         let made = match call.name.as_str() {
             "fsync" | "fdatasync" => {
-                self.synced
-                    .extend(path_of(&call.arguments).map(|path| (path, call.begin)));
+                self.synced.extend(path_of(&call.arguments).map(|path| (path, call.begin)));
                 return;
             }
-            "open" | "openat" => quoted
-                .first()
-                .filter(|_| call.arguments.contains("O_CREAT")),
+            "open" | "openat" => quoted.first().filter(|_| call.arguments.contains("O_CREAT")),
             "mkdir" | "mkdirat" => quoted.first(),
             "rename" | "renameat" | "renameat2" | "link" | "linkat" => quoted.last(),
             _ => {
@@ -93,16 +84,8 @@ impl Trace {
         let late = |(path, end): &(&String, &usize)| {
             self.synced.get(*path).is_none_or(|begin| begin < end)
         };
-        let files = self
-            .written
-            .iter()
-            .filter(late)
-            .map(|(path, _)| path.as_str());
-        let names = self
-            .named
-            .iter()
-            .filter(late)
-            .map(|(path, _)| path.as_str());
+        let files = self.written.iter().filter(late).map(|(path, _)| path.as_str());
+        let names = self.named.iter().filter(late).map(|(path, _)| path.as_str());
         (files.collect(), names.collect())
     }
 
@@ -114,9 +97,7 @@ impl Trace {
 
 /// True for what lies in the store and must last: the lock names its holder, the socket is no file.
 fn below(path: &str, store: &str) -> bool {
-    let inside = path
-        .strip_prefix(store)
-        .and_then(|path| path.strip_prefix('/'));
+    let inside = path.strip_prefix(store).and_then(|path| path.strip_prefix('/'));
     inside.is_some_and(|path| path != "lock" && !path.starts_with("control.sock"))
 }
 
@@ -140,24 +121,14 @@ fn calls(log: &str) -> Vec<Call> {
         if let Some(rest) = rest.strip_prefix("<... ") {
             let begun: Option<(String, String, usize)> = pending.remove(process);
             if let Some((name, arguments, begin)) = begun.filter(|_| succeeded(rest)) {
-                calls.push(Call {
-                    name,
-                    arguments,
-                    begin,
-                    end: number,
-                });
+                calls.push(Call { name, arguments, begin, end: number });
             }
         } else if let Some((name, arguments)) = rest.split_once('(') {
             let (name, arguments) = (name.to_owned(), arguments.to_owned());
             if rest.ends_with("<unfinished ...>") {
                 pending.insert(process.to_owned(), (name, arguments, number));
             } else if succeeded(rest) {
-                calls.push(Call {
-                    name,
-                    arguments,
-                    begin: number,
-                    end: number,
-                });
+                calls.push(Call { name, arguments, begin: number, end: number });
             }
         }
     }
@@ -166,8 +137,7 @@ fn calls(log: &str) -> Vec<Call> {
 
 /// True when a call's result is not an error.
 fn succeeded(line: &str) -> bool {
-    line.rsplit_once(" = ")
-        .is_some_and(|(_, result)| !result.starts_with('-'))
+    line.rsplit_once(" = ").is_some_and(|(_, result)| !result.starts_with('-'))
 }
 
 #[test]

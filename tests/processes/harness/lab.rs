@@ -5,7 +5,6 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    fs::File,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -30,10 +29,7 @@ pub(crate) struct Lab {
 impl Lab {
     /// A fresh one.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("shoal-test-")
-            .tempdir()
-            .unwrap();
+        let dir = tempfile::Builder::new().prefix("shoal-test-").tempdir().unwrap();
         Self { dir }
     }
 
@@ -44,11 +40,7 @@ impl Lab {
 
     /// A store of its own that is told of nobody.
     pub(crate) fn store(&self, name: &str) -> Store {
-        Store {
-            dir: self.path(name),
-            home: self.path(""),
-            options: Vec::new(),
-        }
+        Store { dir: self.path(name), home: self.path(""), options: Vec::new() }
     }
 }
 
@@ -87,15 +79,12 @@ impl Store {
     /// The same behind a wrapper such as `strace`: `words` come first, the binary is their last.
     pub(crate) fn command_in(&self, words: Arguments<'_>, arguments: Arguments<'_>) -> Command {
         let mut command = Command::new(words[0].as_ref());
-        command.args(words[1..].iter().map(|word| word.as_ref()));
-        command
-            .env_clear()
-            .env("HOME", &self.home)
-            .env("SHOAL_NETWORK", "isolated");
+        command.args(words[1..].iter().map(AsRef::as_ref));
+        command.env_clear().env("HOME", &self.home).env("SHOAL_NETWORK", "isolated");
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("RUST_BACKTRACE", "1");
         command.arg("--dir").arg(&self.dir).args(&self.options);
-        command.args(arguments.iter().map(|argument| argument.as_ref()));
+        command.args(arguments.iter().map(AsRef::as_ref));
         command.process_group(0).stdin(Stdio::null());
         command
     }
@@ -109,14 +98,6 @@ impl Store {
     #[track_caller]
     pub(crate) fn run(&self, arguments: Arguments<'_>) -> Run {
         self.start(arguments).finish()
-    }
-
-    /// Runs a verb that reads `input`.
-    #[track_caller]
-    pub(crate) fn run_with(&self, input: &Path, arguments: Arguments<'_>) -> Run {
-        let mut command = self.command(arguments);
-        command.stdin(File::open(input).unwrap());
-        Started::new(command).finish()
     }
 
     /// Adds one path and gives its CID.

@@ -26,14 +26,9 @@ impl Mounted {
     pub(crate) fn new(store: &Store, what: &str, dir: PathBuf) -> Self {
         fs::create_dir_all(&dir).unwrap();
         let process = store.start(&[&"mount", &what, &dir]);
-        let mut mounted = Self {
-            store: store.clone(),
-            dir,
-            process: Some(process),
-        };
+        let mut mounted = Self { store: store.clone(), dir, process: Some(process) };
         eventually("it is mounted", || {
-            let process = mounted.process.as_mut().filter(|process| process.runs());
-            if process.is_none() {
+            if !mounted.process.as_mut().is_some_and(Started::runs) {
                 let run = mounted.process.take().map(Started::finish).unwrap();
                 panic!("the mount ended: {run}");
             }
@@ -56,10 +51,7 @@ impl Mounted {
     #[track_caller]
     pub(crate) fn umount(mut self) -> Run {
         drop(self.store.run(&[&"umount", &self.dir]).ok());
-        assert!(
-            !stands(&self.dir),
-            "`umount` returned before the mount was gone"
-        );
+        assert!(!stands(&self.dir), "`umount` returned before the mount was gone");
         self.process.take().unwrap().finish()
     }
 }
@@ -76,7 +68,5 @@ impl Drop for Mounted {
 pub(crate) fn stands(dir: &Path) -> bool {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let dir = dir.as_os_str().as_bytes();
-    table
-        .split(|byte| *byte == b'\n')
-        .any(|line| line.split(|b| *b == b' ').nth(4) == Some(dir))
+    table.split(|byte| *byte == b'\n').any(|line| line.split(|b| *b == b' ').nth(4) == Some(dir))
 }

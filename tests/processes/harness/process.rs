@@ -58,11 +58,7 @@ impl Started {
     pub(crate) fn with_stdout(mut command: Command, stdout: impl Into<Stdio>) -> Self {
         let what = format!("{command:?}");
         let begin = Instant::now();
-        let mut child = command
-            .stdout(stdout)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child = command.stdout(stdout).stderr(Stdio::piped()).spawn().unwrap();
         let (send, lines) = channel();
         if let Some(stdout) = child.stdout.take() {
             read_lines(stdout, Stream::Out, send.clone());
@@ -70,14 +66,7 @@ impl Started {
         if let Some(stderr) = child.stderr.take() {
             read_lines(stderr, Stream::Err, send);
         }
-        Self {
-            child,
-            what,
-            begin,
-            lines,
-            seen: Vec::new(),
-            ended: None,
-        }
+        Self { child, what, begin, lines, seen: Vec::new(), ended: None }
     }
 
     /// Its process id.
@@ -228,10 +217,7 @@ impl Run {
     /// The lines of its stdout.
     #[track_caller]
     pub(crate) fn lines(&self) -> Vec<String> {
-        String::from_utf8_lossy(&self.stdout)
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8_lossy(&self.stdout).lines().map(str::to_owned).collect()
     }
 
     /// The one CID that a successful `add` of one thing prints: the first word of its only line.
@@ -247,9 +233,7 @@ impl Run {
     #[track_caller]
     pub(crate) fn outcome(&self) -> Value {
         let lines = self.lines();
-        let last = lines
-            .last()
-            .unwrap_or_else(|| panic!("no outcome from {self}"));
+        let last = lines.last().unwrap_or_else(|| panic!("no outcome from {self}"));
         serde_json::from_str(last).unwrap_or_else(|e| panic!("{e} in the outcome of {self}"))
     }
 }
@@ -257,17 +241,8 @@ impl Run {
 impl fmt::Display for Run {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stdout = &self.stdout[..self.stdout.len().min(4000)];
-        write!(
-            out,
-            "{}\n{} after {:?}\n",
-            self.what, self.status, self.took
-        )?;
-        write!(
-            out,
-            "stdout:\n{}\nstderr:\n{}",
-            stdout.escape_ascii(),
-            self.stderr
-        )
+        write!(out, "{}\n{} after {:?}\n", self.what, self.status, self.took)?;
+        write!(out, "stdout:\n{}\nstderr:\n{}", stdout.escape_ascii(), self.stderr)
     }
 }
 
@@ -286,11 +261,7 @@ impl Peer {
             panic!("no ready line from {}", process.kill());
         };
         let addresses = vec![line.trim_start_matches("ready ").to_owned()];
-        Self {
-            store,
-            process,
-            addresses,
-        }
+        Self { store, process, addresses }
     }
 
     /// A multiaddress of it, with its peer id.
@@ -335,14 +306,7 @@ fn read_lines(pipe: impl Read + Send + 'static, stream: Stream, send: Sender<Lin
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
             }
-            if send
-                .send(Line {
-                    stream,
-                    at: Instant::now(),
-                    bytes,
-                })
-                .is_err()
-            {
+            if send.send(Line { stream, at: Instant::now(), bytes }).is_err() {
                 return;
             }
         }

@@ -25,20 +25,14 @@ pub(crate) fn fuse() -> bool {
 
 /// True when system calls can be watched.
 pub(crate) fn strace() -> bool {
-    decide(
-        "strace",
-        program("strace").is_some(),
-        "strace is not installed",
-    )
+    decide("strace", program("strace").is_some(), "strace is not installed")
 }
 
 /// A memory cgroup with a limit, when this machine lets one be made.
 pub(crate) fn memory_cgroup(limit_bytes: u64) -> Option<Cgroup> {
     let name = format!("shoal-test-{}", std::process::id());
     let group = Cgroup::new(Path::new("/sys/fs/cgroup/memory"), &name, limit_bytes);
-    decide("cgroup", group.is_some(), "no memory cgroup can be made")
-        .then_some(group)
-        .flatten()
+    decide("cgroup", group.is_some(), "no memory cgroup can be made").then_some(group).flatten()
 }
 
 /// A cgroup that is removed at the end.
@@ -55,9 +49,7 @@ impl Cgroup {
         fs::create_dir(&dir).ok()?;
         let group = Self { dir };
         let limit = limit_bytes.to_string();
-        fs::write(group.dir.join("memory.limit_in_bytes"), limit)
-            .ok()
-            .map(|()| group)
+        fs::write(group.dir.join("memory.limit_in_bytes"), limit).ok().map(|()| group)
     }
 
     /// The file that takes a process id.
@@ -81,18 +73,13 @@ impl Drop for Cgroup {
 /// Where a program stands in `PATH`.
 pub(crate) fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(name))
-        .find(|path| path.exists())
+    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.exists())
 }
 
 fn decide(feature: &str, there: bool, why: &str) -> bool {
     let required = std::env::var("SHOAL_TEST_REQUIRE").unwrap_or_default();
     let required = required.split(',').any(|name| name.trim() == feature);
-    assert!(
-        there || !required,
-        "SHOAL_TEST_REQUIRE names {feature}, but {why}"
-    );
+    assert!(there || !required, "SHOAL_TEST_REQUIRE names {feature}, but {why}");
     if !there {
         println!("left out: {why}");
     }

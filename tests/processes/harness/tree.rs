@@ -13,7 +13,6 @@ use std::{
         fs::{MetadataExt, PermissionsExt, symlink},
     },
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
 };
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, utimensat};
@@ -72,11 +71,7 @@ pub(crate) fn small_files(dir: &Path, count: u64) {
         let group = number % 50;
         let parent = dir.join(format!("d{}/d{}/d{group}", group % 3, group % 7));
         fs::create_dir_all(&parent).unwrap();
-        file(
-            &parent.join(format!("file {number}")),
-            number,
-            number * 37 % 8192,
-        );
+        file(&parent.join(format!("file {number}")), number, number * 37 % 8192);
     }
 }
 
@@ -88,11 +83,7 @@ pub(crate) fn odd_things(dir: &Path) {
     file(&dir.join("one byte"), 0, 1);
     file(&dir.join("n".repeat(255)), 3, 70_000);
     file(&dir.join(OsStr::from_bytes(b"not \xff\xfe UTF-8")), 4, 10);
-    file(
-        &dir.join(OsStr::from_bytes(b"line\nbreak and \x1b[31m colour")),
-        5,
-        10,
-    );
+    file(&dir.join(OsStr::from_bytes(b"line\nbreak and \x1b[31m colour")), 5, 10);
     file(&dir.join("larger than one leaf"), 6, 3_000_000);
     let directory = dir.join(OsStr::from_bytes(b"directory \x80"));
     fs::create_dir(&directory).unwrap();
@@ -117,14 +108,8 @@ pub(crate) fn odd_metadata(dir: &Path) {
             fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
         }
         let seconds = 1_000_000_000 + 86_461 * number as i64;
-        let time = Timespec {
-            tv_sec: seconds,
-            tv_nsec: 1 + 7919 * number as i64 % 999_999_999,
-        };
-        let times = Timestamps {
-            last_access: time,
-            last_modification: time,
-        };
+        let time = Timespec { tv_sec: seconds, tv_nsec: 1 + 7919 * number as i64 % 999_999_999 };
+        let times = Timestamps { last_access: time, last_modification: time };
         utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW).unwrap();
     }
 }
@@ -171,12 +156,7 @@ impl Snapshot {
 
     fn read(root: &Path, preserved: bool) -> Self {
         let entry = |path: PathBuf| {
-            let name = path
-                .strip_prefix(root)
-                .unwrap()
-                .as_os_str()
-                .as_bytes()
-                .to_owned();
+            let name = path.strip_prefix(root).unwrap().as_os_str().as_bytes().to_owned();
             (name, Entry::read(&path, preserved))
         };
         Self(paths(root).into_iter().map(entry).collect())
@@ -212,7 +192,7 @@ impl Entry {
             let target = fs::read_link(path).unwrap().into_os_string().into_vec();
             format!("symlink to {}", target.escape_ascii())
         } else {
-            format!("file of {} bytes {}", metadata.len(), digest(path))
+            format!("file of {} bytes {:02x?}", metadata.len(), digest(path))
         };
         let mode = match metadata.is_symlink() {
             true => 0,
@@ -220,33 +200,25 @@ impl Entry {
             false => u32::from(metadata.is_file()) * (metadata.mode() & 0o100),
         };
         let modified = preserved.then(|| (metadata.mtime(), metadata.mtime_nsec()));
-        Self {
-            kind,
-            mode,
-            modified,
-        }
+        Self { kind, mode, modified }
     }
 }
 
-/// Hash of a file's bytes, as text.
+/// Hash of a file's bytes.
 #[track_caller]
-pub(crate) fn digest(path: &Path) -> String {
+pub(crate) fn digest(path: &Path) -> [u8; 32] {
     digest_of(File::open(path).unwrap())
 }
 
-/// Hash of a stream's bytes, as text.
+/// Hash of a stream's bytes.
 #[track_caller]
-pub(crate) fn digest_of(mut stream: impl Read) -> String {
+pub(crate) fn digest_of(mut stream: impl Read) -> [u8; 32] {
     let mut hashes = Vec::new();
     loop {
         let mut piece = Vec::new();
-        (&mut stream)
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut piece)
-            .unwrap();
+        (&mut stream).take(PIECE_BYTES as u64).read_to_end(&mut piece).unwrap();
         if piece.is_empty() {
-            let hash = HashKind::Blake3.digest(&hashes);
-            return hash.iter().map(|byte| format!("{byte:02x}")).collect();
+            return HashKind::Blake3.digest(&hashes);
         }
         hashes.extend(HashKind::Blake3.digest(&piece));
     }
@@ -280,21 +252,9 @@ pub(crate) fn disk_bytes(dir: &Path) -> u64 {
 pub(crate) fn files_by_size(dir: &Path) -> Vec<(u64, PathBuf)> {
     let files = paths(dir).into_iter().filter_map(|path| {
         let metadata = fs::symlink_metadata(&path).unwrap();
-        metadata.is_file().then(|| (metadata.len(), path))
+        metadata.is_file().then_some((metadata.len(), path))
     });
     let mut files: Vec<_> = files.collect();
     files.sort_by(|one, two| two.cmp(one));
     files
-}
-
-/// Sets a file's mtime to a long time ago, so that a later write shows.
-#[track_caller]
-pub(crate) fn make_old(path: &Path) {
-    let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-    File::options()
-        .write(true)
-        .open(path)
-        .unwrap()
-        .set_modified(old)
-        .unwrap();
 }
