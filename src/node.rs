@@ -1,3 +1,226 @@
 //! The node: one process that owns a store and serves its control socket.
+//!
+//! It composes the packages and decides nothing that they decide. [`Node`] holds the store, the settings
+//! and a handle to the swarm task; [`service`] turns requests into work:
+//!
+//! - [`add`] files to blocks; [`read`] paths, ranges and listings; [`get`] and [`export`] trees to disk;
+//! - [`swarm`] the one task that owns the engine and the network, and [`sessions`] what a fetch sees of it;
+//! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served.
+//!
+//! Three kinds of task only: the swarm task, workers (`sharing`), and one task per connection, control
+//! or network. Disk work of a request runs on the blocking pool. Shutdown: the token is cancelled, the
+//! control socket removed, the network closed, the store's last entries written, within 2 s.
 
+use std::{
+    fmt, io,
+    os::unix::fs::PermissionsExt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use shoal_store::{OpenError, Store};
+use tokio::{net::UnixListener, sync::watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Settings,
+    control::{protocol::Failure, server},
+};
+
+pub mod add;
 pub mod attach;
+pub mod blocks;
+pub mod export;
+pub mod failure;
+pub mod get;
+pub mod pin;
+pub mod read;
+pub mod seed;
+pub mod service;
+pub mod sessions;
+pub mod sharing;
+pub mod status;
+pub mod swarm;
+
+/// How long shutting down may take: then the process ends anyway, which loses nothing acknowledged.
+const SHUT_DOWN_MAX: Duration = Duration::from_millis(1800);
+
+/// Why a node cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The store; [`OpenError::InUse`] means that another node owns it.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The control socket.
+    #[error("cannot serve the control socket")]
+    Socket(#[from] io::Error),
+}
+
+/// A store with its socket and its swarm task.
+pub struct Node {
+    settings: Settings,
+    store: Store,
+    persistent: bool,
+    started: Instant,
+    clients: watch::Sender<usize>,
+    stop: CancellationToken,
+    swarm: swarm::Handle,
+    sessions: sessions::Sessions,
+    branches: read::Branches,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("dir", &self.settings.dir).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    /// Takes the store's lock and serves its control socket. No network yet: it starts with the first
+    /// miss, or with [`Self::go_online`].
+    ///
+    /// # Errors
+    /// See [`NodeError`].
+    pub async fn open(settings: &Settings, persistent: bool) -> Result<Arc<Self>, NodeError> {
+        let options = shoal_store::Options {
+            command: std::env::args().take(2).collect::<Vec<_>>().join(" "),
+            ..shoal_store::Options::default()
+        };
+        let dir = settings.dir.clone();
+        let store = blocking(move || Store::open(&dir, options)).await?;
+        let listener = bind(settings)?;
+        let stop = CancellationToken::new();
+        let node = Arc::new(Self {
+            swarm: swarm::start(settings, store.clone(), persistent, stop.clone()),
+            settings: settings.clone(),
+            store,
+            persistent,
+            started: Instant::now(),
+            clients: watch::Sender::new(0),
+            stop,
+            sessions: sessions::Sessions::default(),
+            branches: read::Branches::default(),
+        });
+        tokio::spawn(server::accept(Arc::clone(&node), listener));
+        Ok(node)
+    }
+
+    /// Starts the network and what was remembered; the addresses that it listens on.
+    ///
+    /// # Errors
+    /// The addresses cannot be listened on.
+    pub async fn go_online(self: &Arc<Self>) -> Result<Vec<String>, Failure> {
+        let addresses = self.swarm.online().await?;
+        if self.persistent {
+            tokio::spawn(sharing::run(Arc::clone(self)));
+        }
+        Ok(addresses)
+    }
+
+    /// The store.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What the node was told.
+    pub const fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The swarm task.
+    pub const fn swarm(&self) -> &swarm::Handle {
+        &self.swarm
+    }
+
+    /// The sessions that readers share.
+    pub const fn sessions(&self) -> &sessions::Sessions {
+        &self.sessions
+    }
+
+    /// Branches of files decoded lately.
+    pub const fn branches(&self) -> &read::Branches {
+        &self.branches
+    }
+
+    /// True for a running peer.
+    pub const fn is_persistent(&self) -> bool {
+        self.persistent
+    }
+
+    /// Time since it was opened.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The count of control connections.
+    pub const fn clients(&self) -> &watch::Sender<usize> {
+        &self.clients
+    }
+
+    /// Resolves when the node is told to stop.
+    pub async fn stopped(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Resolves when no control connection is left. A verb that comes in this instant finds the lock
+    /// held and nobody answering, and takes the store over a moment later.
+    pub async fn left_alone(&self) {
+        let mut count = self.clients.subscribe();
+        let _alone = count.wait_for(|count| *count == 0).await;
+    }
+
+    /// Ends everything in order; see the module's first lines.
+    pub async fn shut_down(&self) {
+        self.stop.cancel();
+        // The socket goes first, so that a verb that comes now does not wait for an answer.
+        let _missing = std::fs::remove_file(self.settings.socket());
+        let closing = async {
+            self.swarm.ended().await;
+            let store = self.store.clone();
+            if let Err(error) = blocking(move || store.checkpoint()).await {
+                tracing::warn!(%error, "the store's last entries could not be written");
+            }
+        };
+        if tokio::time::timeout(SHUT_DOWN_MAX, closing).await.is_err() {
+            tracing::warn!("shutting down took too long; ending anyway");
+        }
+    }
+
+    /// Runs disk work on the blocking pool.
+    pub async fn with_store<T, F>(&self, work: F) -> T
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> T + Send + 'static,
+    {
+        let store = self.store.clone();
+        blocking(move || work(&store)).await
+    }
+}
+
+/// Runs `work` on the blocking pool; a panic there is a panic here.
+pub(crate) async fn blocking<T, F>(work: F) -> T
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down: nobody waits for the value any more.
+            Err(_) => std::future::pending().await,
+        },
+    }
+}
+
+/// The lock is ours, so whatever socket stands there belongs to a dead process.
+fn bind(settings: &Settings) -> Result<UnixListener, io::Error> {
+    let path = settings.socket();
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}

@@ -88,18 +88,18 @@ pub enum Request {
     Peers,
     /// State of the running peer. Answers: `Done(Outcome::Status)`; exit 10 as above.
     Status,
-    /// For a mount: what a block is. Answers: `Done(Outcome::Node)`.
-    Node {
+    /// For a mount: what each CID is. Answers: `Done(Outcome::Nodes)`.
+    Nodes {
         /// The root of the mount, whose swarm is asked for what is missing.
         root: String,
-        /// The block.
-        cid: String,
+        /// At most [`LISTED_BATCH_MAX`] CIDs.
+        cids: Vec<String>,
         /// Waiting rules.
         wait: Wait,
     },
     /// For a mount: a directory's entries. Answers: `Listed` batches, `Done(Outcome::Listed)`.
     Directory {
-        /// As in `Node`.
+        /// As in `Nodes`.
         root: String,
         /// The directory.
         cid: String,
@@ -108,7 +108,7 @@ pub enum Request {
     },
     /// For a mount: bytes of a file. Answers: data frames, `Done(Outcome::Read)`.
     Read {
-        /// As in `Node`.
+        /// As in `Nodes`.
         root: String,
         /// The file.
         cid: String,
@@ -400,8 +400,8 @@ pub enum Outcome {
     Peers(Vec<PeerLine>),
     /// Of `status`.
     Status(Status),
-    /// Of `Node`.
-    Node(Described),
+    /// Of `Nodes`: an answer per CID, in the order asked.
+    Nodes(Vec<Result<Described, Failure>>),
     /// Of `Backing`: absolute path of a plain file with exactly the file's bytes.
     Backing(Option<Vec<u8>>),
 }

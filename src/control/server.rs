@@ -1,1 +1,234 @@
 //! The node's end of control connections.
+//!
+//! One task per connection reads requests and hands each to [`crate::node::service`]; a writer task of
+//! its own sends what the handler answers, so that a handler on a blocking thread can answer too. A
+//! client that closes its end cancels the request that it waits for. The number of connections is
+//! counted, because an owner that is no running peer stays until the last one is gone.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, BufWriter},
+    net::{
+        UnixListener, UnixStream,
+        unix::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+};
+
+use super::{
+    frame::{self, Frame},
+    protocol::{Hello, PROTOCOL_VERSION, Request, Response, Welcome},
+};
+use crate::node::{Node, service};
+
+/// Answers that wait for a slow client; then the handler waits too.
+const ANSWERS_MAX: usize = 16;
+
+/// Connections served at once: verbs, mounts and their readers of one user.
+const CONNECTIONS_MAX: usize = 256;
+
+/// Where a handler sends its answers.
+#[derive(Debug, Clone)]
+pub struct Responder {
+    queue: mpsc::Sender<Frame<Response>>,
+}
+
+/// The client has gone; the handler ends.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("the client has gone")]
+pub struct ClientGone;
+
+impl Responder {
+    /// Sends a message.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub async fn send(&self, response: Response) -> Result<(), ClientGone> {
+        self.queue.send(Frame::Message(response)).await.map_err(|_| ClientGone)
+    }
+
+    /// Sends data, of any length.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub async fn data(&self, mut data: Bytes) -> Result<(), ClientGone> {
+        while !data.is_empty() {
+            let part = data.split_to(data.len().min(frame::DATA_BYTES_MAX));
+            self.queue.send(Frame::Data(part)).await.map_err(|_| ClientGone)?;
+        }
+        Ok(())
+    }
+
+    /// Sends a message from a blocking thread.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub fn send_blocking(&self, response: Response) -> Result<(), ClientGone> {
+        self.queue.blocking_send(Frame::Message(response)).map_err(|_| ClientGone)
+    }
+
+    /// Sends a message if there is room: for progress, of which the next one tells as much.
+    pub fn offer(&self, response: Response) {
+        // A full queue or a client that has gone loses one line of progress, nothing else.
+        let _ignored = self.queue.try_send(Frame::Message(response));
+    }
+}
+
+/// Accepts connections until the node stops.
+pub async fn accept(node: Arc<Node>, listener: UnixListener) {
+    let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let stream = tokio::select! {
+            () = node.stopped() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "control socket: accept failed");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            continue;
+        };
+        let node = Arc::clone(&node);
+        tokio::spawn(async move {
+            serve(node, stream).await;
+            drop(permit);
+        });
+    }
+}
+
+/// Serves one connection until either end closes it.
+pub async fn serve(node: Arc<Node>, stream: UnixStream) {
+    let counted = Counted::new(node.clients());
+    let (reader, writer) = stream.into_split();
+    let (queue, answers) = mpsc::channel(ANSWERS_MAX);
+    let connection = Connection {
+        reader: BufReader::with_capacity(64 << 10, reader),
+        responder: Responder { queue },
+    };
+    let writing = tokio::spawn(write_answers(writer, answers, welcome(&node)));
+    tokio::select! {
+        () = node.stopped() => {}
+        result = connection.run(&node) => {
+            if let Err(error) = result {
+                tracing::debug!(%error, "control connection ended");
+            }
+        }
+    }
+    let _ended = writing.await;
+    drop(counted);
+}
+
+fn welcome(node: &Node) -> Welcome {
+    Welcome {
+        version: PROTOCOL_VERSION,
+        pid: std::process::id(),
+        persistent: node.is_persistent(),
+    }
+}
+
+struct Counted(watch::Sender<usize>);
+
+impl Counted {
+    fn new(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+async fn write_answers(
+    writer: OwnedWriteHalf,
+    mut answers: mpsc::Receiver<Frame<Response>>,
+    welcome: Welcome,
+) {
+    let mut writer = BufWriter::with_capacity(16 << 10, writer);
+    if frame::write_message(&mut writer, &welcome).await.is_err() {
+        return;
+    }
+    while let Some(answer) = answers.recv().await {
+        let written = match answer {
+            Frame::Message(response) => frame::write_message(&mut writer, &response).await,
+            Frame::Data(data) => frame::write_data(&mut writer, &data).await,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+    let _closed = writer.shutdown().await;
+}
+
+struct Connection {
+    reader: BufReader<OwnedReadHalf>,
+    responder: Responder,
+}
+
+impl Connection {
+    async fn run(mut self, node: &Arc<Node>) -> std::io::Result<()> {
+        let Some(Frame::Message(hello)) = frame::read::<_, Hello>(&mut self.reader).await? else {
+            return Ok(());
+        };
+        if hello.version != PROTOCOL_VERSION {
+            return Ok(());
+        }
+        let mut scope = service::Scope::new(Arc::clone(node));
+        while let Some(request) = frame::read::<_, Request>(&mut self.reader).await? {
+            let Frame::Message(request) = request else {
+                return Ok(());
+            };
+            let last = if let Request::Add(add) = &request
+                && add.sources.contains(&None)
+            {
+                let data = DataFrames { reader: &mut self.reader, ended: false };
+                scope.add_with_data(add, data, &self.responder).await
+            } else {
+                tokio::select! {
+                    last = scope.handle(request, &self.responder) => last,
+                    // Nothing may come before the answer: readable means that the client closed.
+                    _ = self.reader.fill_buf() => return Ok(()),
+                }
+            };
+            if self.responder.send(last).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The bytes that a client sends for `add -`.
+#[derive(Debug)]
+pub struct DataFrames<'a> {
+    reader: &'a mut BufReader<OwnedReadHalf>,
+    ended: bool,
+}
+
+impl DataFrames<'_> {
+    /// The next bytes; `None` at the end of the stream.
+    ///
+    /// # Errors
+    /// The client went away before the end: what came so far is not the whole.
+    pub async fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if self.ended {
+            return Ok(None);
+        }
+        match frame::read::<_, Request>(self.reader).await? {
+            Some(Frame::Data(data)) if data.is_empty() => {
+                self.ended = true;
+                Ok(None)
+            }
+            Some(Frame::Data(data)) => Ok(Some(data)),
+            _ => Err(std::io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `add`: files, directories and a stream of bytes become blocks in the store.
+//!
+//! One pass over the bytes: a file is read, cut, hashed and written at the same time by two threads
+//! ([`file`]). Directories are walked depth first ([`tree`]); what cannot be read is named and left
+//! out. Everything of one request is one batch of the store: nothing is acknowledged before its data,
+//! its names and its index entries are on disk, and then all CIDs are told.
+//!
+//! What is added is pinned. It is announced and served unless `--local` said otherwise.
+
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+
+use shoal_dag::{Cid, Profile};
+use shoal_store::{Batch, BatchOptions, PinOptions, Store};
+
+use super::{Node, blocking};
+use crate::{
+    control::{
+        protocol::{Add, Added, Failure, Outcome, Progress, Response},
+        server::{DataFrames, Responder},
+    },
+    exit::Exit,
+};
+
+pub mod file;
+pub mod stream;
+pub mod tree;
+
+/// A finished file, directory or symlink.
+#[derive(Debug, Clone, Copy)]
+pub struct Root {
+    /// Its CID.
+    pub cid: Cid,
+    /// Bytes of its DAG, branches included.
+    pub dag_size: u64,
+    /// Content bytes below it.
+    pub size: u64,
+    /// Files below it, itself included.
+    pub files: u64,
+}
+
+/// How one request adds.
+#[derive(Debug)]
+pub struct Adding<'a> {
+    /// Where blocks go; `None` with `--only-hash`.
+    pub batch: Option<&'a Batch>,
+    /// Choices that decide the CID.
+    pub profile: Profile,
+    /// Keep mode and mtime exactly.
+    pub preserve: bool,
+    /// The user's files stay the store's bytes.
+    pub reference: bool,
+    /// Where progress and left-out sources are told.
+    pub out: &'a Responder,
+    /// Sources left out so far.
+    pub skipped: u64,
+    /// What was done so far.
+    pub progress: Progress,
+    told: std::time::Instant,
+}
+
+/// How often progress is told.
+const TELL_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
+
+impl Adding<'_> {
+    /// Counts content bytes that were read.
+    pub fn count(&mut self, bytes: u64) {
+        self.progress.bytes += bytes;
+        if self.told.elapsed() >= TELL_EVERY {
+            self.told = std::time::Instant::now();
+            self.out.offer(Response::Progress(self.progress.clone()));
+        }
+    }
+
+    /// Names a source that is left out.
+    ///
+    /// # Errors
+    /// The client has gone.
+    pub fn skip(&mut self, path: &Path, why: impl ToString) -> Result<(), Failure> {
+        self.skipped += 1;
+        let path = path.as_os_str().as_bytes().to_vec();
+        Ok(self.out.send_blocking(Response::Skipped { path, why: why.to_string() })?)
+    }
+}
+
+/// Adds paths.
+///
+/// # Errors
+/// As told to the user; sources that cannot be read are exit 3, or 1 when nothing could be.
+pub async fn add(node: &Arc<Node>, request: Add, out: Responder) -> Result<Outcome, Failure> {
+    let told = out.clone();
+    let (added, outcome) = add_told(node, request, &out).await?;
+    for added in added {
+        told.send(Response::Added(added)).await?;
+    }
+    outcome
+}
+
+/// Adds paths and returns what was added, to be told, with the outcome that follows.
+///
+/// # Errors
+/// What ends the whole request before anything is durable.
+pub async fn add_told(
+    node: &Arc<Node>,
+    request: Add,
+    out: &Responder,
+) -> Result<Finished, Failure> {
+    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
+    let out = out.clone();
+    let finished = blocking(move || add_all(&store, &request, None, &out, served)).await;
+    node.swarm().pins_changed();
+    finished
+}
+
+/// What was added, durable by now, and the outcome of the request.
+pub type Finished = (Vec<Added>, Result<Outcome, Failure>);
+
+/// Adds paths and, in place of its `None`, the bytes that the client sends.
+///
+/// # Errors
+/// As [`add`]; a client that goes away in the middle leaves nothing behind.
+pub async fn add_with_data(
+    node: &Arc<Node>,
+    request: Add,
+    data: DataFrames<'_>,
+    out: Responder,
+) -> Result<Outcome, Failure> {
+    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
+    let (feed, bytes) = stream::channel();
+    let told = out.clone();
+    let adding = blocking(move || add_all(&store, &request, Some(bytes), &out, served));
+    let (finished, ()) = tokio::join!(adding, feed.run(data));
+    node.swarm().pins_changed();
+    let (added, outcome) = finished?;
+    for added in added {
+        told.send(Response::Added(added)).await?;
+    }
+    outcome
+}
+
+fn add_all(
+    store: &Store,
+    request: &Add,
+    mut bytes: Option<stream::Incoming>,
+    out: &Responder,
+    served: bool,
+) -> Result<Finished, Failure> {
+    let profile = profile_of(&request.profile)?;
+    let batch =
+        (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
+    let mut adding = Adding {
+        batch: batch.as_ref(),
+        profile,
+        preserve: request.preserve,
+        reference: request.reference,
+        out,
+        skipped: 0,
+        progress: Progress::default(),
+        told: std::time::Instant::now(),
+    };
+    let mut added = Vec::new();
+    for source in &request.sources {
+        let (path, root) = match source {
+            Some(path) => {
+                let path = Path::new(OsStr::from_bytes(path));
+                (path.as_os_str().as_bytes().to_vec(), tree::add(&mut adding, path)?)
+            }
+            None => {
+                let Some(bytes) = bytes.take() else {
+                    return Err(Failure::usage("standard input can be added once only"));
+                };
+                (b"-".to_vec(), Some(stream::add(&mut adding, bytes)?))
+            }
+        };
+        added.extend(root.map(|root| (path, root)));
+    }
+    let (skipped, counts) = (adding.skipped, adding.progress);
+    if let Some(batch) = batch {
+        for (_, root) in &added {
+            batch.pin(&root.cid, PinOptions { local: request.local });
+        }
+        batch.commit()?;
+    }
+    Ok(finished(added, skipped, &counts, served))
+}
+
+/// The CIDs, now that they are durable, and what was left out.
+fn finished(
+    added: Vec<(Vec<u8>, Root)>,
+    skipped: u64,
+    counts: &Progress,
+    served: bool,
+) -> Finished {
+    let told = |(path, root): (Vec<u8>, Root)| Added {
+        cid: root.cid.to_string(),
+        path,
+        size: root.size,
+        files: root.files,
+    };
+    let added: Vec<Added> = added.into_iter().map(told).collect();
+    if skipped > 0 {
+        let failure = if added.is_empty() {
+            Failure::failed("nothing could be added")
+        } else {
+            Failure::new(Exit::Partial, format!("{skipped} sources could not be added"))
+                .hint("each is named above; the rest is added and durable")
+        };
+        return (added, Err(failure));
+    }
+    let (count, bytes, files) = (added.len() as u64, counts.bytes, counts.files);
+    (added, Ok(Outcome::Added { added: count, skipped, bytes, files, served }))
+}
+
+/// Parses the name of a profile.
+///
+/// # Errors
+/// A usage failure that names the profiles.
+pub fn profile_of(name: &str) -> Result<Profile, Failure> {
+    name.parse().map_err(|_| {
+        Failure::usage(format!("{name:?} is not a profile"))
+            .hint("profiles: shoal, unixfs-v1-2025, unixfs-v0-2015")
+    })
+}

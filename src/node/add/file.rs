@@ -1,0 +1,321 @@
+//! Adds the bytes of one file in one pass.
+//!
+//! A reader thread fills buffers and cuts them into chunks; the calling thread hashes the chunks, writes
+//! them and builds the branches. Between them is a short queue, so that memory is bounded by
+//! [`AHEAD_MAX`] buffers whatever the file's size. Content of [`BLOB_BYTES_MIN`] and more whose leaves
+//! are slices of it becomes one blob; the rest goes into packs. A file that changes while it is read is
+//! told and left out rather than kept half old and half new when it is kept by reference.
+
+use std::{
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::mpsc,
+};
+
+use bytes::{Bytes, BytesMut};
+use shoal_dag::{
+    Block, Cid, Metadata,
+    build::{self, FileBuilder, LeafBlock},
+    chunk::Chunker,
+};
+use shoal_store::{BLOB_BYTES_MIN, BlobWriter, RefWriter, WriteError};
+
+use super::{Adding, Root, tree};
+use crate::control::protocol::Failure;
+
+/// Bytes read at once: large enough that a read costs little beside its copy, small enough that
+/// [`AHEAD_MAX`] of them are nothing.
+const READ_BYTES: usize = 1 << 20;
+
+/// Buffers of chunks between reader and writer.
+const AHEAD_MAX: usize = 4;
+
+/// Adds the regular file at `path`; `None` when it could not be read, which has been told.
+///
+/// # Errors
+/// The store, or a client that has gone.
+pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure> {
+    // Without O_NONBLOCK a fifo put in the file's place since we looked would hang us.
+    let opened = OpenOptions::new()
+        .read(true)
+        .custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32)
+        .open(path)
+        .and_then(|file| file.metadata().map(|stat| (file, stat)));
+    let (file, stat) = match opened {
+        Ok((file, stat)) if stat.is_file() => (file, stat),
+        Ok(_) => {
+            adding.skip(path, "was replaced by something that is no file")?;
+            return Ok(None);
+        }
+        Err(error) => {
+            adding.skip(path, error)?;
+            return Ok(None);
+        }
+    };
+    let metadata = tree::file_metadata(adding, &stat);
+    let reference = adding.reference.then_some(path);
+    match add_bytes(adding, file, metadata, Some(stat.len()), reference) {
+        Ok(root) => Ok(Some(root)),
+        Err(AddError::Source(error)) => {
+            adding.skip(path, error)?;
+            Ok(None)
+        }
+        Err(AddError::Fatal(failure)) => Err(failure),
+    }
+}
+
+/// Why bytes could not be added.
+#[derive(Debug)]
+pub enum AddError {
+    /// The source cannot be read: it is left out.
+    Source(io::Error),
+    /// The store, or the client: the request ends.
+    Fatal(Failure),
+}
+
+impl From<WriteError> for AddError {
+    fn from(error: WriteError) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+/// Adds everything that `source` yields. `len` is what the source is expected to hold, when known.
+///
+/// # Errors
+/// See [`AddError`]; what was written of it is given up.
+pub fn add_bytes(
+    adding: &mut Adding<'_>,
+    source: impl Read + Send,
+    metadata: Metadata,
+    len: Option<u64>,
+    reference: Option<&Path>,
+) -> Result<Root, AddError> {
+    let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
+    let chunker = Chunker::new(&adding.profile);
+    if len.is_some_and(|len| len < BLOB_BYTES_MIN) {
+        // A thread costs more than it saves here: read it all, then write.
+        let (queue, groups) = mpsc::channel();
+        cut(source, chunker, &|group| queue.send(group).is_ok());
+        drop(queue);
+        return write(adding, groups.into_iter(), metadata, reference);
+    }
+    std::thread::scope(|scope| {
+        scope.spawn(move || cut(source, chunker, &|group| queue.send(group).is_ok()));
+        write(adding, groups.into_iter(), metadata, reference)
+    })
+}
+
+/// Consecutive chunks of about [`READ_BYTES`], or why there are no more.
+type Group = io::Result<Vec<Bytes>>;
+
+/// Reads and cuts until the end; `give` says whether to go on.
+fn cut(mut source: impl Read, mut chunker: Chunker, give: &dyn Fn(Group) -> bool) {
+    let mut buffer = BytesMut::new();
+    let mut eof = false;
+    let mut any = false;
+    while !eof {
+        match fill(&mut source, &mut buffer) {
+            Ok(ended) => eof = ended,
+            Err(error) => {
+                give(Err(error));
+                return;
+            }
+        }
+        let mut group = Vec::new();
+        while !buffer.is_empty()
+            && let Some(len) = chunker.cut(&buffer, eof)
+        {
+            group.push(buffer.split_to(len).freeze());
+        }
+        any |= !group.is_empty();
+        if eof && !any {
+            // An empty file has one empty chunk.
+            group.push(Bytes::new());
+        }
+        if !group.is_empty() && !give(Ok(group)) {
+            return;
+        }
+    }
+}
+
+/// Appends up to [`READ_BYTES`]; true at the end of the source.
+fn fill(source: &mut impl Read, buffer: &mut BytesMut) -> io::Result<bool> {
+    let kept = buffer.len();
+    let mut fresh = BytesMut::zeroed(kept + READ_BYTES);
+    fresh[..kept].copy_from_slice(buffer);
+    let mut filled = kept;
+    let mut eof = false;
+    while filled < fresh.len() {
+        match source.read(&mut fresh[filled..]) {
+            Ok(0) => {
+                eof = true;
+                break;
+            }
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    fresh.truncate(filled);
+    *buffer = fresh;
+    Ok(eof)
+}
+
+fn write(
+    adding: &mut Adding<'_>,
+    groups: impl Iterator<Item = Group>,
+    metadata: Metadata,
+    reference: Option<&Path>,
+) -> Result<Root, AddError> {
+    let mut target = Target::new(adding, metadata, reference)?;
+    for group in groups {
+        for chunk in group.map_err(AddError::Source)? {
+            target.leaf(adding, chunk)?;
+        }
+    }
+    target.finish(adding)
+}
+
+/// Where the bytes of one file go.
+enum Home<'a> {
+    /// Nowhere: `--only-hash`.
+    Nowhere,
+    /// Held until it is clear whether it is large; packs if not.
+    Undecided(Vec<(Cid, Bytes)>),
+    /// Leaves as blocks in packs.
+    Packs,
+    Blob(BlobWriter<'a>),
+    Reference(RefWriter<'a>),
+}
+
+struct Target<'a> {
+    home: Home<'a>,
+    builder: FileBuilder,
+    branches: Vec<Block>,
+    offset: u64,
+}
+
+impl<'a> Target<'a> {
+    fn new(
+        adding: &Adding<'a>,
+        metadata: Metadata,
+        reference: Option<&Path>,
+    ) -> Result<Self, AddError> {
+        let home = match (adding.batch, reference) {
+            (None, _) => Home::Nowhere,
+            (Some(batch), Some(path)) => match batch.reference(path) {
+                Ok(writer) => Home::Reference(writer),
+                Err(WriteError::Io { source, .. }) => return Err(AddError::Source(source)),
+                Err(error) => return Err(error.into()),
+            },
+            (Some(_), None) => Home::Undecided(Vec::new()),
+        };
+        let builder = FileBuilder::new(adding.profile, metadata);
+        Ok(Self { home, builder, branches: Vec::new(), offset: 0 })
+    }
+
+    fn leaf(&mut self, adding: &mut Adding<'a>, chunk: Bytes) -> Result<(), AddError> {
+        let leaf = build::leaf(self.builder.leaf_form(), &chunk);
+        self.builder.push(leaf.link(), &mut self.branches);
+        match leaf.block {
+            LeafBlock::Raw => self.raw(adding, leaf.cid, chunk.clone())?,
+            LeafBlock::Wrapped(block) => self.wrapped(adding, leaf.cid, &block)?,
+        }
+        self.offset += chunk.len() as u64;
+        adding.count(chunk.len() as u64);
+        self.put_branches(adding)
+    }
+
+    fn raw(&mut self, adding: &Adding<'a>, cid: Cid, chunk: Bytes) -> Result<(), AddError> {
+        let (offset, len) = (self.offset, chunk.len() as u32);
+        match &mut self.home {
+            Home::Undecided(held) => {
+                held.push((cid, chunk));
+                if offset + u64::from(len) >= BLOB_BYTES_MIN {
+                    self.decide_blob(adding)?;
+                }
+            }
+            Home::Blob(blob) => {
+                blob.write(&chunk)?;
+                blob.leaf(&cid, offset, len)?;
+            }
+            Home::Reference(writer) => writer.leaf(&cid, offset, len)?,
+            Home::Nowhere | Home::Packs => {}
+        }
+        Ok(())
+    }
+
+    /// A leaf whose block is not a slice of the file: it goes into packs.
+    fn wrapped(&mut self, adding: &Adding<'a>, cid: Cid, block: &Bytes) -> Result<(), AddError> {
+        let Some(batch) = adding.batch else {
+            return Ok(());
+        };
+        if !matches!(self.home, Home::Packs) {
+            self.home = Home::Packs;
+        }
+        Ok(batch.put(&cid, block)?)
+    }
+
+    fn decide_blob(&mut self, adding: &Adding<'a>) -> Result<(), AddError> {
+        let Some(batch) = adding.batch else {
+            return Ok(());
+        };
+        let mut blob = batch.blob()?;
+        if let Home::Undecided(held) = &self.home {
+            let mut offset = 0;
+            for (cid, chunk) in held {
+                blob.write(chunk)?;
+                blob.leaf(cid, offset, chunk.len() as u32)?;
+                offset += chunk.len() as u64;
+            }
+        }
+        self.home = Home::Blob(blob);
+        Ok(())
+    }
+
+    fn put_branches(&mut self, adding: &Adding<'_>) -> Result<(), AddError> {
+        for block in self.branches.drain(..) {
+            tree::put(adding, &block).map_err(AddError::Fatal)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, adding: &mut Adding<'a>) -> Result<Root, AddError> {
+        let builder = std::mem::replace(
+            &mut self.builder,
+            FileBuilder::new(adding.profile, Metadata::default()),
+        );
+        let built = builder.finish(&mut self.branches);
+        self.put_branches(adding)?;
+        match self.home {
+            Home::Undecided(held) => {
+                for (cid, chunk) in held {
+                    if let Some(batch) = adding.batch {
+                        batch.put(&cid, &chunk)?;
+                    }
+                }
+            }
+            Home::Blob(blob) => blob.finish(&built.cid)?,
+            Home::Reference(writer) => match writer.finish(&built.cid) {
+                Ok(()) => {}
+                Err(WriteError::Io { source, .. }) => return Err(AddError::Source(source)),
+                Err(error) => return Err(error.into()),
+            },
+            Home::Nowhere | Home::Packs => {}
+        }
+        adding.progress.files += 1;
+        Ok(Root { cid: built.cid, dag_size: built.dag_size, size: built.size, files: 1 })
+    }
+}
+
+/// For standard input, which cannot be left out.
+impl From<AddError> for Failure {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Source(error) => Self::failed(format!("standard input: {error}")),
+            AddError::Fatal(failure) => failure,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Adds what a path names: a file, a symlink, or a directory with everything below it.
+//!
+//! Depth first with an explicit stack, so that nesting costs heap, not stack. Symlinks are kept, never
+//! followed, the one named as an argument included. Sockets, fifos and devices, and whatever cannot be
+//! opened or read, are named and left out; the rest is added. Nothing here decides a CID: that is the
+//! builders of `shoal_dag`.
+
+use std::{
+    fs::{self, Metadata as Stat, ReadDir},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::{MetadataExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use shoal_dag::{
+    Block, Metadata, Mtime,
+    build::{self, DirectoryBuilder, DirectoryError},
+};
+
+use super::{Adding, Root, file};
+use crate::control::protocol::Failure;
+
+/// Deepest nesting of directories: what a walk over the result accepts too.
+const DEPTH_MAX: usize = 1000;
+
+/// A directory that is being added.
+struct Open {
+    name: Vec<u8>,
+    path: PathBuf,
+    entries: ReadDir,
+    builder: DirectoryBuilder,
+    size: u64,
+    files: u64,
+}
+
+/// Adds `path`; `None` when it had to be left out, which has been told.
+///
+/// # Errors
+/// What ends the whole request: the store, or a client that has gone.
+pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure> {
+    let mut stack: Vec<Open> = Vec::new();
+    let mut done = enter(adding, &mut stack, path)?;
+    loop {
+        let Some(open) = stack.last_mut() else {
+            return Ok(done);
+        };
+        if let Some((name, root)) = done.take().map(|root| (open_name(open), root)) {
+            insert(adding, open, &name, root)?;
+        }
+        match open.entries.next() {
+            Some(Ok(entry)) => {
+                open.name = entry.file_name().into_vec();
+                done = enter(adding, &mut stack, &entry.path())?;
+            }
+            Some(Err(error)) => {
+                let path = open.path.clone();
+                adding.skip(&path, format!("cannot be listed: {error}"))?;
+            }
+            None => {
+                let Some(open) = stack.pop() else { continue };
+                done = finish(adding, open)?;
+                if done.is_none() {
+                    // A directory that cannot be written down takes its argument with it: a parent
+                    // without it would be silently incomplete.
+                    return Ok(None);
+                }
+            }
+        }
+    }
+}
+
+fn open_name(open: &mut Open) -> Vec<u8> {
+    std::mem::take(&mut open.name)
+}
+
+/// Adds a file or symlink at once; puts a directory on the stack.
+fn enter(
+    adding: &mut Adding<'_>,
+    stack: &mut Vec<Open>,
+    path: &Path,
+) -> Result<Option<Root>, Failure> {
+    let stat = match fs::symlink_metadata(path) {
+        Ok(stat) => stat,
+        Err(error) => {
+            adding.skip(path, error)?;
+            return Ok(None);
+        }
+    };
+    let kind = stat.file_type();
+    if kind.is_file() {
+        return file::add(adding, path);
+    }
+    if kind.is_symlink() {
+        return symlink(adding, path, &stat);
+    }
+    if !kind.is_dir() {
+        adding.skip(path, "is neither a file, a directory nor a symlink")?;
+        return Ok(None);
+    }
+    if stack.len() >= DEPTH_MAX {
+        adding.skip(path, format!("is nested more than {DEPTH_MAX} directories deep"))?;
+        return Ok(None);
+    }
+    match fs::read_dir(path) {
+        Ok(entries) => stack.push(Open {
+            name: Vec::new(),
+            path: path.to_owned(),
+            entries,
+            builder: DirectoryBuilder::new(adding.profile, directory_metadata(adding, &stat)),
+            size: 0,
+            files: 0,
+        }),
+        Err(error) => adding.skip(path, format!("cannot be listed: {error}"))?,
+    }
+    Ok(None)
+}
+
+fn insert(
+    adding: &mut Adding<'_>,
+    open: &mut Open,
+    name: &[u8],
+    root: Root,
+) -> Result<(), Failure> {
+    if let Err(error) = open.builder.insert(name, root.cid, root.dag_size) {
+        return adding.skip(&open.path.join(std::ffi::OsStr::from_bytes(name)), error);
+    }
+    open.size += root.size;
+    open.files += root.files;
+    Ok(())
+}
+
+fn finish(adding: &mut Adding<'_>, open: Open) -> Result<Option<Root>, Failure> {
+    match open.builder.finish() {
+        Ok((block, dag_size)) => {
+            put(adding, &block)?;
+            Ok(Some(Root { cid: block.cid, dag_size, size: open.size, files: open.files }))
+        }
+        Err(error @ DirectoryError::TooLarge { .. }) => {
+            adding.skip(&open.path, error)?;
+            Ok(None)
+        }
+        Err(error) => Err(Failure::failed(format!("{}: {error}", open.path.display()))),
+    }
+}
+
+fn symlink(
+    adding: &mut Adding<'_>,
+    path: &Path,
+    stat: &Stat,
+) -> Result<Option<Root>, Failure> {
+    let target = match fs::read_link(path) {
+        Ok(target) => target.into_os_string().into_vec(),
+        Err(error) => {
+            adding.skip(path, error)?;
+            return Ok(None);
+        }
+    };
+    // A symlink's mode says nothing on Linux and cannot be restored.
+    let mtime = adding.preserve.then(|| mtime(stat));
+    let metadata = Metadata { mode: None, mtime };
+    let (block, dag_size) = build::symlink(adding.profile, &target, metadata);
+    put(adding, &block)?;
+    Ok(Some(Root { cid: block.cid, dag_size, size: 0, files: 1 }))
+}
+
+/// Puts a branch into the batch.
+///
+/// # Errors
+/// The store.
+pub fn put(adding: &Adding<'_>, block: &Block) -> Result<(), Failure> {
+    if let Some(batch) = adding.batch {
+        batch.put(&block.cid, &block.data)?;
+    }
+    Ok(())
+}
+
+/// The metadata that a file's DAG carries: all of it with `--preserve`, else at most the executable
+/// bit where the profile keeps it.
+pub fn file_metadata(adding: &Adding<'_>, stat: &Stat) -> Metadata {
+    let mode = stat.permissions().mode();
+    if adding.preserve {
+        return Metadata { mode: Some(mode & 0o7777), mtime: Some(mtime(stat)) };
+    }
+    adding.profile.metadata_of_mode(mode)
+}
+
+fn directory_metadata(adding: &Adding<'_>, stat: &Stat) -> Metadata {
+    if !adding.preserve {
+        return Metadata::default();
+    }
+    Metadata { mode: Some(stat.permissions().mode() & 0o7777), mtime: Some(mtime(stat)) }
+}
+
+fn mtime(stat: &Stat) -> Mtime {
+    Mtime { seconds: stat.mtime(), nanos: stat.mtime_nsec() as u32 }
+}

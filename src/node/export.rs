@@ -1,0 +1,364 @@
+//! Writes a tree from the store to a path of the user.
+//!
+//! Everything is made under a temporary name beside the target, in a directory that is ours alone until
+//! the end, and appears whole by one rename. Names from the DAG are refused when no file system may have
+//! them, symlinks are made and never followed, modes are masked to `0o777`. Directories get their mode
+//! and time after what is in them. Large files leave the store by link or clone where that is possible
+//! ([`Store::move_out`]).
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
+use shoal_dag::{Bytes, Cid, Metadata, Node as DagNode, name, node::Dirent};
+use shoal_store::{MovedOut, Store};
+
+use crate::control::{
+    protocol::{Failure, Progress, Response},
+    server::Responder,
+};
+
+mod files;
+
+pub use files::settle_files;
+
+/// Deepest nesting of directories that is written: what `add` makes at most.
+const DEPTH_MAX: usize = 1000;
+
+/// One `get`, its tree in the store.
+#[derive(Debug)]
+pub struct Export {
+    /// Where the blocks are.
+    pub store: Store,
+    /// The top of the tree.
+    pub root: Cid,
+    /// What appears at the end.
+    pub target: PathBuf,
+    /// Replace what stands there.
+    pub force: bool,
+    /// Leave the store its own copy of large files.
+    pub copy: bool,
+    /// Sync everything before the end.
+    pub sync: bool,
+    /// The asking process's umask.
+    pub umask: u32,
+    /// Where progress is told.
+    pub out: Responder,
+}
+
+/// What was written.
+#[derive(Debug, Default)]
+pub struct Exported {
+    /// Content bytes.
+    pub bytes: u64,
+    /// Files and symlinks.
+    pub files: u64,
+    /// Paths whose names are not allowed on disk, escaped.
+    pub refused: Vec<String>,
+}
+
+/// Names told in [`Exported::refused`]; more are counted by nobody.
+const REFUSED_MAX: usize = 1000;
+
+/// Checks early that the target may be made.
+///
+/// # Errors
+/// Exit 1 when something stands there and `force` is not given, or when its directory is missing.
+pub fn check_target(target: &Path, force: bool) -> Result<(), Failure> {
+    if !force && fs::symlink_metadata(target).is_ok() {
+        return Err(Failure::failed(format!("{} exists already", target.display()))
+            .hint("replace it with --force, or choose another path with -o"));
+    }
+    let parent = parent_of(target);
+    match fs::metadata(parent) {
+        Ok(stat) if stat.is_dir() => Ok(()),
+        Ok(_) => Err(Failure::failed(format!("{} is not a directory", parent.display()))),
+        Err(error) => Err(Failure::io("write into", parent, &error)),
+    }
+}
+
+fn parent_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// A directory that is being written.
+struct Open {
+    path: PathBuf,
+    meta: Metadata,
+    entries: std::vec::IntoIter<Dirent>,
+    names: std::collections::HashSet<Vec<u8>>,
+}
+
+/// The state of one export.
+pub(crate) struct Writer<'a> {
+    export: &'a Export,
+    temp: PathBuf,
+    done: Exported,
+    moved: Vec<(MovedOut, PathBuf)>,
+    told: std::time::Instant,
+}
+
+impl Export {
+    /// Writes the tree.
+    ///
+    /// # Errors
+    /// Told to the user; nothing is left at the target or beside it.
+    pub fn run(self) -> Result<Exported, Failure> {
+        let temp = self.temporary()?;
+        let mut writer = Writer {
+            export: &self,
+            temp: temp.clone(),
+            done: Exported::default(),
+            moved: Vec::new(),
+            told: std::time::Instant::now(),
+        };
+        let result = writer.tree().and_then(|()| writer.appear());
+        if result.is_err() {
+            remove_all(&temp);
+        }
+        result?;
+        Ok(writer.done)
+    }
+
+    fn temporary(&self) -> Result<PathBuf, Failure> {
+        let mut label = b".".to_vec();
+        let file_name = self.target.file_name().unwrap_or_default().as_bytes();
+        label.extend_from_slice(&file_name[..file_name.len().min(200)]);
+        label.extend_from_slice(format!(".shoal-{:016x}", rand::random::<u64>()).as_bytes());
+        Ok(parent_of(&self.target).join(std::ffi::OsStr::from_bytes(&label)))
+    }
+}
+
+impl Writer<'_> {
+    fn tree(&mut self) -> Result<(), Failure> {
+        let mut stack = Vec::new();
+        let temp = self.temp.clone();
+        self.enter(&mut stack, &self.export.root.clone(), temp)?;
+        while let Some(open) = stack.last_mut() {
+            match open.entries.next() {
+                Some(entry) => self.entry(&mut stack, &entry)?,
+                None => {
+                    if let Some(open) = stack.pop() {
+                        self.finish_directory(&open)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, stack: &mut Vec<Open>, entry: &Dirent) -> Result<(), Failure> {
+        let Some(open) = stack.last_mut() else {
+            return Ok(());
+        };
+        let path = open.path.join(std::ffi::OsStr::from_bytes(&entry.name));
+        let refused = match name::check(&entry.name) {
+            Err(error) => Some(error.to_string()),
+            Ok(()) if !open.names.insert(entry.name.clone()) => Some("its name repeats".to_owned()),
+            Ok(()) => None,
+        };
+        if let Some(why) = refused {
+            let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);
+            let shown = within.join(name::escape(&entry.name)).display().to_string();
+            self.refuse(&shown, &why)?;
+            return Ok(());
+        }
+        let cid = entry.cid;
+        self.enter(stack, &cid, path)
+    }
+
+    fn refuse(&mut self, shown: &str, why: &str) -> Result<(), Failure> {
+        if self.done.refused.len() < REFUSED_MAX {
+            self.done.refused.push(shown.to_owned());
+        }
+        let path = shown.as_bytes().to_vec();
+        Ok(self.export.out.send_blocking(Response::Skipped { path, why: why.to_owned() })?)
+    }
+
+    /// Writes a file or symlink; makes a directory and puts it on the stack.
+    fn enter(&mut self, stack: &mut Vec<Open>, cid: &Cid, path: PathBuf) -> Result<(), Failure> {
+        self.count(0)?;
+        let node = files::node(&self.export.store, cid)?;
+        match node {
+            DagNode::Directory { entries, meta } => {
+                if stack.len() >= DEPTH_MAX {
+                    let text = format!("directories are nested more than {DEPTH_MAX} deep");
+                    return Err(Failure::bad_dag(cid, text));
+                }
+                let made = DirBuilder::new().mode(0o700).create(&path);
+                made.map_err(|error| Failure::io("make", &path, &error))?;
+                let entries = entries.into_iter();
+                stack.push(Open { path, meta, entries, names: std::collections::HashSet::new() });
+            }
+            DagNode::Symlink { target, meta } => {
+                let made = std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), &path);
+                made.map_err(|error| Failure::io("make the symlink", &path, &error))?;
+                set_times(&path, &meta)?;
+                self.done.files += 1;
+            }
+            DagNode::Leaf { data, meta } => self.small(cid, &data, &meta, &path)?,
+            DagNode::File(file) => {
+                let meta = file.meta;
+                self.large(cid, file.size, &meta, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A file of one block.
+    fn small(
+        &mut self,
+        cid: &Cid,
+        data: &Bytes,
+        meta: &Metadata,
+        path: &Path,
+    ) -> Result<(), Failure> {
+        if data.len() as u64 >= shoal_store::BLOB_BYTES_MIN {
+            return self.large(cid, data.len() as u64, meta, path);
+        }
+        let mut file = self.create(path)?;
+        file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
+        self.finish_file(path, meta)?;
+        self.count(data.len() as u64)
+    }
+
+    /// A file that may be a blob.
+    fn large(
+        &mut self,
+        cid: &Cid,
+        size: u64,
+        meta: &Metadata,
+        path: &Path,
+    ) -> Result<(), Failure> {
+        let store = &self.export.store;
+        let moved = if files::settle(store, cid, size, self.export.copy)? {
+            store.move_out(cid, path, self.mode(meta, 0o666), self.export.copy)?
+        } else {
+            None
+        };
+        if let Some(moved) = moved {
+            let within = path.strip_prefix(&self.temp).unwrap_or(path).to_owned();
+            self.moved.push((moved, within));
+            self.finish_file(path, meta)?;
+            return self.count(size);
+        }
+        let mut file = self.create(path)?;
+        files::copy(store, cid, &mut |data| {
+            file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
+            self.count(data.len() as u64)
+        })?;
+        self.finish_file(path, meta)
+    }
+
+    fn create(&self, path: &Path) -> Result<File, Failure> {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .map_err(|error| Failure::io("make", path, &error))
+    }
+
+    fn mode(&self, meta: &Metadata, default: u32) -> u32 {
+        meta.mode.map_or(default & !self.export.umask, |mode| mode & 0o777)
+    }
+
+    fn finish_file(&mut self, path: &Path, meta: &Metadata) -> Result<(), Failure> {
+        let mode = Permissions::from_mode(self.mode(meta, 0o666));
+        fs::set_permissions(path, mode).map_err(|error| Failure::io("set the mode of", path, &error))?;
+        self.done.files += 1;
+        set_times(path, meta)
+    }
+
+    fn finish_directory(&mut self, open: &Open) -> Result<(), Failure> {
+        let mode = Permissions::from_mode(self.mode(&open.meta, 0o777));
+        fs::set_permissions(&open.path, mode)
+            .map_err(|error| Failure::io("set the mode of", &open.path, &error))?;
+        set_times(&open.path, &open.meta)
+    }
+
+    fn count(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.done.bytes += bytes;
+        if self.told.elapsed().as_millis() >= 200 {
+            self.told = std::time::Instant::now();
+            let (bytes, files) = (self.done.bytes, self.done.files);
+            let waiting = "writing".to_owned();
+            let progress = Progress { bytes, files, waiting, ..Progress::default() };
+            // A client that has gone is found here: nobody waits for the rest.
+            self.export.out.send_blocking(Response::Progress(progress))?;
+        }
+        Ok(())
+    }
+
+    /// Syncs if asked, renames, and tells the store where its blobs went.
+    fn appear(&mut self) -> Result<(), Failure> {
+        let (target, parent) = (&self.export.target, parent_of(&self.export.target));
+        let opened = File::open(parent).map_err(|error| Failure::io("open", parent, &error))?;
+        if self.export.sync {
+            let synced = rustix::fs::syncfs(&opened).map_err(io::Error::from);
+            synced.map_err(|error| Failure::io("sync", &self.temp, &error))?;
+        }
+        replace(&self.temp, target, self.export.force)
+            .map_err(|error| Failure::io("write", target, &error))?;
+        if self.export.sync {
+            opened.sync_all().map_err(|error| Failure::io("sync", parent, &error))?;
+        }
+        for (moved, within) in self.moved.drain(..) {
+            let path = if within.as_os_str().is_empty() { target.clone() } else { target.join(within) };
+            let path = std::path::absolute(&path).unwrap_or(path);
+            moved.finish(&path)?;
+        }
+        Ok(())
+    }
+}
+
+/// Renames `temp` to `target`; with `force` what stands there goes away.
+fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<()> {
+    let cwd = rustix::fs::CWD;
+    let renamed = rustix::fs::renameat_with(cwd, temp, cwd, target, RenameFlags::NOREPLACE);
+    match renamed {
+        Err(rustix::io::Errno::EXIST) if force => {
+            rustix::fs::renameat_with(cwd, temp, cwd, target, RenameFlags::EXCHANGE)?;
+            // The old one now has the temporary name.
+            remove_all(temp);
+            Ok(())
+        }
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !target.exists() || force => {
+            // A file system without these flags.
+            fs::rename(temp, target)
+        }
+        renamed => Ok(renamed?),
+    }
+}
+
+/// Removes what an export made, directories without permissions included.
+fn remove_all(path: &Path) {
+    let Ok(stat) = fs::symlink_metadata(path) else {
+        return;
+    };
+    let removed = if stat.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    if let Err(error) = removed {
+        tracing::warn!(%error, path = %path.display(), "a temporary file stays behind");
+    }
+}
+
+fn set_times(path: &Path, meta: &Metadata) -> Result<(), Failure> {
+    let Some(mtime) = meta.mtime else {
+        return Ok(());
+    };
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanos) };
+    let times = Timestamps { last_access: time, last_modification: time };
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags)
+        .map_err(|error| Failure::io("set the time of", path, &error.into()))
+}

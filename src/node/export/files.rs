@@ -1,0 +1,149 @@
+//! Files of a tree that is in the store: their bytes in order, and making them whole.
+//!
+//! Everything needed must be here: a block that is missing means that it was removed since it was
+//! fetched, which is told as such. Sizes that a DAG claims are checked by the walk.
+
+use std::ops::ControlFlow;
+
+use shoal_dag::{
+    Bytes, Cid, Node as DagNode, hash,
+    walk::{Budget, FileWalk, Step, TreeStep, TreeWalk},
+};
+use shoal_store::{BLOB_BYTES_MIN, SettleOptions, Store};
+
+use crate::{control::protocol::Failure, exit::Exit};
+
+/// A block as a node of a file system.
+///
+/// # Errors
+/// It is missing, corrupt, or of a kind that is not read.
+pub fn node(store: &Store, cid: &Cid) -> Result<DagNode, Failure> {
+    DagNode::decode(cid, block(store, cid)?).map_err(|error| Failure::bad_dag(cid, error))
+}
+
+fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
+    if let Some(data) = hash::identity(cid) {
+        return Ok(Bytes::copy_from_slice(data));
+    }
+    store.get(cid)?.ok_or_else(|| {
+        Failure::new(Exit::TryAgain, format!("{cid} was removed while it was written out"))
+    })
+}
+
+/// Gives the bytes of a file in order.
+///
+/// # Errors
+/// As [`node`], and whatever `give` returns.
+pub fn copy(
+    store: &Store,
+    file: &Cid,
+    give: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let mut walk = FileWalk::new(*file, 0..u64::MAX, Budget::FILE);
+    loop {
+        match walk.poll().map_err(|error| Failure::bad_dag(file, error))? {
+            Step::Need(cid) => {
+                let data = block(store, &cid)?;
+                walk.handle_block(&cid, data).map_err(|error| Failure::bad_dag(file, error))?;
+            }
+            Step::Leaf { data, .. } => give(&data)?,
+            Step::Place { .. } => {}
+            Step::Done => return Ok(()),
+        }
+    }
+}
+
+/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it.
+///
+/// # Errors
+/// As [`node`], and the store.
+pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, Failure> {
+    if size < BLOB_BYTES_MIN {
+        return Ok(false);
+    }
+    let mut leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
+    let options = SettleOptions { sync: false, kept };
+    let whole = store.settle(file, size, &mut leaves, options)?;
+    match leaves.end {
+        ControlFlow::Break(Some(failure)) => Err(failure),
+        ControlFlow::Break(None) => Ok(false),
+        ControlFlow::Continue(()) => Ok(whole),
+    }
+}
+
+fn places(file: &Cid) -> FileWalk {
+    FileWalk::places(*file, 0..u64::MAX, Budget::FILE)
+}
+
+/// The leaves of a file with their places, as long as they are slices of it.
+struct Leaves<'a> {
+    store: &'a Store,
+    file: &'a Cid,
+    walk: FileWalk,
+    end: ControlFlow<Option<Failure>>,
+}
+
+impl Iterator for Leaves<'_> {
+    type Item = (Cid, u64, u32);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let step = self.walk.poll().map_err(|error| Failure::bad_dag(self.file, error));
+            let handled = match step {
+                Ok(Step::Place { range, cid }) => {
+                    return Some((cid, range.start, (range.end - range.start) as u32));
+                }
+                // The root is itself the only leaf.
+                Ok(Step::Leaf { cid, range, .. }) if cid.codec() == hash::RAW => {
+                    return Some((cid, range.start, (range.end - range.start) as u32));
+                }
+                Ok(Step::Leaf { .. }) => {
+                    self.end = ControlFlow::Break(None);
+                    return None;
+                }
+                Ok(Step::Done) => return None,
+                Ok(Step::Need(cid)) => block(self.store, &cid).and_then(|data| {
+                    let handled = self.walk.handle_block(&cid, data);
+                    handled.map_err(|error| Failure::bad_dag(self.file, error))
+                }),
+                Err(failure) => Err(failure),
+            };
+            if let Err(failure) = handled {
+                self.end = ControlFlow::Break(Some(failure));
+                return None;
+            }
+        }
+    }
+}
+
+/// Makes every large file below `root` whole, to be relied on by a pin.
+///
+/// # Errors
+/// As [`settle`].
+pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
+    let mut walk = TreeWalk::new(*root, Budget::TREE).without_leaves();
+    settle_leaf_root(store, root)?;
+    loop {
+        match walk.poll().map_err(|error| Failure::bad_dag(root, error))? {
+            TreeStep::Done => return Ok(()),
+            TreeStep::Need(cid) => {
+                let data = block(store, &cid)?;
+                if let Ok(DagNode::File(file)) = DagNode::decode(&cid, data.clone()) {
+                    settle(store, &cid, file.size, true)?;
+                    // Its branches below are parts of it, not files of their own.
+                    walk.skip(&cid).map_err(|error| Failure::bad_dag(root, error))?;
+                } else {
+                    walk.handle_block(&cid, data).map_err(|error| Failure::bad_dag(root, error))?;
+                }
+            }
+        }
+    }
+}
+
+fn settle_leaf_root(store: &Store, root: &Cid) -> Result<(), Failure> {
+    if root.codec() == hash::RAW {
+        let size = block(store, root)?.len() as u64;
+        settle(store, root, size, true)?;
+    }
+    Ok(())
+}

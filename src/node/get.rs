@@ -1,0 +1,159 @@
+//! `get`: a file or tree from the swarm to a path of the user.
+//!
+//! The path is resolved, the tree fetched into the store (which is what makes resuming possible), then
+//! written out by [`super::export`] under a temporary name and renamed. Bytes of large files are moved,
+//! not copied, unless `--keep`. What was taken is owed to the swarm ([`Debt`]); a running peer, or the
+//! next one, seeds it on.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    sync::Arc,
+    time::Instant,
+};
+
+use shoal_dag::{Cid, Node as DagNode, path};
+
+use super::{
+    Node,
+    export::{self, Export, Exported},
+    pin,
+    read::{Reader, Resolved, tell},
+    sessions::{Session, Waiting},
+    sharing::Debt,
+    swarm::{View, Want},
+};
+use crate::control::{
+    protocol::{Failure, Get, Outcome, Progress, Response},
+    server::Responder,
+};
+
+/// Fetches to a path.
+///
+/// # Errors
+/// As told to the user; what arrived stays in the store, so that the next try needs only the rest.
+pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome, Failure> {
+    let began = Instant::now();
+    let target = PathBuf::from(OsStr::from_bytes(&get.out));
+    export::check_target(&target, get.force)?;
+    let fetched = fetch_tree(node, &get.target, get.wait.into(), out).await?;
+    if get.keep {
+        pin::keep(node, &fetched, false).await?;
+    }
+    let export = Export {
+        store: node.store().clone(),
+        root: fetched.resolved.cid,
+        target,
+        force: get.force,
+        copy: get.keep,
+        sync: get.sync || get.keep,
+        umask: get.umask,
+        out: out.clone(),
+    };
+    let Exported { bytes, files, refused } = super::blocking(move || export.run()).await?;
+    let view = fetched.session.settled_view().await;
+    if get.seed_on && !get.keep && view.bytes_received > 0 {
+        owe(node, &fetched, view.bytes_received).await?;
+    }
+    node.swarm().pins_changed();
+    Ok(Outcome::Fetched {
+        cid: fetched.resolved.cid.to_string(),
+        bytes,
+        files,
+        bytes_received: view.bytes_received,
+        sources: view.sources,
+        peers_connected: view.peers_connected,
+        elapsed_ms: began.elapsed().as_millis() as u64,
+        refused,
+    })
+}
+
+async fn owe(node: &Arc<Node>, fetched: &Fetched, taken: u64) -> Result<(), Failure> {
+    let debt = Debt::new(&fetched.root, &fetched.resolved.cid, &fetched.resolved.trail, taken);
+    Ok(node.with_store(move |store| debt.record(store)).await?)
+}
+
+/// A tree that is in the store.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The root whose swarm was asked.
+    pub root: Cid,
+    /// What was fetched.
+    pub resolved: Resolved,
+    /// The session, still open.
+    pub session: Arc<Session>,
+}
+
+/// Brings everything below what `target` names into the store.
+///
+/// # Errors
+/// Exit 2 for a target that is none, 4 when nobody provides it in time.
+pub async fn fetch_tree(
+    node: &Arc<Node>,
+    target: &[u8],
+    waiting: Waiting,
+    out: &Responder,
+) -> Result<Fetched, Failure> {
+    let path = parse_target(target)?;
+    let session = Session::open(node.swarm(), path.root, true).await?;
+    let mut reader = Reader::new(node, path.root, waiting, Some(out)).over(Arc::clone(&session));
+    let resolved = reader.resolve(&path).await?;
+    let top = reader.node(&resolved.cid, resolved.under()).await?;
+    prepare(node, &resolved.cid, &top).await;
+    let total = size_of(&top);
+    let (cid, under) = (resolved.cid, resolved.under());
+    let want = Want { cid, under, place: None, within: None, tree: true };
+    session
+        .fetch(want, waiting, &mut |view| {
+            tell(Some(out), view);
+            out.offer(Response::Progress(progress(view, total)));
+        })
+        .await?;
+    Ok(Fetched { root: path.root, resolved, session })
+}
+
+/// Takes the space of a large file at once: measured, a fetch into allocated space takes half the time.
+/// Whether that works does not matter here.
+async fn prepare(node: &Arc<Node>, cid: &Cid, top: &DagNode) {
+    let (cid, size) = (*cid, top.file_size().unwrap_or(0));
+    let prepared = node.with_store(move |store| store.prepare(&cid, size, true)).await;
+    if let Err(error) = prepared {
+        tracing::debug!(%error, "space is not taken ahead");
+    }
+}
+
+/// Content bytes of a file, or DAG bytes of a directory: what progress is measured by.
+fn size_of(node: &DagNode) -> u64 {
+    match node {
+        DagNode::Directory { entries, .. } => {
+            entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.dag_size))
+        }
+        node => node.file_size().unwrap_or(0),
+    }
+}
+
+fn progress(view: &View, total: u64) -> Progress {
+    let quiet = view.moved.elapsed().as_millis() > 700;
+    Progress {
+        bytes: view.bytes_received,
+        bytes_total: Some(total),
+        bytes_received: view.bytes_received,
+        files: 0,
+        peers: view.joined,
+        waiting: if quiet { view.waiting_for() } else { String::new() },
+    }
+}
+
+/// Reads a target as the user typed it.
+///
+/// # Errors
+/// Exit 2, telling that it is neither a CID nor a name.
+pub fn parse_target(target: &[u8]) -> Result<path::CidPath, Failure> {
+    path::parse(target).map_err(|error| match error {
+        path::PathError::NotCid(text) => {
+            Failure::usage(format!("{text:?} is not a CID or a known name"))
+        }
+        error => Failure::usage(error.to_string()),
+    })
+}

@@ -1,0 +1,130 @@
+//! Pins: fetched whole, owned by the store, announced and served unless local.
+//!
+//! A pinned tree may not rely on bytes that anybody else can change or take away, so every block is
+//! brought into storage that the store owns before the pin is written, and the pin is durable before it
+//! is acknowledged.
+
+use std::sync::Arc;
+
+use shoal_dag::{
+    Cid, hash,
+    walk::{Budget, TreeStep, TreeWalk},
+};
+use shoal_store::{PinOptions, Store};
+
+use super::{
+    Node, export,
+    get::{Fetched, fetch_tree, parse_target},
+    sessions::Waiting,
+    sharing,
+};
+use crate::{
+    control::{
+        protocol::{Failure, LISTED_BATCH_MAX, Outcome, PinLine, Response},
+        server::Responder,
+    },
+    exit::Exit,
+};
+
+/// `pin add`.
+///
+/// # Errors
+/// As a fetch; exit 1 when the store refuses.
+pub async fn add(
+    node: &Arc<Node>,
+    target: &[u8],
+    waiting: Waiting,
+    out: &Responder,
+) -> Result<Outcome, Failure> {
+    let fetched = fetch_tree(node, target, waiting, out).await?;
+    keep(node, &fetched, false).await?;
+    node.swarm().pins_changed();
+    Ok(Outcome::Pinned { cid: fetched.resolved.cid.to_string() })
+}
+
+/// Pins what was fetched, with the blocks on the way to it.
+///
+/// # Errors
+/// The store.
+pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<(), Failure> {
+    let (root, resolved) = (fetched.root, fetched.resolved.clone());
+    node.with_store(move |store| {
+        own_tree(store, &resolved.cid, !local)?;
+        for (branch, _) in &resolved.trail {
+            store.own(branch, !local)?;
+        }
+        if !resolved.trail.is_empty() {
+            sharing::record_part(store, &root, &resolved.cid, &resolved.trail)?;
+        }
+        Ok(store.pin(&resolved.cid, PinOptions { local })?)
+    })
+    .await
+}
+
+/// Brings every block below `root` into storage that the store owns, large files whole.
+fn own_tree(store: &Store, root: &Cid, public: bool) -> Result<(), Failure> {
+    export::settle_files(store, root)?;
+    let mut walk = TreeWalk::new(*root, Budget::TREE);
+    loop {
+        match walk.poll().map_err(|error| Failure::bad_dag(root, error))? {
+            TreeStep::Done => return Ok(()),
+            TreeStep::Need(cid) => {
+                if !store.own(&cid, public)? {
+                    return Err(lost(&cid));
+                }
+                let handled = if cid.codec() == hash::RAW {
+                    walk.skip(&cid)
+                } else {
+                    let data = store.get(&cid)?.ok_or_else(|| lost(&cid))?;
+                    walk.handle_block(&cid, data).map(|_| ())
+                };
+                handled.map_err(|error| Failure::bad_dag(root, error))?;
+            }
+        }
+    }
+}
+
+fn lost(cid: &Cid) -> Failure {
+    Failure::new(Exit::TryAgain, format!("{cid} was removed while it was pinned"))
+}
+
+/// `pin rm`.
+///
+/// # Errors
+/// Exit 4 when there is no such pin.
+pub async fn remove(node: &Arc<Node>, target: &[u8]) -> Result<Outcome, Failure> {
+    let path = parse_target(target)?;
+    if !path.segments.is_empty() {
+        return Err(Failure::usage("a pin is removed by its CID alone")
+            .hint("list pins with: shoal pin ls"));
+    }
+    let cid = path.root;
+    let was = node.with_store(move |store| {
+        sharing::forget_parts(store, &cid)?;
+        store.unpin(&cid)
+    });
+    if !was.await? {
+        return Err(Failure::new(Exit::NotFound, format!("{cid} is not pinned"))
+            .hint("list pins with: shoal pin ls"));
+    }
+    node.swarm().pins_changed();
+    Ok(Outcome::Unpinned { cid: cid.to_string() })
+}
+
+/// `pin ls`.
+///
+/// # Errors
+/// The index cannot be read.
+pub async fn list(node: &Arc<Node>, out: &Responder) -> Result<Outcome, Failure> {
+    let mut after: Option<Cid> = None;
+    loop {
+        let pins =
+            node.with_store(move |store| store.pins(after.as_ref(), LISTED_BATCH_MAX)).await?;
+        let Some((last, _)) = pins.last() else {
+            return Ok(Outcome::Nothing);
+        };
+        after = Some(*last);
+        let lines = pins.iter().map(|(cid, pin)| PinLine { cid: cid.to_string(), local: pin.local });
+        out.send(Response::Pins(lines.collect())).await?;
+    }
+}

@@ -1,0 +1,370 @@
+//! What this node shares with others: which roots are announced, which blocks are served.
+//!
+//! Announced and served are pins that are not local, the parts of roots that were kept, and what was
+//! fetched and is seeded on (a *debt*: until as much was given as taken, or ten minutes of serving have
+//! passed). Blocks of anything else are cached content and served to nobody. The worker [`run`] of a
+//! running peer publishes the roots and settles debts; the rest are the disk-side answers that the
+//! swarm task asks for.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use shoal_dag::{
+    Cid, hash,
+    walk::{Budget, TreeStep, TreeWalk},
+};
+use shoal_net::{ProviderRecord, RecordChange};
+use shoal_store::{ReadError, Store, WriteError};
+use shoal_swarm::{Holdings, Links, Place, Probe};
+use tokio::sync::mpsc;
+
+use super::{
+    Node,
+    sessions::Session,
+    swarm::{Command, Want},
+};
+use crate::config::SEED_ON_DEFAULT;
+
+/// Namespace of records of what was fetched and is owed.
+const DEBTS: &str = "debts";
+
+/// Namespace of records of kept parts of roots.
+const PARTS: &str = "parts";
+
+/// Namespace of provider records of others.
+const PROVIDERS: &str = "providers";
+
+/// Namespace of what `seed` was given.
+pub const SEEDS: &str = "seeds";
+
+/// How often debts are looked at.
+const SETTLE_EVERY: Duration = Duration::from_secs(5);
+
+/// Debts that are seeded on at once; older ones wait for the next round.
+const DEBTS_MAX: usize = 256;
+
+/// Roots announced at most: what the network layer may provide.
+const ROOTS_MAX: usize = 100_000;
+
+/// Provider records loaded at start: as many as the network layer keeps.
+const PROVIDERS_MAX: usize = 32_768;
+
+/// Changed provider records that wait for the disk.
+const CHANGES_MAX: usize = 1024;
+
+/// Blocks looked at to find out whether all of a root that is not pinned itself is here.
+const LOOK_MAX: u64 = 20_000;
+
+/// Something fetched that is seeded on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Debt {
+    /// The root whose swarm it was fetched in.
+    root: Vec<u8>,
+    /// What was fetched: the root or something below it.
+    target: Vec<u8>,
+    /// The directories on the way, with the link that was followed.
+    trail: Vec<(Vec<u8>, u32)>,
+    /// Bytes still to be given.
+    owed: u64,
+    /// Milliseconds of serving that are left.
+    left_ms: u64,
+}
+
+/// A kept part of a root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Part {
+    root: Vec<u8>,
+    target: Vec<u8>,
+    trail: Vec<(Vec<u8>, u32)>,
+}
+
+impl Debt {
+    /// What is owed for having taken `bytes` of `target` under `root`.
+    pub fn new(root: &Cid, target: &Cid, trail: &[(Cid, usize)], bytes: u64) -> Self {
+        Self {
+            root: root.to_bytes(),
+            target: target.to_bytes(),
+            trail: trail_bytes(trail),
+            owed: bytes,
+            left_ms: SEED_ON_DEFAULT.as_millis() as u64,
+        }
+    }
+
+    /// Writes it down, so that the next running peer takes it up.
+    ///
+    /// # Errors
+    /// The store.
+    pub fn record(&self, store: &Store) -> Result<(), WriteError> {
+        let value = postcard::to_stdvec(self).unwrap_or_default();
+        store.put_record(DEBTS, &self.target, &value)
+    }
+}
+
+fn trail_bytes(trail: &[(Cid, usize)]) -> Vec<(Vec<u8>, u32)> {
+    trail.iter().map(|(cid, index)| (cid.to_bytes(), *index as u32)).collect()
+}
+
+/// Writes down that `target` was kept as a part of `root`.
+///
+/// # Errors
+/// The store.
+pub fn record_part(
+    store: &Store,
+    root: &Cid,
+    target: &Cid,
+    trail: &[(Cid, usize)],
+) -> Result<(), WriteError> {
+    let part =
+        Part { root: root.to_bytes(), target: target.to_bytes(), trail: trail_bytes(trail) };
+    // One target may be a part of several roots.
+    let key = [&part.target[..], &part.root].concat();
+    store.put_record(PARTS, &key, &postcard::to_stdvec(&part).unwrap_or_default())
+}
+
+/// Forgets of which roots `target` was kept as a part.
+///
+/// # Errors
+/// The store.
+pub fn forget_parts(store: &Store, target: &Cid) -> Result<(), WriteError> {
+    let target = target.to_bytes();
+    for (key, part) in all_of::<Part>(store, PARTS, ROOTS_MAX) {
+        if part.target == target {
+            store.remove_record(PARTS, &key)?;
+        }
+    }
+    Ok(())
+}
+
+fn all_of<T: for<'a> Deserialize<'a>>(store: &Store, ns: &str, max: usize) -> Vec<(Vec<u8>, T)> {
+    let records = store.records(ns, &[], max).unwrap_or_default();
+    let read = |(key, value): (Vec<u8>, Vec<u8>)| Some((key, postcard::from_bytes(&value).ok()?));
+    records.into_iter().filter_map(read).collect()
+}
+
+/// The roots to announce: of pins that are not local, and of kept parts and debts.
+///
+/// # Errors
+/// The index.
+fn roots(store: &Store) -> Result<Vec<Cid>, ReadError> {
+    let mut roots = Vec::new();
+    let mut after = None;
+    loop {
+        let pins = store.pins(after.as_ref(), 1000)?;
+        let Some((last, _)) = pins.last() else { break };
+        after = Some(*last);
+        roots.extend(pins.iter().filter(|(_, pin)| !pin.local).map(|(cid, _)| *cid));
+        if roots.len() >= ROOTS_MAX {
+            break;
+        }
+    }
+    let parts = all_of::<Part>(store, PARTS, ROOTS_MAX).into_iter().map(|(_, part)| part.root);
+    let debts = all_of::<Debt>(store, DEBTS, DEBTS_MAX).into_iter().map(|(_, debt)| debt.root);
+    roots.extend(parts.chain(debts).filter_map(|root| Cid::try_from(root).ok()));
+    Ok(roots)
+}
+
+/// The worker of a running peer: announces what is shared and settles debts, until the node stops.
+pub async fn run(node: Arc<Node>) {
+    let mut seeding: HashMap<Vec<u8>, (Arc<Session>, u64)> = HashMap::new();
+    let mut announced = Vec::new();
+    loop {
+        match node.with_store(roots).await {
+            Ok(roots) if roots != announced => {
+                announced.clone_from(&roots);
+                node.swarm().tell(Command::Announce(roots)).await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "pins cannot be read"),
+        }
+        settle(&node, &mut seeding).await;
+        tokio::select! {
+            () = node.stopped() => return,
+            () = node.swarm().until_pins_change() => {}
+            () = tokio::time::sleep(SETTLE_EVERY) => {}
+        }
+    }
+}
+
+/// Opens sessions for new debts, counts what was given and the time, and drops what is settled.
+async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, (Arc<Session>, u64)>) {
+    let debts = node.with_store(|store| all_of::<Debt>(store, DEBTS, DEBTS_MAX)).await;
+    for (key, mut debt) in debts {
+        let Some((session, counted)) = seeding.get_mut(&key) else {
+            if let Some(session) = seed_on(node, &debt).await {
+                seeding.insert(key, (session, 0));
+            }
+            continue;
+        };
+        let sent = session.view().bytes_sent;
+        debt.owed = debt.owed.saturating_sub(sent.saturating_sub(*counted));
+        debt.left_ms = debt.left_ms.saturating_sub(SETTLE_EVERY.as_millis() as u64);
+        *counted = sent;
+        let settled = debt.owed == 0 || debt.left_ms == 0;
+        if settled {
+            seeding.remove(&key);
+        }
+        let kept = node.with_store(move |store| {
+            if settled { store.remove_record(DEBTS, &key) } else { debt.record(store) }
+        });
+        if let Err(error) = kept.await {
+            tracing::warn!(%error, "a debt cannot be written down");
+        }
+    }
+}
+
+/// Takes part in the swarm of something that was fetched before.
+async fn seed_on(node: &Arc<Node>, debt: &Debt) -> Option<Arc<Session>> {
+    let root = Cid::try_from(debt.root.as_slice()).ok()?;
+    let cid = Cid::try_from(debt.target.as_slice()).ok()?;
+    let under = debt.trail.last().and_then(|(branch, _)| Cid::try_from(branch.as_slice()).ok());
+    let session = Session::open(node.swarm(), root, false).await.ok()?;
+    for (branch, _) in &debt.trail {
+        if let Ok(cid) = Cid::try_from(branch.as_slice()) {
+            session.want(Want { cid, under: None, place: None, within: None, tree: false }).await;
+        }
+    }
+    session.want(Want { cid, under, place: None, within: None, tree: true }).await;
+    Some(session)
+}
+
+/// Number of fetched roots that are seeded on.
+pub fn debt_count(store: &Store) -> u64 {
+    store.records(DEBTS, &[], DEBTS_MAX).map_or(0, |debts| debts.len() as u64)
+}
+
+/// Answers the engine's question which blocks are here. A branch that cannot be read counts as missing:
+/// it is fetched again.
+pub fn probe(store: &Store, cids: Vec<(Cid, Option<Place>)>) -> Vec<(Cid, Probe)> {
+    cids.into_iter().map(|(cid, _)| (cid, probe_one(store, &cid))).collect()
+}
+
+fn probe_one(store: &Store, cid: &Cid) -> Probe {
+    let data = match hash::identity(cid) {
+        Some(data) => bytes::Bytes::copy_from_slice(data),
+        None if cid.codec() == hash::RAW => {
+            return if store.has(cid) { Probe::Leaf } else { Probe::Missing };
+        }
+        None => match store.get(cid) {
+            Ok(Some(data)) => data,
+            Ok(None) => return Probe::Missing,
+            Err(error) => {
+                tracing::warn!(%error, "a branch is fetched again");
+                return Probe::Missing;
+            }
+        },
+    };
+    match Links::of(cid, &data) {
+        Ok(Some(links)) => Probe::Branch(links),
+        Ok(None) | Err(_) => Probe::Leaf,
+    }
+}
+
+/// What of a root is shared with a peer that asks.
+pub fn holdings(store: &Store, root: &Cid) -> Holdings {
+    if matches!(store.pinned(root), Ok(Some(pin)) if !pin.local) {
+        return Holdings { all: true, ..Holdings::default() };
+    }
+    let mut holdings = Holdings::default();
+    for (_, part) in all_of::<Part>(store, PARTS, ROOTS_MAX) {
+        if part.root == root.to_bytes() {
+            add_part(&mut holdings, &part.target, &part.trail);
+        }
+    }
+    if holdings.is_empty() && store.is_public(root) {
+        holdings.all = all_here(store, root);
+    }
+    holdings
+}
+
+fn add_part(holdings: &mut Holdings, target: &[u8], trail: &[(Vec<u8>, u32)]) {
+    holdings.complete.extend(Cid::try_from(target));
+    for (branch, index) in trail {
+        if let Ok(branch) = Cid::try_from(branch.as_slice()) {
+            holdings.have.push((branch, *index, vec![1]));
+        }
+    }
+}
+
+/// Whether everything below a root that lies inside a pinned tree is here and public.
+fn all_here(store: &Store, root: &Cid) -> bool {
+    let budget = Budget { nodes_max: LOOK_MAX, ..Budget::TREE };
+    let mut walk = TreeWalk::new(*root, budget);
+    loop {
+        match walk.poll() {
+            Ok(TreeStep::Done) => return true,
+            Ok(TreeStep::Need(cid)) if cid.codec() == hash::RAW => {
+                if !store.is_public(&cid) || walk.skip(&cid).is_err() {
+                    return false;
+                }
+            }
+            Ok(TreeStep::Need(cid)) => match store.get_public(&cid) {
+                Ok(Some(data)) if walk.handle_block(&cid, data.clone()).is_ok() => {}
+                _ => return false,
+            },
+            Err(_) => return false,
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRecord {
+    key: Vec<u8>,
+    provider: Vec<u8>,
+    addresses: Vec<Vec<u8>>,
+    expires_unix_s: u64,
+}
+
+/// The provider records that others gave us before.
+pub fn load_records(store: &Store) -> Vec<ProviderRecord> {
+    let records = all_of::<StoredRecord>(store, PROVIDERS, PROVIDERS_MAX);
+    let read = |record: StoredRecord| {
+        let addrs = record.addresses.into_iter().filter_map(|a| a.try_into().ok()).collect();
+        Some(ProviderRecord {
+            key: record.key,
+            provider: shoal_net::PeerId::from_bytes(&record.provider).ok()?,
+            addrs,
+            expires_unix_s: record.expires_unix_s,
+        })
+    };
+    records.into_iter().filter_map(|(_, record)| read(record)).collect()
+}
+
+/// Starts the thread that writes changed provider records; it ends with its queue.
+pub fn keep_records(store: Store) -> mpsc::Sender<RecordChange> {
+    let (queue, mut changes) = mpsc::channel(CHANGES_MAX);
+    tokio::task::spawn_blocking(move || {
+        while let Some(first) = changes.blocking_recv() {
+            let mut batch = vec![first];
+            while let Ok(next) = changes.try_recv() {
+                batch.push(next);
+            }
+            if let Err(error) = write_records(&store, &batch) {
+                tracing::warn!(%error, "provider records cannot be written down");
+            }
+        }
+    });
+    queue
+}
+
+fn write_records(store: &Store, changes: &[RecordChange]) -> Result<(), WriteError> {
+    let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = changes.iter().map(row).collect();
+    let rows: Vec<_> = rows.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
+    store.put_records(PROVIDERS, &rows)
+}
+
+fn row(change: &RecordChange) -> (Vec<u8>, Option<Vec<u8>>) {
+    let key = |key: &[u8], provider: &shoal_net::PeerId| [key, &provider.to_bytes()].concat();
+    match change {
+        RecordChange::Put(record) => {
+            let stored = StoredRecord {
+                key: record.key.clone(),
+                provider: record.provider.to_bytes(),
+                addresses: record.addrs.iter().map(shoal_net::Multiaddr::to_vec).collect(),
+                expires_unix_s: record.expires_unix_s,
+            };
+            let value = postcard::to_stdvec(&stored).unwrap_or_default();
+            (key(&record.key, &record.provider), Some(value))
+        }
+        RecordChange::Remove { key: multihash, provider } => (key(multihash, provider), None),
+    }
+}

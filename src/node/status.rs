@@ -1,0 +1,67 @@
+//! What a node tells about itself: identity, connected peers, counters.
+
+use super::{Node, service::need_persistent, sharing, swarm};
+use crate::control::protocol::{Failure, Outcome, Status};
+
+/// `id`: works without a network.
+///
+/// # Errors
+/// The key cannot be read.
+pub async fn identity(node: &Node) -> Result<Outcome, Failure> {
+    let report = node.swarm().report().await?;
+    let key = node.with_store(swarm::keypair).await?;
+    let peer = key.public().to_peer_id().to_string();
+    Ok(Outcome::Identity { peer, addresses: report.addresses })
+}
+
+/// `peers`.
+///
+/// # Errors
+/// Exit 10 when this is no running peer.
+pub async fn peers(node: &Node) -> Result<Outcome, Failure> {
+    need_persistent(node)?;
+    Ok(Outcome::Peers(node.swarm().report().await?.peers))
+}
+
+/// `status`.
+///
+/// # Errors
+/// Exit 10 when this is no running peer.
+pub async fn status(node: &Node) -> Result<Outcome, Failure> {
+    need_persistent(node)?;
+    let report = node.swarm().report().await?;
+    let usage = node.with_store(shoal_store::Store::usage).await?;
+    let seeding_on = node.with_store(sharing::debt_count).await;
+    let pins = node.with_store(pin_count).await?;
+    Ok(Outcome::Status(Status {
+        peer: report.peer,
+        pid: std::process::id(),
+        uptime_ms: node.uptime().as_millis() as u64,
+        addresses: report.addresses,
+        network: format!("{:?}", node.settings().network).to_lowercase(),
+        peers: report.peers.len() as u64,
+        pins,
+        blocks: usage.blocks,
+        bytes: usage.pack_bytes + usage.blob_bytes,
+        announced: report.announced,
+        announce_queue: report.announce_queue,
+        fetches: report.sessions,
+        seeding_on,
+        sent: report.sent,
+        received: report.received,
+        violations: report.violations,
+    }))
+}
+
+fn pin_count(store: &shoal_store::Store) -> Result<u64, Failure> {
+    let mut count = 0;
+    let mut after = None;
+    loop {
+        let pins = store.pins(after.as_ref(), 1000)?;
+        let Some((last, _)) = pins.last() else {
+            return Ok(count);
+        };
+        after = Some(*last);
+        count += pins.len() as u64;
+    }
+}

@@ -1,0 +1,196 @@
+//! Finding providers for the sessions that need them.
+//!
+//! A search starts with the first block that is missing here, whoever is connected: more providers mean
+//! more speed. It is repeated, with growing pauses, as long as somebody waits and nobody connected can
+//! help. Every provider found is dialled once per round; what became of the dials is part of the view,
+//! so that a reader can be told "nobody" without waiting for a timeout.
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use shoal_net::{NetEvent, PeerId, QueryId};
+use shoal_swarm::SessionId;
+
+use super::{Search, task::Task};
+
+/// Pause after the first search that left somebody waiting; doubled up to [`PAUSE_MAX`]. The record of
+/// a provider that has just begun is in the DHT within a second.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Longest pause between two searches.
+const PAUSE_MAX: Duration = Duration::from_secs(15);
+
+/// Providers dialled per round: more than a session can use at once.
+const DIALS_PER_ROUND_MAX: usize = 32;
+
+/// The search of one session.
+#[derive(Debug, Default)]
+pub(super) struct Searching {
+    query: Option<QueryId>,
+    next: Option<Instant>,
+    pause: Duration,
+    view: Search,
+    found: BTreeSet<PeerId>,
+    dialled: usize,
+    dialling: BTreeSet<PeerId>,
+    unreachable: BTreeSet<PeerId>,
+}
+
+impl Searching {
+    /// The session needs others from now on.
+    pub(super) fn begin_at_once(&mut self) {
+        self.next = Some(Instant::now());
+        self.pause = PAUSE_MIN;
+    }
+
+    /// The search that is running.
+    pub(super) const fn query(&self) -> Option<QueryId> {
+        self.query
+    }
+
+    /// For the view.
+    pub(super) fn view(&self) -> Search {
+        Search {
+            running: self.query.is_some(),
+            found: self.found.len() as u32,
+            unreachable: self.unreachable.len() as u32,
+            dialling: self.dialling.len() as u32,
+            ..self.view
+        }
+    }
+
+    /// A peer is connected natively.
+    pub(super) fn connected(&mut self, id: &PeerId) {
+        self.dialling.remove(id);
+        self.unreachable.remove(id);
+    }
+
+    fn due(&self) -> bool {
+        self.query.is_none() && self.next.is_some_and(|at| at <= Instant::now())
+    }
+
+    fn started(&mut self, query: QueryId) {
+        self.query = Some(query);
+        self.next = None;
+        self.dialled = 0;
+        (self.view.asked, self.view.answered) = (0, 0);
+    }
+
+    fn ended(&mut self) {
+        self.query = None;
+        self.view.rounds += 1;
+    }
+
+    /// Plans the next search of a session that still waits.
+    fn plan(&mut self) {
+        if self.query.is_none() && self.next.is_none() {
+            self.next = Some(Instant::now() + self.pause);
+            self.pause = (self.pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+impl Task {
+    /// Starts the searches that are due; brings the network up for the first one.
+    pub(super) async fn search_where_needed(&mut self) {
+        let due: Vec<SessionId> = self
+            .sessions
+            .iter_mut()
+            .filter_map(|(session, state)| {
+                if state.is_starving() && state.needs_network {
+                    state.searching.plan();
+                }
+                (state.is_wanting() && state.searching.due()).then_some(*session)
+            })
+            .collect();
+        for session in due {
+            self.search(session).await;
+        }
+    }
+
+    async fn search(&mut self, session: SessionId) {
+        let first = self.sessions.get(&session).is_some_and(|state| state.searching.view.rounds == 0);
+        if self.go_online().await.is_err() {
+            // The view tells it; those who wait end.
+            self.publish_view(session);
+            return;
+        }
+        if first {
+            self.announce_fetch(session).await;
+        }
+        let Some(net) = self.net.clone() else { return };
+        if let Some(state) = self.sessions.get_mut(&session) {
+            let query = net.find_providers(state.root).await;
+            state.searching.started(query);
+        }
+    }
+
+    /// Takes in what a search found.
+    pub(super) async fn search_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Providers { query, providers, .. } => {
+                for (id, addresses) in providers {
+                    self.provider(query, id, addresses).await;
+                }
+            }
+            NetEvent::QueryProgress { query, asked, answered, .. } => {
+                self.with_query(query, |searching| {
+                    (searching.view.asked, searching.view.answered) = (asked, answered);
+                });
+            }
+            NetEvent::QueryDone { query, asked, answered, .. } => {
+                self.with_query(query, |searching| {
+                    (searching.view.asked, searching.view.answered) = (asked, answered);
+                    searching.ended();
+                });
+            }
+            NetEvent::DialFailed { id, reason } => {
+                tracing::debug!(%id, %reason, "a provider could not be dialled");
+                for state in self.sessions.values_mut() {
+                    if state.searching.dialling.remove(&id) {
+                        state.searching.unreachable.insert(id);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    async fn provider(
+        &mut self,
+        query: QueryId,
+        id: PeerId,
+        addresses: Vec<shoal_net::Multiaddr>,
+    ) {
+        let Some(net) = self.net.clone() else { return };
+        if id == net.peer_id() {
+            return;
+        }
+        let connected = self.is_connected(&id);
+        let mut dial = false;
+        self.with_query(query, |searching| {
+            searching.found.insert(id);
+            if !connected && searching.dialled < DIALS_PER_ROUND_MAX {
+                searching.dialled += 1;
+                dial = searching.dialling.insert(id);
+            }
+        });
+        if dial {
+            net.dial(id, addresses).await;
+        }
+    }
+
+    fn with_query(&mut self, query: QueryId, change: impl FnOnce(&mut Searching)) {
+        let session = self
+            .sessions
+            .iter_mut()
+            .find(|(_, state)| state.searching.query == Some(query));
+        if let Some((session, state)) = session {
+            let session = *session;
+            change(&mut state.searching);
+            self.publish_view(session);
+        }
+    }
+}

@@ -1,0 +1,586 @@
+//! The task itself: one loop over commands, network events, answers from the disk and timers.
+//!
+//! After whatever comes, the engine's actions are carried out until there are none. Nothing here waits
+//! for the network or the disk: sending goes into the queues of the streams, probing the store and
+//! deciding what is shared happen on the blocking pool and come back as [`Work`].
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use shoal_dag::Cid;
+use shoal_net::{Keypair, Net, NetEvent, PeerId};
+use shoal_store::Store;
+use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Probe, SessionId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::{Command, Report, View, Want, publish::Published, search::Searching};
+use crate::{
+    config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, Settings},
+    control::protocol::{Failure, PeerLine},
+    node::{blocks::StoreBlocks, sharing},
+};
+
+/// Answers from the disk that wait for the task: as many as blocking threads may hold.
+const WORK_MAX: usize = 512;
+
+/// How often views are published while nothing else happens: five times a second feels immediate.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Events taken in one go before actions are carried out.
+const EVENTS_AT_ONCE: usize = 64;
+
+/// What came back from the disk.
+#[derive(Debug)]
+pub(super) enum Work {
+    Probed { session: SessionId, found: Vec<(Cid, Probe)> },
+    Shared { peer: PeerNo, root: Cid, holdings: Holdings },
+}
+
+/// A session of the node.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) root: Cid,
+    announce: bool,
+    pub(super) view: watch::Sender<View>,
+    waiting: HashMap<Cid, Vec<oneshot::Sender<()>>>,
+    starving: BTreeSet<Cid>,
+    connected: BTreeSet<PeerId>,
+    pub(super) searching: Searching,
+    /// Something was missing here, so that the network is needed.
+    pub(super) needs_network: bool,
+}
+
+impl Session {
+    fn satisfied(&mut self, cid: &Cid) {
+        self.starving.remove(cid);
+        for done in self.waiting.remove(cid).unwrap_or_default() {
+            let _gone = done.send(());
+        }
+    }
+
+    /// Somebody waits for something that nobody connected has.
+    pub(super) fn is_starving(&self) -> bool {
+        !self.starving.is_empty()
+    }
+
+    /// Somebody waits for something.
+    pub(super) fn is_wanting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+}
+
+#[derive(Debug)]
+struct Peer {
+    id: PeerId,
+}
+
+/// The owner of swarm state.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) settings: Settings,
+    store: Store,
+    persistent: bool,
+    engine: Engine,
+    started: Instant,
+    pub(super) net: Option<Net>,
+    events: Option<mpsc::Receiver<NetEvent>>,
+    network_error: Option<Failure>,
+    commands: mpsc::Receiver<Command>,
+    work: mpsc::Receiver<Work>,
+    work_queue: mpsc::Sender<Work>,
+    pub(super) sessions: BTreeMap<SessionId, Session>,
+    sessions_begun: u64,
+    peers: BTreeMap<PeerNo, Peer>,
+    published: Published,
+    records: Option<mpsc::Sender<shoal_net::RecordChange>>,
+    violations: BTreeMap<String, u64>,
+    sent: u64,
+    received: u64,
+}
+
+impl Task {
+    pub(super) fn new(
+        settings: Settings,
+        store: Store,
+        persistent: bool,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        let (work_queue, work) = mpsc::channel(WORK_MAX);
+        let config = shoal_swarm::Config { up: settings.up_max, down: settings.down_max };
+        Self {
+            engine: Engine::new(config, rand::random()),
+            settings,
+            store,
+            persistent,
+            started: Instant::now(),
+            net: None,
+            events: None,
+            network_error: None,
+            commands,
+            work,
+            work_queue,
+            sessions: BTreeMap::new(),
+            sessions_begun: 0,
+            peers: BTreeMap::new(),
+            published: Published::default(),
+            records: None,
+            violations: BTreeMap::new(),
+            sent: 0,
+            received: 0,
+        }
+    }
+
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let timeout = self.engine.poll_timeout().map(|at| self.started + at);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(command) = self.commands.recv() => self.command(command).await,
+                event = next_event(&mut self.events) => self.net_events(event).await,
+                Some(work) = self.work.recv() => self.take_work(work).await,
+                () = until(timeout) => {
+                    let now = self.now();
+                    self.engine.handle_timeout(now);
+                }
+                _ = look.tick() => self.look_round().await,
+            }
+            self.act().await;
+        }
+        if let Some(net) = self.net.take() {
+            net.shutdown().await;
+        }
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn tell_engine(&mut self, event: Event) {
+        let now = self.now();
+        self.engine.handle(event, now);
+    }
+
+    async fn command(&mut self, command: Command) {
+        match command {
+            Command::Online(reply) => {
+                let answer = self.go_online().await;
+                let _gone = reply.send(answer);
+            }
+            Command::Open { root, announce, reply } => {
+                let opened = self.open(root, announce).await;
+                let _gone = reply.send(opened);
+            }
+            Command::Close(session) => self.close(session).await,
+            Command::Want { session, want, done } => self.want(session, want, done),
+            Command::Unwant(session, cid) => {
+                if let Some(state) = self.sessions.get_mut(&session) {
+                    state.waiting.remove(&cid);
+                    state.starving.remove(&cid);
+                    self.tell_engine(Event::Unwant { session, cid });
+                }
+            }
+            Command::Announce(roots) => self.published.share(roots, self.net.as_ref()).await,
+            Command::Report(reply) => {
+                let _gone = reply.send(self.report());
+            }
+            Command::Settle(session, reply) => {
+                self.publish_view(session);
+                if let Some(state) = self.sessions.get(&session) {
+                    let _gone = reply.send(state.view.borrow().clone());
+                }
+            }
+        }
+    }
+
+    async fn open(&mut self, root: Cid, announce: bool) -> (SessionId, watch::Receiver<View>) {
+        self.sessions_begun += 1;
+        let session = SessionId(self.sessions_begun);
+        let (view, watched) = watch::channel(View::new());
+        let state = Session {
+            root,
+            announce,
+            view,
+            waiting: HashMap::new(),
+            starving: BTreeSet::new(),
+            connected: BTreeSet::new(),
+            searching: Searching::default(),
+            needs_network: false,
+        };
+        self.sessions.insert(session, state);
+        self.tell_engine(Event::Open { session, root });
+        (session, watched)
+    }
+
+    async fn close(&mut self, session: SessionId) {
+        let Some(state) = self.sessions.remove(&session) else {
+            return;
+        };
+        self.tell_engine(Event::Close { session });
+        if state.announce && state.needs_network {
+            self.published.fetch_ends(&state.root, self.net.as_ref()).await;
+        }
+        if let (Some(net), Some(query)) = (&self.net, state.searching.query()) {
+            net.stop_query(query).await;
+        }
+    }
+
+    fn want(&mut self, session: SessionId, want: Want, done: oneshot::Sender<()>) {
+        let now = self.now();
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        if state.waiting.is_empty() {
+            state.view.send_modify(|view| view.moved = Instant::now());
+        }
+        state.waiting.entry(want.cid).or_default().push(done);
+        let missing = !want.tree;
+        self.tell_engine(Event::Want {
+            session,
+            cid: want.cid,
+            under: want.under,
+            place: want.place,
+            deadline: want.within.map(|within| now + within),
+            tree: want.tree,
+        });
+        if missing {
+            self.missing_here(session);
+        }
+    }
+
+    /// Something is not in the store: from now on this session needs others.
+    fn missing_here(&mut self, session: SessionId) {
+        if let Some(state) = self.sessions.get_mut(&session)
+            && !state.needs_network
+        {
+            state.needs_network = true;
+            state.searching.begin_at_once();
+        }
+    }
+
+    async fn take_work(&mut self, work: Work) {
+        match work {
+            Work::Probed { session, found } => {
+                if found.iter().any(|(_, probe)| matches!(probe, Probe::Missing)) {
+                    self.missing_here(session);
+                }
+                self.tell_engine(Event::Probed { session, found });
+            }
+            Work::Shared { peer, root, holdings } => {
+                self.tell_engine(Event::Shared { peer, root, holdings });
+            }
+        }
+        self.search_where_needed().await;
+    }
+
+    async fn net_events(&mut self, event: Option<NetEvent>) {
+        let mut next = event;
+        for _ in 0..EVENTS_AT_ONCE {
+            match next {
+                Some(event) => self.net_event(event).await,
+                None => {
+                    self.events = None;
+                    return;
+                }
+            }
+            match self.events.as_mut().map(mpsc::Receiver::try_recv) {
+                Some(Ok(event)) => next = Some(event),
+                _ => return,
+            }
+        }
+        if let Some(event) = next {
+            self.net_event(event).await;
+        }
+    }
+
+    async fn net_event(&mut self, event: NetEvent) {
+        match event {
+            NetEvent::Swarm(event) => self.swarm_event(event),
+            NetEvent::PeerUp { peer, id, prefix, .. } => {
+                self.peers.insert(peer, Peer { id });
+                for state in self.sessions.values_mut() {
+                    state.searching.connected(&id);
+                }
+                self.tell_engine(Event::PeerConnected { peer, prefix });
+            }
+            NetEvent::PeerDown { peer } => {
+                self.peers.remove(&peer);
+                self.tell_engine(Event::PeerDisconnected { peer });
+            }
+            NetEvent::Provided { cid, result } => match result {
+                Ok(_) => self.published.published(&cid),
+                Err(error) => tracing::debug!(%cid, %error, "not published yet"),
+            },
+            NetEvent::ProviderRecord { change } => self.remember(change),
+            NetEvent::Violation { kind, .. } => self.count_violation(kind.to_string()),
+            NetEvent::Listening(_) => {}
+            search => self.search_event(search).await,
+        }
+    }
+
+    fn swarm_event(&mut self, event: Event) {
+        match &event {
+            Event::Received { len, .. } => self.received += u64::from(*len),
+            Event::Sent { len, .. } => self.sent += u64::from(*len),
+            _ => {}
+        }
+        self.tell_engine(event);
+    }
+
+    fn count_violation(&mut self, kind: String) {
+        *self.violations.entry(kind).or_default() += 1;
+    }
+
+    /// Hands a changed provider record to the thread that persists them; a full queue drops it, and
+    /// it then lives in memory only.
+    fn remember(&mut self, change: shoal_net::RecordChange) {
+        let store = &self.store;
+        let queue = self.records.get_or_insert_with(|| sharing::keep_records(store.clone()));
+        let _full = queue.try_send(change);
+    }
+
+    /// Carries the engine's actions out.
+    async fn act(&mut self) {
+        self.search_where_needed().await;
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Got { session, cid } | Action::TreeDone { session, cid } => {
+                    self.publish_view(session);
+                    if let Some(state) = self.sessions.get_mut(&session) {
+                        state.satisfied(&cid);
+                    }
+                }
+                Action::NoProvider { session, cid } => {
+                    if let Some(state) = self.sessions.get_mut(&session)
+                        && state.waiting.contains_key(&cid)
+                    {
+                        state.starving.insert(cid);
+                    }
+                    self.missing_here(session);
+                    self.search_where_needed().await;
+                }
+                Action::Probe { session, cids } => self.probe(session, cids),
+                Action::AskShared { peer, root } => self.ask_shared(peer, root),
+                Action::Violation { kind, .. } => self.count_violation(format!("{kind:?}")),
+                action => self.act_on_net(action),
+            }
+        }
+    }
+
+    fn act_on_net(&mut self, action: Action) {
+        let Some(net) = &self.net else {
+            return;
+        };
+        // A stream that is gone tells so by `PeerDown`: nothing to do about it here.
+        let _sent = match action {
+            Action::Send { peer, message } => net.send(peer, message),
+            Action::Ask { peer, root, asks, deadline } => {
+                let left = deadline.map_or(0, |at| at.saturating_sub(self.now()).as_millis() as u32);
+                net.ask(peer, root, asks, left)
+            }
+            Action::Serve { peer, cids, cached_ok } => net.serve(peer, cids, cached_ok),
+            Action::Disconnect { peer } => {
+                net.disconnect(peer);
+                true
+            }
+            _ => true,
+        };
+    }
+
+    fn probe(&self, session: SessionId, cids: Vec<(Cid, Option<shoal_swarm::Place>)>) {
+        let (store, queue) = (self.store.clone(), self.work_queue.clone());
+        tokio::task::spawn_blocking(move || {
+            let found = sharing::probe(&store, cids);
+            let _stopping = queue.blocking_send(Work::Probed { session, found });
+        });
+    }
+
+    fn ask_shared(&self, peer: PeerNo, root: Cid) {
+        let (store, queue) = (self.store.clone(), self.work_queue.clone());
+        tokio::task::spawn_blocking(move || {
+            let holdings = sharing::holdings(&store, &root);
+            let _stopping = queue.blocking_send(Work::Shared { peer, root, holdings });
+        });
+    }
+
+    async fn look_round(&mut self) {
+        self.search_where_needed().await;
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.publish_view(session);
+        }
+    }
+
+    /// Brings a session's view up to date.
+    pub(super) fn publish_view(&mut self, session: SessionId) {
+        let stats = self.engine.stats(session);
+        let nobody = self.nobody_to_ask();
+        let Some(state) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let connected = self.net.as_ref().map(Net::connected).unwrap_or_default();
+        state.connected.extend(connected.iter().map(|info| info.id));
+        let sources = stats.per_peer.iter().filter_map(|(peer, bytes)| {
+            Some((self.peers.get(peer)?.id.to_string(), *bytes))
+        });
+        let (search, starving) = (state.searching.view(), state.is_starving());
+        let (peers_connected, error) = (state.connected.len() as u64, &self.network_error);
+        state.view.send_modify(|view| {
+            if stats.bytes_received > view.bytes_received {
+                view.moved = Instant::now();
+            }
+            for (id, bytes) in sources {
+                // A peer that left is not in the engine's figures any more; its share stays told.
+                match view.sources.iter_mut().find(|(known, _)| *known == id) {
+                    Some((_, known)) => *known = bytes.max(*known),
+                    None => view.sources.push((id, bytes)),
+                }
+            }
+            view.bytes_received = stats.bytes_received;
+            view.blocks_received = stats.blocks_received;
+            view.blocks_present = stats.blocks_present;
+            view.bytes_sent = stats.bytes_sent;
+            view.joined = stats.peers_joined;
+            view.peers_connected = peers_connected;
+            view.connected = connected.len() as u32;
+            view.search = search;
+            view.starving = starving;
+            view.nobody = nobody && starving;
+            view.network_error = error.as_ref().map(|failure| failure.message.clone());
+        });
+    }
+
+    /// True when no peer is known and none can come to be known.
+    fn nobody_to_ask(&self) -> bool {
+        let finds_by_itself = matches!(self.settings.network, shoal_net::Network::Lan);
+        let connected = self.net.as_ref().is_some_and(|net| !net.connected().is_empty());
+        !finds_by_itself && !connected && !self.persistent && self.settings.bootstrap.is_empty()
+    }
+
+    fn report(&self) -> Report {
+        let (announced, announce_queue) = self.published.counts();
+        let net = self.net.as_ref();
+        let lines = net.map(Net::connected).unwrap_or_default().into_iter().map(|info| {
+            let stats = info.peer.and_then(|peer| self.engine.peer_stats(peer));
+            let stats = stats.unwrap_or_default();
+            PeerLine {
+                peer: info.id.to_string(),
+                address: info.addr.to_string(),
+                agent: info.agent.unwrap_or_default(),
+                native: info.peer.is_some(),
+                sent: stats.bytes_sent,
+                received: stats.bytes_received,
+            }
+        });
+        Report {
+            peer: net.map(|net| net.peer_id().to_string()).unwrap_or_default(),
+            addresses: net.map(addresses).unwrap_or_default(),
+            peers: lines.collect(),
+            announced,
+            announce_queue,
+            sessions: self.sessions.values().filter(|state| state.is_wanting()).count() as u64,
+            sent: self.sent,
+            received: self.received,
+            violations: self.violations.iter().map(|(kind, n)| (kind.clone(), *n)).collect(),
+        }
+    }
+
+    /// Starts the network where it is not up.
+    pub(super) async fn go_online(&mut self) -> Result<Vec<String>, Failure> {
+        if let Some(net) = &self.net {
+            return Ok(addresses(net));
+        }
+        if let Some(failure) = &self.network_error {
+            return Err(failure.clone());
+        }
+        match self.start_network().await {
+            Ok(()) => Ok(self.net.as_ref().map(addresses).unwrap_or_default()),
+            Err(failure) => {
+                self.network_error = Some(failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
+    async fn start_network(&mut self) -> Result<(), Failure> {
+        let keypair = keypair(&self.store)?;
+        let mut config = shoal_net::Config::new(keypair, self.settings.network);
+        let listen = match self.settings.network {
+            shoal_net::Network::Isolated => LISTEN_ISOLATED_DEFAULT,
+            shoal_net::Network::Lan => LISTEN_DEFAULT,
+        };
+        config.listen = parse_addresses(&self.settings.listen)?;
+        if config.listen.is_empty() {
+            config.listen = parse_addresses(&[listen.to_owned()])?;
+        }
+        config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
+        config.server = self.persistent;
+        config.short_lived = !self.persistent;
+        config.records = sharing::load_records(&self.store);
+        let blocks = Arc::new(StoreBlocks::new(self.store.clone()));
+        let (net, events) = shoal_net::start(config, blocks)
+            .await
+            .map_err(|error| Failure::failed(error.to_string()))?;
+        self.net = Some(net);
+        self.events = Some(events);
+        self.published.reconcile(self.net.as_ref()).await;
+        Ok(())
+    }
+
+    /// Announces the root of a session that has begun to need others.
+    pub(super) async fn announce_fetch(&mut self, session: SessionId) {
+        if let Some(state) = self.sessions.get(&session)
+            && state.announce
+        {
+            let root = state.root;
+            self.published.fetch_begins(root, self.net.as_ref()).await;
+        }
+    }
+
+    /// Whether the peer is connected natively.
+    pub(super) fn is_connected(&self, id: &PeerId) -> bool {
+        self.peers.values().any(|peer| peer.id == *id)
+    }
+}
+
+async fn next_event(events: &mut Option<mpsc::Receiver<NetEvent>>) -> Option<NetEvent> {
+    match events {
+        Some(events) => events.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Addresses with the peer id, as others give them to `--bootstrap`.
+fn addresses(net: &Net) -> Vec<String> {
+    let id = net.peer_id();
+    net.listeners().into_iter().map(|address| format!("{address}/p2p/{id}")).collect()
+}
+
+fn parse_addresses(texts: &[String]) -> Result<Vec<shoal_net::Multiaddr>, Failure> {
+    let parse = |text: &String| {
+        text.parse().map_err(|error| Failure::usage(format!("{text:?} is no multiaddress: {error}")))
+    };
+    texts.iter().map(parse).collect()
+}
+
+/// The node's key: made once, kept in the store's secrets.
+pub(crate) fn keypair(store: &Store) -> Result<Keypair, Failure> {
+    let unusable = |error: &dyn std::fmt::Display| {
+        Failure::failed(format!("the node's key in {} is unusable: {error}", store.dir().display()))
+    };
+    let fresh = || Keypair::generate_ed25519().to_protobuf_encoding().unwrap_or_default();
+    let bytes = store.read_or_create_secret("node.key", fresh).map_err(|error| unusable(&error))?;
+    Keypair::from_protobuf_encoding(&bytes).map_err(|error| unusable(&error))
+}

@@ -1,0 +1,110 @@
+//! What those who wait for a session see of it.
+//!
+//! A plain copy, published a few times a second and at every turn (a provider found, a search ended).
+//! Waiting rules are decided from it by [`crate::node::sessions`], so that the swarm task itself has no
+//! deadlines of users.
+
+use std::time::Instant;
+
+/// How the search for providers in the DHT stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Search {
+    /// A search is running now.
+    pub running: bool,
+    /// Searches that ended.
+    pub rounds: u32,
+    /// Peers asked in the newest search.
+    pub asked: u32,
+    /// Peers that answered in it.
+    pub answered: u32,
+    /// Distinct providers found in all searches.
+    pub found: u32,
+    /// Providers that could not be reached.
+    pub unreachable: u32,
+    /// Dials of providers still going on.
+    pub dialling: u32,
+}
+
+/// A session from outside.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Bytes of verified blocks that arrived.
+    pub bytes_received: u64,
+    /// Blocks that arrived.
+    pub blocks_received: u64,
+    /// Blocks that were here already, as far as the walk came.
+    pub blocks_present: u64,
+    /// Bytes sent to others of this swarm.
+    pub bytes_sent: u64,
+    /// Peers that take part in the swarm.
+    pub joined: u32,
+    /// Who gave how many bytes, by peer id.
+    pub sources: Vec<(String, u64)>,
+    /// Distinct peers connected since the session began.
+    pub peers_connected: u64,
+    /// Peers connected now.
+    pub connected: u32,
+    /// The search for providers.
+    pub search: Search,
+    /// Something wanted has nobody connected to be asked for it.
+    pub starving: bool,
+    /// There is nobody who could ever be asked: no bootstrap, no mDNS, nobody connected.
+    pub nobody: bool,
+    /// The network could not be started.
+    pub network_error: Option<String>,
+    /// When a byte arrived last, or the first want came.
+    pub moved: Instant,
+}
+
+impl View {
+    /// A session that has just begun.
+    pub fn new() -> Self {
+        Self {
+            bytes_received: 0,
+            blocks_received: 0,
+            blocks_present: 0,
+            bytes_sent: 0,
+            joined: 0,
+            sources: Vec::new(),
+            peers_connected: 0,
+            connected: 0,
+            search: Search::default(),
+            starving: false,
+            nobody: false,
+            network_error: None,
+            moved: Instant::now(),
+        }
+    }
+
+    /// True when every way to a provider has been tried in this moment and led to nobody: a reader
+    /// need not wait on. A new search or a new peer changes it.
+    pub const fn exhausted(&self) -> bool {
+        let search = self.search;
+        self.starving && search.rounds > 0 && !search.running && search.dialling == 0
+    }
+
+    /// What is waited for, in words.
+    pub fn waiting_for(&self) -> String {
+        let search = self.search;
+        if let Some(error) = &self.network_error {
+            return format!("the network does not start: {error}");
+        }
+        if search.dialling > 0 && self.joined == 0 {
+            return format!("dialling {} of {} providers", search.dialling, search.found);
+        }
+        if self.starving || self.joined == 0 {
+            return format!(
+                "looking for providers: {} peers connected, {} asked, {} answered, {} providers \
+                 found, {} of them unreachable",
+                self.connected, search.asked, search.answered, search.found, search.unreachable
+            );
+        }
+        format!("waiting for {} peers", self.joined)
+    }
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self::new()
+    }
+}
