@@ -162,7 +162,7 @@ impl Profile {
 /// One child in 1,024 does; with the lower bound of 256 a branch has about 1,280 children.
 pub fn ends_branch(child: &Cid) -> bool {
     match child.hash().digest() {
-        [.., high, low] => u16::from_be_bytes([*high, *low]) & 0x3ff == 0,
+        [.., high, low] => u16::from_be_bytes([*high, *low]).trailing_zeros() >= 10,
         _ => false,
     }
 }

@@ -1,6 +1,8 @@
 //! Tests of the package through its public face: vectors of others, what is frozen of our own,
 //! round trips and hostile input. One binary, so that they share their helpers.
 #![expect(clippy::print_stderr, reason = "a test that skips something says so")]
+#![expect(clippy::unwrap_used, reason = "what is not there in a test fails it")]
+#![expect(clippy::disallowed_methods, reason = "vectors are files")]
 
 #[path = "dag/codecs.rs"]
 mod codecs;

@@ -1,4 +1,7 @@
-//! Tests of making and checking CIDs.
+//! Tests of making and checking CIDs: the allow-list, digests of every accepted length, and
+//! binary CIDs that are cut or too long.
+//!
+//! Public vectors of the hash functions are in `tests/dag/codecs.rs`.
 
 use super::*;
 

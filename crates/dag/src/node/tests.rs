@@ -1,4 +1,7 @@
-//! Tests of decoding nodes: sharing of bytes, and nodes as other writers make them.
+//! Tests of decoding nodes: that bytes are shared with the block, and nodes as only other writers
+//! make them.
+//!
+//! Nodes that contradict themselves are in `tests/dag/hostile.rs`.
 
 use super::*;
 use crate::Version;

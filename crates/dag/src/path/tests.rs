@@ -1,4 +1,7 @@
-//! Tests of parsing CIDs and paths.
+//! Tests of parsing CIDs and paths: every accepted form, and for every refusal the message that
+//! a person reads.
+//!
+//! The CID used throughout is kubo's empty directory (`unixfs-facts/well-known.json`).
 
 use super::*;
 

@@ -1,4 +1,7 @@
-//! Tests of the dag-pb codec: what is refused, byte by byte.
+//! Tests of the dag-pb codec, byte by byte: both orders, absent against empty, and one case for
+//! everything that is refused.
+//!
+//! The public fixtures are in `tests/dag/codecs.rs`.
 
 use super::*;
 

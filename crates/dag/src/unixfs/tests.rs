@@ -1,4 +1,7 @@
-//! Tests of the UnixFS message.
+//! Tests of the UnixFS message: bytes as they are written, forms that only others write, and
+//! what is refused.
+//!
+//! Whole nodes against kubo's CIDs are in `tests/dag/kubo.rs`.
 
 use super::*;
 

@@ -48,6 +48,7 @@ pub struct FileWalk {
     size: Option<u64>,
     stack: Vec<Frame>,
     next: Next,
+    failed: Option<WalkError>,
 }
 
 /// An open branch.
@@ -90,6 +91,7 @@ impl FileWalk {
             cost: Cost::new(budget),
             size: None,
             stack: Vec::new(),
+            failed: None,
             next: Next::Visit(Wanted { cid: root, start: 0, size: None }),
         }
     }
@@ -112,8 +114,17 @@ impl FileWalk {
     /// Says what the walk wants or gives next.
     ///
     /// # Errors
-    /// Every [`WalkError`] but `NotAsked`; polling again gives an error again.
+    /// Every [`WalkError`] but `NotAsked`; the walk is over, polling again gives the same error.
     pub fn poll(&mut self) -> Result<Step, WalkError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let step = self.step();
+        self.failed = step.as_ref().err().cloned();
+        step
+    }
+
+    fn step(&mut self) -> Result<Step, WalkError> {
         loop {
             match &mut self.next {
                 Next::Asked(wanted) => return Ok(Step::Need(wanted.cid)),

@@ -1,4 +1,8 @@
 //! Tests of what walks say ahead, and of walks that need no leaves.
+//!
+//! Files here have leaves that are never built, only named: a walk that asks for one too many
+//! finds nobody to give it. Ranges against slices are in `tests/dag/properties.rs`, bombs and lies
+//! in `tests/dag/hostile.rs`.
 
 use std::sync::Arc;
 

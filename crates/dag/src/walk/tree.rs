@@ -53,6 +53,7 @@ pub struct TreeWalk {
     stack: Vec<Vec<Cid>>,
     pending: usize,
     asked: Option<Cid>,
+    failed: Option<WalkError>,
 }
 
 /// A block in the set of those seen. Identity blocks are not in it: they are not stored.
@@ -68,6 +69,7 @@ impl TreeWalk {
             stack: vec![vec![root]],
             pending: 1,
             asked: None,
+            failed: None,
         }
     }
 
@@ -81,8 +83,18 @@ impl TreeWalk {
     /// Says which block is needed next.
     ///
     /// # Errors
-    /// [`WalkError::Cid`], [`WalkError::Budget`], and what is wrong with an identity block.
+    /// [`WalkError::Cid`], [`WalkError::Budget`], and what is wrong with an identity block; the walk
+    /// is over, polling again gives the same error.
     pub fn poll(&mut self) -> Result<TreeStep, WalkError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let step = self.step();
+        self.failed = step.as_ref().err().cloned();
+        step
+    }
+
+    fn step(&mut self) -> Result<TreeStep, WalkError> {
         loop {
             if let Some(cid) = self.asked {
                 return Ok(TreeStep::Need(cid));

@@ -1,4 +1,8 @@
 //! Trees that somebody made to hurt: bombs, lies, depth, foreign CIDs.
+//!
+//! Blocks are well formed and have the CIDs they claim, as an attacker's would; each test says
+//! which check stops them, and that what is honest beside them can still be read. Random damage
+//! is in `properties.rs`.
 
 use shoal_dag::build;
 use shoal_dag::hash::{self, DAG_PB, HashKind, RAW};
@@ -219,6 +223,27 @@ fn identity_blocks_are_read_without_being_asked_for_and_counted() {
     // `bafkqaaa`, the empty file.
     let empty = identity(RAW, b"");
     assert_eq!(Memory::default().read(empty, 0..9, Budget::FILE).unwrap(), (Vec::new(), 0));
+}
+
+#[test]
+fn a_walk_that_failed_says_so_again() {
+    let broken = identity(DAG_PB, b"no protobuf");
+    let sha1 = Cid::new_v1(RAW, multihash::Multihash::wrap(0x11, &[7; 20]).unwrap());
+    for bad in [broken, sha1] {
+        let tree = directory(&[(raw(b"boom").cid, "a"), (bad, "b"), (raw(b"boom").cid, "c")]);
+        let mut walk = TreeWalk::new(tree.cid, Budget::TREE).without_leaves();
+        assert_eq!(walk.poll(), Ok(TreeStep::Need(tree.cid)));
+        walk.handle_block(&tree.cid, tree.data).unwrap();
+        if bad == broken {
+            let error = walk.poll().unwrap_err();
+            assert_eq!((walk.poll(), walk.poll()), (Err(error.clone()), Err(error)));
+        } else {
+            assert_eq!(walk.poll(), Ok(TreeStep::Done), "raw leaves were passed over");
+        }
+        let mut walk = FileWalk::new(bad, 0..1, Budget::FILE);
+        let error = walk.poll().unwrap_err();
+        assert_eq!((walk.poll(), walk.poll()), (Err(error.clone()), Err(error)));
+    }
 }
 
 #[test]

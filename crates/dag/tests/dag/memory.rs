@@ -1,4 +1,8 @@
 //! A store in memory that trees are built into and walked from.
+//!
+//! It verifies each block when it is put in, as the store does, and adds files the way `add`
+//! does: cut, hash, build. Blocks that nobody put in are a panic, so that a test notices a walk
+//! which asks for too much.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use shoal_dag::build::{self, DirectoryBuilder, FileBuilder, LeafBlock};
 use shoal_dag::chunk::Chunker;
-use shoal_dag::walk::Budget;
+use shoal_dag::walk::{Budget, TreeStep, TreeWalk};
 use shoal_dag::{Block, Bytes, Cid, Metadata, Mtime, Node, Profile, hash, name, path, pb, unixfs};
 
 use crate::memory::Memory;
@@ -164,7 +164,9 @@ proptest! {
         }
         let Block { cid, data } = SAMPLES.with(|samples| sample.get(samples).clone());
         let mut bytes = data.to_vec();
-        damages.into_iter().for_each(|one| damage(&mut bytes, one));
+        for one in damages {
+            damage(&mut bytes, one);
+        }
         if let Ok(node) = pb::decode(&bytes) {
             // What is read is what is written, where the form is canonical.
             if let Ok(again) = node.encode() {
@@ -194,5 +196,50 @@ proptest! {
         drop(path::parse(&bytes));
         let shown = name::escape(&bytes);
         prop_assert!(!shown.chars().any(char::is_control));
+    }
+}
+
+/// A random graph without cycles: each node links to some of those made before it.
+fn graph(shape: &[Vec<prop::sample::Index>]) -> (Memory, Vec<Cid>) {
+    let (mut memory, mut cids) = (Memory::default(), Vec::<Cid>::new());
+    for (i, links) in shape.iter().enumerate() {
+        let mut directory = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
+        directory
+            .insert(format!("self{i}").as_bytes(), build::leaf(Profile::Shoal, b"x").cid, 1)
+            .unwrap();
+        for (n, link) in links.iter().enumerate().filter(|_| i > 0) {
+            directory.insert(format!("{n}").as_bytes(), *link.get(&cids), 1).unwrap();
+        }
+        let (block, _) = directory.finish().unwrap();
+        cids.push(block.cid);
+        memory.keep([block]);
+    }
+    (memory, cids)
+}
+
+proptest! {
+    #![proptest_config(config(500))]
+
+    #[test]
+    fn a_tree_walk_visits_each_block_below_its_root_once(
+        shape in vec(vec(any::<prop::sample::Index>(), 0..4), 1..12),
+    ) {
+        let (memory, cids) = graph(&shape);
+        let root = *cids.last().unwrap();
+        let mut below = std::collections::HashSet::from([root]);
+        for cid in cids.iter().rev().filter(|cid| memory.0.contains_key(cid)) {
+            if below.contains(cid) {
+                let node = Node::decode(cid, memory.0[cid].clone()).unwrap();
+                below.extend(node.links().filter(|cid| cid.codec() == hash::DAG_PB));
+            }
+        }
+        let mut walk = TreeWalk::new(root, Budget::TREE).without_leaves();
+        let mut visited = Vec::new();
+        while let TreeStep::Need(cid) = walk.poll().unwrap() {
+            walk.handle_block(&cid, memory.0[&cid].clone()).unwrap();
+            visited.push(cid);
+        }
+        prop_assert_eq!(visited.len(), below.len());
+        prop_assert!(visited.iter().all(|cid| below.contains(cid)));
     }
 }

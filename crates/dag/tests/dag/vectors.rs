@@ -1,4 +1,7 @@
 //! The folder of public vectors, and the keyed stream that its inputs are made from.
+//!
+//! The folder lies beside the checkout and is not part of it: a test that finds it absent says so
+//! and passes. Values that are frozen of our own formats never come from there.
 
 use std::path::PathBuf;
 
