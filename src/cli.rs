@@ -12,7 +12,7 @@
 
 use std::{ffi::OsString, io::Write as _, time::Duration};
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{control::protocol::Failure, exit::Exit};
@@ -70,13 +70,21 @@ pub fn parse() -> Result<Invocation, Exit> {
     }
     let options = arguments.iter().take_while(|argument| *argument != "--");
     if options.into_iter().any(|argument| argument == "--json") {
-        let text = error.to_string();
-        let first = text.lines().next().unwrap_or_default();
-        let failure = Failure::usage(first.strip_prefix("error: ").unwrap_or(first));
-        let line = json::outcome(&Report::failed(failure));
+        let line = json::outcome(&Report::failed(Failure::usage(first_sentence(&error))));
         let _closed = std::io::stdout().write_all(&line);
     }
     Err(Exit::Usage)
+}
+
+/// What is wrong, without the advice that follows it.
+fn first_sentence(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a verb or an argument is missing".to_owned();
+    }
+    let text = error.to_string();
+    let first = text.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = first.split_whitespace().skip_while(|word| *word == "error:").collect();
+    words.join(" ")
 }
 
 /// Does what was asked for and returns the code to end with.

@@ -75,11 +75,7 @@ struct Source {
 
 impl Source {
     fn new(typed: OsString) -> Result<Self, Failure> {
-        let path = if typed == "-" {
-            None
-        } else {
-            Some(absolute(&typed)?.into_vec())
-        };
+        let path = if typed == "-" { None } else { Some(absolute(&typed)?.into_vec()) };
         Ok(Self { typed, path })
     }
 }
@@ -96,27 +92,15 @@ pub(crate) async fn run(context: &mut Context, args: AddArgs) -> Result<Report, 
     if args.paths.iter().filter(|path| *path == "-").count() > 1 {
         return Err(Failure::usage("standard input can be added only once").into());
     }
-    let sources = args
-        .paths
-        .iter()
-        .cloned()
-        .map(Source::new)
-        .collect::<Result<_, _>>()?;
-    let mut adding = Adding {
-        args,
-        pending: sources,
-        tally: Tally::default(),
-    };
+    let sources = args.paths.iter().cloned().map(Source::new).collect::<Result<_, _>>()?;
+    let mut adding = Adding { args, pending: sources, tally: Tally::default() };
     let outcome = context.ask(&mut adding).await?;
     let Outcome::Added { served, .. } = outcome else {
         return Err(unexpected(&outcome));
     };
     let Adding { args, tally, .. } = adding;
     if !served && !args.local && !args.only_hash && tally.added > 0 {
-        context
-            .console
-            .talk
-            .note("no running peer serves this; start one with: shoal seed");
+        context.console.talk.note("no running peer serves this; start one with: shoal seed");
     }
     Ok(tally.report(served))
 }
@@ -146,48 +130,23 @@ impl Tally {
         console: &mut Console,
     ) -> Result<(), End> {
         self.skipped += 1;
-        console
-            .talk
-            .warning([b"left out ", path, b": ", why.as_bytes()].concat());
+        console.talk.warning([b"left out ", path, b": ", why.as_bytes()].concat());
         if console.output.is_json() {
-            console
-                .output
-                .object(&Line::Skipped {
-                    path: path.into(),
-                    why,
-                })
-                .await?;
+            console.output.object(&Line::Skipped { path: path.into(), why }).await?;
         }
         Ok(())
     }
 
     /// The end: partial when something was left out, a failure when everything was.
     pub(crate) fn report(self, served: bool) -> Report {
-        let Self {
-            added,
-            skipped,
-            bytes,
-            files,
-        } = self;
+        let Self { added, skipped, bytes, files } = self;
         let failure = match (added, skipped) {
             (_, 0) => None,
             (0, _) => Some(Failure::failed("nothing could be added")),
             (_, 1) => Some(Failure::new(Exit::Partial, "1 source was left out")),
-            _ => Some(Failure::new(
-                Exit::Partial,
-                format!("{skipped} sources were left out"),
-            )),
+            _ => Some(Failure::new(Exit::Partial, format!("{skipped} sources were left out"))),
         };
-        Report {
-            details: Some(Details::Added {
-                added,
-                skipped,
-                bytes,
-                files,
-                served,
-            }),
-            failure,
-        }
+        Report { details: Some(Details::Added { added, skipped, bytes, files, served }), failure }
     }
 }
 
@@ -202,10 +161,7 @@ struct Adding {
 impl Adding {
     async fn added(&mut self, added: Added, console: &mut Console) -> Result<(), End> {
         let path = (added.path != b"-").then_some(&added.path);
-        let at = self
-            .pending
-            .iter()
-            .position(|source| source.path.as_ref() == path);
+        let at = self.pending.iter().position(|source| source.path.as_ref() == path);
         let typed = match at.and_then(|at| self.pending.remove(at)) {
             Some(source) => source.typed,
             None => OsString::from_vec(added.path.clone()),
@@ -218,9 +174,7 @@ impl Adding {
         }
         let (cid, size) = (added.cid, size(added.size));
         let words = [format!("added {cid} ").as_bytes(), typed.as_bytes()].concat();
-        console
-            .talk
-            .note([words.as_slice(), format!(" ({size})").as_bytes()].concat());
+        console.talk.note([words.as_slice(), format!(" ({size})").as_bytes()].concat());
         console.output.flush().await
     }
 }
@@ -228,11 +182,7 @@ impl Adding {
 impl Exchange for Adding {
     fn request(&self) -> Request {
         Request::Add(Add {
-            sources: self
-                .pending
-                .iter()
-                .map(|source| source.path.clone())
-                .collect(),
+            sources: self.pending.iter().map(|source| source.path.clone()).collect(),
             profile: self.args.profile.clone(),
             preserve: self.args.preserve,
             reference: self.args.reference,
@@ -246,8 +196,7 @@ impl Exchange for Adding {
             Answer::Response(Response::Added(added)) => self.added(added, console).await,
             Answer::Response(Response::Skipped { path, why }) => {
                 // The argument itself: after a node's death it need not be tried again.
-                self.pending
-                    .retain(|source| source.path.as_ref() != Some(&path));
+                self.pending.retain(|source| source.path.as_ref() != Some(&path));
                 self.tally.skip(&path, why, console).await
             }
             other => Err(unexpected(&other)),

@@ -79,23 +79,11 @@ impl Verb {
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Globals {
     /// Directory of the store [default: $XDG_DATA_HOME/shoal, else ~/.local/share/shoal]
-    #[arg(
-        long,
-        global = true,
-        value_name = "DIR",
-        env = "SHOAL_DIR",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "DIR", env = "SHOAL_DIR", hide_env_values = true)]
     pub(crate) dir: Option<PathBuf>,
 
     /// Network to join: lan (peers nearby and peers named) or isolated (peers named, no others)
-    #[arg(
-        long,
-        global = true,
-        value_name = "NAME",
-        env = "SHOAL_NETWORK",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "NAME", env = "SHOAL_NETWORK", hide_env_values = true)]
     #[arg(default_value = NETWORK_DEFAULT, value_parser = values::network)]
     pub(crate) network: Network,
 
@@ -119,13 +107,7 @@ pub(crate) struct Globals {
     pub(crate) bwlimit: Option<Bwlimit>,
 
     /// Longest time without progress before giving up, such as 500ms, 5s, 2m or 1h
-    #[arg(
-        long,
-        global = true,
-        value_name = "TIME",
-        env = "SHOAL_TIMEOUT",
-        hide_env_values = true
-    )]
+    #[arg(long, global = true, value_name = "TIME", env = "SHOAL_TIMEOUT", hide_env_values = true)]
     #[arg(default_value_t = Timeout(TIMEOUT_DEFAULT), value_parser = values::timeout)]
     pub(crate) timeout: Timeout,
 
@@ -149,21 +131,15 @@ pub(crate) struct Globals {
 /// When messages are coloured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Colour {
-    /// On a terminal, unless `NO_COLOR` is set.
     Auto,
-    /// Always.
     Always,
-    /// Never.
     Never,
 }
 
 impl Globals {
     /// What the node is told.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let limit = self.bwlimit.unwrap_or(Bwlimit {
-            up: None,
-            down: None,
-        });
+        let limit = self.bwlimit.unwrap_or(Bwlimit { up: None, down: None });
         Ok(Settings {
             dir: self.absolute_dir()?,
             network: self.network,
@@ -191,18 +167,12 @@ impl Globals {
 
     /// How long the node may wait for the network.
     pub(crate) fn wait(&self) -> Wait {
-        Wait {
-            idle_ms: self.timeout.0.as_millis() as u64,
-        }
+        Wait { idle_ms: self.timeout.0.as_millis() as u64 }
     }
 }
 
 fn given(addresses: &[String]) -> Vec<String> {
-    addresses
-        .iter()
-        .filter(|address| !address.is_empty())
-        .cloned()
-        .collect()
+    addresses.iter().filter(|address| !address.is_empty()).cloned().collect()
 }
 
 fn after_help() -> String {
@@ -248,10 +218,7 @@ mod tests {
             let settings = globals.settings().unwrap();
             assert_eq!(settings.dir, PathBuf::from("/s"));
             assert!(matches!(settings.network, Network::Isolated));
-            assert_eq!(
-                (settings.up_max, settings.down_max),
-                (Some(1 << 20), Some(2 << 20))
-            );
+            assert_eq!((settings.up_max, settings.down_max), (Some(1 << 20), Some(2 << 20)));
             assert_eq!(globals.wait().idle_ms, 5000);
             assert!(globals.json && globals.quiet);
         }

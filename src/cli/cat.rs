@@ -47,9 +47,7 @@ pub(crate) async fn run(context: &mut Context, args: CatArgs) -> Result<Report, 
         return Err(unexpected(&outcome));
     };
     context.console.output.flush().await?;
-    Ok(Report::done(Details::Read {
-        bytes: reading.written,
-    }))
+    Ok(Report::done(Details::Read { bytes: reading.written }))
 }
 
 /// The exchange: what is read, and how much of it was written.
@@ -68,11 +66,7 @@ impl Exchange for Reading {
             (None, written) => Some((written, u64::MAX)),
             (Some((first, last)), written) => Some((first + written, last)),
         };
-        Request::Cat {
-            target: self.target.clone(),
-            range,
-            wait: self.wait,
-        }
+        Request::Cat { target: self.target.clone(), range, wait: self.wait }
     }
 
     async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
@@ -95,13 +89,9 @@ mod tests {
 
     fn range_after(range: Option<(u64, u64)>, written: u64) -> Option<(u64, u64)> {
         let wait = Wait { idle_ms: 1 };
-        let Request::Cat { range, .. } = (Reading {
-            target: Vec::new(),
-            range,
-            wait,
-            written,
-        })
-        .request() else {
+        let Request::Cat { range, .. } =
+            (Reading { target: Vec::new(), range, wait, written }).request()
+        else {
             panic!("another request")
         };
         range

@@ -58,10 +58,7 @@ impl Context {
             settings,
             wait: globals.wait(),
             umask: umask(),
-            console: Console {
-                output: Output::standard(json_lines)?,
-                talk,
-            },
+            console: Console { output: Output::standard(json_lines)?, talk },
             outcome_aside: verb.writes_bytes(),
             json: globals.json,
             attached: None,
@@ -98,15 +95,11 @@ impl Context {
                 return Err(lost_input().into());
             }
             exchange.restart();
-            self.console
-                .talk
-                .note("the process that owned the store ended; going on without it");
+            self.console.talk.note("the process that owned the store ended; going on without it");
         }
         let text =
             format!("{NODES_MAX} processes that owned the store ended in the middle of this");
-        Err(Failure::new(Exit::TryAgain, text)
-            .hint("run it again; what was done is kept")
-            .into())
+        Err(Failure::new(Exit::TryAgain, text).hint("run it again; what was done is kept").into())
     }
 
     /// Asks a running peer, not becoming one.
@@ -135,10 +128,7 @@ impl Context {
 
     async fn attach(&mut self) -> Result<Attached, Failure> {
         let text = format!("waiting for the store {}", self.settings.dir.display());
-        self.console
-            .talk
-            .while_waiting(&text, attach::attach(&self.settings))
-            .await
+        self.console.talk.while_waiting(&text, attach::attach(&self.settings)).await
     }
 
     /// Tells how it ended, closes standard output, and stays for clients until `stop`.
@@ -150,11 +140,7 @@ impl Context {
         let mut exit = self.tell(result).await;
         if let Err(End::Failed(failure)) = self.console.output.close().await {
             self.console.talk.failure(&failure);
-            exit = if exit == Exit::Done {
-                failure.exit
-            } else {
-                exit
-            };
+            exit = if exit == Exit::Done { failure.exit } else { exit };
         }
         if let Some(attached) = self.attached.take() {
             tokio::select! {
@@ -168,9 +154,7 @@ impl Context {
 
     async fn say_that_it_stays(&mut self) {
         tokio::time::sleep(STAY_QUIETLY).await;
-        self.console
-            .talk
-            .note("done; staying for other commands that use this store");
+        self.console.talk.note("done; staying for other commands that use this store");
         std::future::pending::<()>().await;
     }
 

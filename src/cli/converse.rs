@@ -92,10 +92,7 @@ pub(crate) async fn converse(
             Response::Progress(progress) => console.talk.progress(progress),
             Response::Note(text) => console.talk.note(text),
             other => {
-                exchange
-                    .answer(Answer::Response(other), console)
-                    .await
-                    .map_err(Stop::End)?;
+                exchange.answer(Answer::Response(other), console).await.map_err(Stop::End)?;
             }
         }
     }
@@ -147,3 +144,6 @@ impl Exchange for Ask {
         Err(Failure::failed("the node gave an answer that does not belong to the question").into())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,10 +28,6 @@ pub(crate) struct DemoArgs {
 
 /// Runs the verb.
 pub(crate) async fn run(_: &mut Context, args: DemoArgs) -> Result<Report, End> {
-    demo::run(DemoOptions {
-        dir: args.dir,
-        keep: args.keep,
-    })
-    .await?;
+    demo::run(DemoOptions { dir: args.dir, keep: args.keep }).await?;
     Ok(Report::nothing())
 }

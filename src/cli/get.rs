@@ -116,28 +116,15 @@ fn details(outcome: Outcome) -> Option<Details> {
 }
 
 fn tell(talk: &Talk, details: &Details, out: &OsStr) {
-    let Details::Fetched {
-        bytes,
-        files,
-        bytes_received,
-        sources,
-        elapsed_ms,
-        refused,
-        ..
-    } = details
+    let Details::Fetched { bytes, files, bytes_received, sources, elapsed_ms, refused, .. } =
+        details
     else {
         return;
     };
     for name in refused {
-        talk.warning(format!(
-            "left out {name}: not a name that may stand on a disk"
-        ));
+        talk.warning(format!("left out {name}: not a name that may stand on a disk"));
     }
-    let files = if *files == 1 {
-        String::new()
-    } else {
-        format!(" in {files} files")
-    };
+    let files = if *files == 1 { String::new() } else { format!(" in {files} files") };
     let peers = match (sources.len(), bytes_received) {
         (0, _) => "from the store".to_owned(),
         (1, received) => format!("{} from 1 peer", size(*received)),

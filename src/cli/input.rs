@@ -40,7 +40,7 @@ impl Input {
         Self::of(io::stdin())
     }
 
-    fn of(mut source: impl io::Read + Send + 'static) -> Self {
+    pub(super) fn of(mut source: impl io::Read + Send + 'static) -> Self {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
         std::thread::spawn(move || {
             loop {
@@ -51,10 +51,7 @@ impl Input {
                 }
             }
         });
-        Self {
-            frames,
-            begun: false,
-        }
+        Self { frames, begun: false }
     }
 
     /// True when some of it was sent: it cannot be sent again.
@@ -79,10 +76,7 @@ impl Input {
 
 fn read_frame(source: &mut impl io::Read) -> io::Result<Vec<u8>> {
     let mut frame = Vec::with_capacity(DATA_BYTES_MAX);
-    source
-        .by_ref()
-        .take(DATA_BYTES_MAX as u64)
-        .read_to_end(&mut frame)?;
+    source.by_ref().take(DATA_BYTES_MAX as u64).read_to_end(&mut frame)?;
     Ok(frame)
 }
 

@@ -38,14 +38,7 @@ pub(crate) enum Line {
     /// A pin was removed.
     Unpinned { cid: String },
     /// A connected peer.
-    Peer {
-        peer: String,
-        address: String,
-        agent: String,
-        native: bool,
-        sent: u64,
-        received: u64,
-    },
+    Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
     Ready { address: String },
 }
@@ -60,10 +53,7 @@ pub(crate) struct Path {
 
 impl From<&[u8]> for Path {
     fn from(path: &[u8]) -> Self {
-        Self {
-            path: String::from_utf8_lossy(path).into_owned(),
-            path_hex: hex_if_needed(path),
-        }
+        Self { path: String::from_utf8_lossy(path).into_owned(), path_hex: hex_if_needed(path) }
     }
 }
 
@@ -100,10 +90,7 @@ struct Times {
 
 impl From<Meta> for Times {
     fn from(meta: Meta) -> Self {
-        Self {
-            mode: meta.mode.map(mode),
-            mtime: meta.mtime.map(|(s, n)| rfc3339(s, n)),
-        }
+        Self { mode: meta.mode.map(mode), mtime: meta.mtime.map(|(s, n)| rfc3339(s, n)) }
     }
 }
 
@@ -134,10 +121,7 @@ impl From<&Listed> for Line {
 
 impl From<&PinLine> for Line {
     fn from(pin: &PinLine) -> Self {
-        Self::Pin {
-            cid: pin.cid.clone(),
-            local: pin.local,
-        }
+        Self::Pin { cid: pin.cid.clone(), local: pin.local }
     }
 }
 
@@ -159,13 +143,7 @@ impl From<&PeerLine> for Line {
 #[serde(untagged)]
 pub(crate) enum Details {
     /// Of `add` and `seed`.
-    Added {
-        added: u64,
-        skipped: u64,
-        bytes: u64,
-        files: u64,
-        served: bool,
-    },
+    Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
     /// Of `get`.
     Fetched {
         cid: String,
@@ -180,20 +158,13 @@ pub(crate) enum Details {
     /// Of `cat`.
     Read { bytes: u64 },
     /// Of `ls`.
-    Listed {
-        cid: String,
-        kind: &'static str,
-        entries: u64,
-    },
+    Listed { cid: String, kind: &'static str, entries: u64 },
     /// Of `stat`.
     Described(Stat),
     /// Of `pin`.
     Pins { pins: u64 },
     /// Of `id`.
-    Identity {
-        peer: String,
-        addresses: Vec<String>,
-    },
+    Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.
     Peers { peers: u64 },
     /// Of `status`.
@@ -294,12 +265,7 @@ pub(crate) fn rfc3339(seconds: i64, nanos: u32) -> String {
         0..=9999 => format!("{year:04}-{month:02}-{day:02}"),
         _ => format!("{year:+}-{month:02}-{day:02}"),
     };
-    let time = format!(
-        "{:02}:{:02}:{:02}",
-        second / 3600,
-        second / 60 % 60,
-        second % 60
-    );
+    let time = format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60);
     match nanos {
         0 => format!("{date}T{time}Z"),
         _ => format!("{date}T{time}.{nanos:09}Z"),

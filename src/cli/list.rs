@@ -37,12 +37,7 @@ pub(crate) struct ListArgs {
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: ListArgs) -> Result<Report, End> {
     let target = args.target.into_vec();
-    let mut listing = Listing {
-        target,
-        wait: context.wait,
-        printed: 0,
-        seen: 0,
-    };
+    let mut listing = Listing { target, wait: context.wait, printed: 0, seen: 0 };
     let outcome = context.ask(&mut listing).await?;
     let Outcome::Listed { described, .. } = outcome else {
         return Err(unexpected(&outcome));
@@ -66,10 +61,7 @@ struct Listing {
 
 impl Exchange for Listing {
     fn request(&self) -> Request {
-        Request::List {
-            target: self.target.clone(),
-            wait: self.wait,
-        }
+        Request::List { target: self.target.clone(), wait: self.wait }
     }
 
     fn restart(&mut self) {
@@ -103,16 +95,11 @@ impl Exchange for Listing {
 /// The name of a file that lists itself: the last part of what was typed.
 fn own_name(target: &[u8]) -> Vec<u8> {
     let mut parts = target.rsplit(|byte| *byte == b'/');
-    parts
-        .find(|part| !part.is_empty())
-        .unwrap_or_default()
-        .to_vec()
+    parts.find(|part| !part.is_empty()).unwrap_or_default().to_vec()
 }
 
 fn line(entry: &Listed, terminal: bool) -> Vec<u8> {
-    let size = entry
-        .size
-        .map_or_else(|| "-".to_owned(), |size| size.to_string());
+    let size = entry.size.map_or_else(|| "-".to_owned(), |size| size.to_string());
     let width = if terminal { SIZE_WIDTH } else { 0 };
     let mut line = format!("{} {size:>width$} ", entry.cid).into_bytes();
     if terminal {
@@ -133,14 +120,7 @@ mod tests {
 
     fn entry(name: &[u8], kind: Option<Kind>, size: Option<u64>) -> Listed {
         let (name, cid) = (name.to_vec(), "bafk".to_owned());
-        Listed {
-            name,
-            cid,
-            kind,
-            size,
-            dag_size: 9,
-            meta: Meta::default(),
-        }
+        Listed { name, cid, kind, size, dag_size: 9, meta: Meta::default() }
     }
 
     #[test]
@@ -152,10 +132,7 @@ mod tests {
 
     #[test]
     fn directories_end_in_a_slash_and_unknown_sizes_are_dashes() {
-        assert_eq!(
-            line(&entry(b"d", Some(Kind::Directory), None), false),
-            b"bafk - d/"
-        );
+        assert_eq!(line(&entry(b"d", Some(Kind::Directory), None), false), b"bafk - d/");
         assert_eq!(line(&entry(b"x", None, None), false), b"bafk - x");
     }
 

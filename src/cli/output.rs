@@ -33,21 +33,13 @@ impl Output {
     pub(crate) fn standard(json: bool) -> Result<Self, Failure> {
         let stdout = io::stdout();
         let terminal = stdout.is_terminal();
-        let fd = stdout
-            .as_fd()
-            .try_clone_to_owned()
-            .map_err(|error| failed(&error))?;
+        let fd = stdout.as_fd().try_clone_to_owned().map_err(|error| failed(&error))?;
         Ok(Self::over(File::from(fd), json, terminal))
     }
 
     /// Output to a file.
     pub(crate) fn over(file: File, json: bool, terminal: bool) -> Self {
-        Self {
-            file: tokio::fs::File::from_std(file),
-            gathered: Vec::new(),
-            json,
-            terminal,
-        }
+        Self { file: tokio::fs::File::from_std(file), gathered: Vec::new(), json, terminal }
     }
 
     /// True when lines are objects.
@@ -75,10 +67,7 @@ impl Output {
 
     /// Writes bytes as they are.
     pub(crate) async fn bytes(&mut self, bytes: &[u8]) -> Result<(), End> {
-        self.file
-            .write_all(bytes)
-            .await
-            .map_err(|error| end(&error))
+        self.file.write_all(bytes).await.map_err(|error| end(&error))
     }
 
     /// Gathers a line that has its end already.
@@ -158,13 +147,7 @@ mod tests {
         let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
         let mut output = Output::over(full, false, false);
         output.line(b"x").await.unwrap();
-        let Err(End::Failed(failure)) = output.flush().await else {
-            panic!("it was written")
-        };
-        assert!(
-            failure.message.contains("standard output"),
-            "{}",
-            failure.message
-        );
+        let Err(End::Failed(failure)) = output.flush().await else { panic!("it was written") };
+        assert!(failure.message.contains("standard output"), "{}", failure.message);
     }
 }

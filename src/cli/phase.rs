@@ -25,10 +25,7 @@ pub(crate) struct PhaseClock {
 impl PhaseClock {
     /// Waiting begins.
     pub(crate) const fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            said: Vec::new(),
-        }
+        Self { since: now, said: Vec::new() }
     }
 
     /// What was waited for came: waiting begins anew.
@@ -47,8 +44,7 @@ impl PhaseClock {
             return false;
         }
         let subject = text.split(':').next().unwrap_or_default();
-        self.said
-            .retain(|(_, at)| now.saturating_duration_since(*at) < AGAIN_AFTER);
+        self.said.retain(|(_, at)| now.saturating_duration_since(*at) < AGAIN_AFTER);
         if self.said.iter().any(|(said, _)| said == subject) {
             return false;
         }

@@ -100,14 +100,9 @@ async fn print(console: &mut Console, line: &Line) -> Result<(), End> {
 }
 
 async fn list(context: &mut Context) -> Result<Report, End> {
-    let mut listing = PinListing {
-        printed: 0,
-        seen: 0,
-    };
+    let mut listing = PinListing { printed: 0, seen: 0 };
     match context.ask(&mut listing).await? {
-        Outcome::Nothing => Ok(Report::done(Details::Pins {
-            pins: listing.printed,
-        })),
+        Outcome::Nothing => Ok(Report::done(Details::Pins { pins: listing.printed })),
         other => Err(unexpected(&other)),
     }
 }

@@ -29,11 +29,7 @@ impl Rate {
     /// Takes note of the bytes done by now.
     pub(crate) fn sample(&mut self, now: Instant, bytes: u64) {
         // A node that took over counts from its own beginning.
-        if self
-            .samples
-            .back()
-            .is_some_and(|(_, before)| *before > bytes)
-        {
+        if self.samples.back().is_some_and(|(_, before)| *before > bytes) {
             self.samples.clear();
         }
         if self.samples.len() == SAMPLES_MAX {
@@ -115,9 +111,8 @@ mod tests {
     #[test]
     fn sizes_and_times_are_short() {
         let sizes = [0, 1023, 1024, 1536, 1_048_575, 1 << 20, 5 << 30, u64::MAX].map(size);
-        let expected = [
-            "0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "5.0 GiB", "16.0 EiB",
-        ];
+        let expected =
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "1.0 MiB", "1.0 MiB", "5.0 GiB", "16.0 EiB"];
         assert_eq!(sizes, expected);
         let times = [0, 59, 60, 3599, 3600, 90_000].map(|s| time(Duration::from_secs(s)));
         assert_eq!(times, ["0.0s", "59s", "1m00s", "59m59s", "1h00m", "1d01h"]);

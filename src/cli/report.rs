@@ -18,33 +18,22 @@ pub(crate) struct Report {
 impl Report {
     /// All went well.
     pub(crate) const fn done(details: Details) -> Self {
-        Self {
-            details: Some(details),
-            failure: None,
-        }
+        Self { details: Some(details), failure: None }
     }
 
     /// All went well and there is nothing to tell.
     pub(crate) const fn nothing() -> Self {
-        Self {
-            details: None,
-            failure: None,
-        }
+        Self { details: None, failure: None }
     }
 
     /// Nothing but a failure.
     pub(crate) const fn failed(failure: Failure) -> Self {
-        Self {
-            details: None,
-            failure: Some(failure),
-        }
+        Self { details: None, failure: Some(failure) }
     }
 
     /// The code that the process ends with.
     pub(crate) fn exit(&self) -> Exit {
-        self.failure
-            .as_ref()
-            .map_or(Exit::Done, |failure| failure.exit)
+        self.failure.as_ref().map_or(Exit::Done, |failure| failure.exit)
     }
 }
 

@@ -48,18 +48,9 @@ pub(crate) struct SeedArgs {
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: SeedArgs) -> Result<Report, End> {
     let mut signals = Signals::catch()?;
-    let what = args
-        .what
-        .iter()
-        .map(|what| item(what, args.forget))
-        .collect::<Result<Vec<_>, _>>()?;
-    let mut asking = Asking {
-        seed: Seed {
-            what,
-            forget: args.forget,
-        },
-        tally: Tally::default(),
-    };
+    let what =
+        args.what.iter().map(|what| item(what, args.forget)).collect::<Result<Vec<_>, _>>()?;
+    let mut asking = Asking { seed: Seed { what, forget: args.forget }, tally: Tally::default() };
     tokio::select! {
         begun = begin(context, &mut asking) => match begun? {
             Some(peer) => serve(context, peer, asking, signals).await,
@@ -98,10 +89,7 @@ async fn hand_over(
         return Err(Failure::failed(format!("{text}, process {pid}")).into());
     }
     done(&context.ask_client(client, asking).await?)?;
-    context
-        .console
-        .talk
-        .note(format!("handed to the running peer, process {pid}"));
+    context.console.talk.note(format!("handed to the running peer, process {pid}"));
     Ok(())
 }
 
@@ -115,11 +103,7 @@ async fn serve(
     for address in &peer.addresses {
         let output = &mut context.console.output;
         if output.is_json() {
-            output
-                .object(&Line::Ready {
-                    address: address.clone(),
-                })
-                .await?;
+            output.object(&Line::Ready { address: address.clone() }).await?;
         } else {
             output.line(format!("ready {address}").as_bytes()).await?;
         }
@@ -235,10 +219,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x");
         let missing = item(path.as_os_str(), false).unwrap();
-        assert_eq!(
-            missing,
-            SeedItem::Root(path.as_os_str().as_bytes().to_vec())
-        );
+        assert_eq!(missing, SeedItem::Root(path.as_os_str().as_bytes().to_vec()));
         std::fs::write(&path, "x").unwrap();
         let there = item(path.as_os_str(), false).unwrap();
         assert_eq!(there, SeedItem::Path(path.into_os_string().into_vec()));

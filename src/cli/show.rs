@@ -60,25 +60,13 @@ pub(crate) async fn peers(context: &mut Context) -> Result<Report, End> {
         }
     }
     output.flush().await?;
-    Ok(Report::done(Details::Peers {
-        peers: peers.len() as u64,
-    }))
+    Ok(Report::done(Details::Peers { peers: peers.len() as u64 }))
 }
 
 /// What a peer calls itself is a stranger's text: it is escaped wherever it goes.
 fn peer_line(peer: &PeerLine) -> String {
-    let PeerLine {
-        peer,
-        address,
-        agent,
-        sent,
-        received,
-        ..
-    } = peer;
-    format!(
-        "{peer} {address} {sent} {received} {}",
-        escape(agent.as_bytes())
-    )
+    let PeerLine { peer, address, agent, sent, received, .. } = peer;
+    format!("{peer} {address} {sent} {received} {}", escape(agent.as_bytes()))
 }
 
 /// Runs `status`.
@@ -95,18 +83,10 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("peer", status.peer.clone()),
         ("pid", status.pid.to_string()),
-        (
-            "up",
-            time(std::time::Duration::from_millis(status.uptime_ms)),
-        ),
+        ("up", time(std::time::Duration::from_millis(status.uptime_ms))),
         ("network", status.network.clone()),
     ];
-    rows.extend(
-        status
-            .addresses
-            .iter()
-            .map(|address| ("address", address.clone())),
-    );
+    rows.extend(status.addresses.iter().map(|address| ("address", address.clone())));
     rows.extend([
         ("peers", status.peers.to_string()),
         ("pins", status.pins.to_string()),
@@ -129,15 +109,9 @@ pub(crate) async fn table(output: &mut Output, rows: &[(&'static str, String)]) 
     if output.is_json() {
         return Ok(());
     }
-    let width = rows
-        .iter()
-        .map(|(name, _)| name.len())
-        .max()
-        .unwrap_or_default();
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     for (name, value) in rows {
-        output
-            .line(format!("{name:width$}  {value}").as_bytes())
-            .await?;
+        output.line(format!("{name:width$}  {value}").as_bytes()).await?;
     }
     output.flush().await
 }

@@ -25,12 +25,7 @@ pub(crate) struct StatArgs {
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: StatArgs) -> Result<Report, End> {
     let target = args.target.into_vec();
-    let outcome = context
-        .ask(&mut Ask(Request::Stat {
-            target,
-            wait: context.wait,
-        }))
-        .await?;
+    let outcome = context.ask(&mut Ask(Request::Stat { target, wait: context.wait })).await?;
     let Outcome::Described(described) = outcome else {
         return Err(unexpected(&outcome));
     };
@@ -47,11 +42,7 @@ fn rows(described: &Described) -> Vec<(&'static str, String)> {
     if described.dag_size > 0 {
         rows.push(("dag size", described.dag_size.to_string()));
     }
-    let links = if described.kind == Kind::Directory {
-        "entries"
-    } else {
-        "links"
-    };
+    let links = if described.kind == Kind::Directory { "entries" } else { "links" };
     rows.push((links, described.links.to_string()));
     if let Some(target) = &described.target {
         rows.push(("target", escape(target)));

@@ -163,10 +163,7 @@ impl Talk {
             (Some(phase), _) => Some(phase.clone()),
             // A transfer that flows is told by its numbers, and they stand still when it does.
             (None, Some(_)) => None,
-            (None, None) => self
-                .waiting
-                .waits(now)
-                .then(|| "waiting for the node".to_owned()),
+            (None, None) => self.waiting.waits(now).then(|| "waiting for the node".to_owned()),
         }
     }
 
@@ -175,14 +172,8 @@ impl Talk {
             return;
         }
         let rate = self.rate.per_second(now);
-        let how_far = self
-            .progress
-            .as_ref()
-            .map(|progress| describe(self.label, progress, rate));
-        let total = self
-            .progress
-            .as_ref()
-            .and_then(|progress| progress.bytes_total);
+        let how_far = self.progress.as_ref().map(|progress| describe(self.label, progress, rate));
+        let total = self.progress.as_ref().and_then(|progress| progress.bytes_total);
         let waits_for = self.waits_for(now).map(|text| escape(text.as_bytes()));
         let text: Vec<String> = how_far.into_iter().chain(waits_for).collect();
         if text.is_empty() {
@@ -218,11 +209,7 @@ impl Talk {
         let text = escape(failure.message.as_bytes());
         self.say(&format!("{}: {text}", self.paint("error", "31;1")));
         if let Some(hint) = &failure.hint {
-            self.say(&format!(
-                "{}: {}",
-                self.paint("hint", "36;1"),
-                escape(hint.as_bytes())
-            ));
+            self.say(&format!("{}: {}", self.paint("hint", "36;1"), escape(hint.as_bytes())));
         }
     }
 
@@ -243,11 +230,7 @@ impl Talk {
     }
 
     fn paint(&self, word: &str, code: &str) -> String {
-        if self.colour {
-            format!("\x1b[{code}m{word}\x1b[0m")
-        } else {
-            word.to_owned()
-        }
+        if self.colour { format!("\x1b[{code}m{word}\x1b[0m") } else { word.to_owned() }
     }
 
     fn say(&self, line: &str) {
@@ -295,9 +278,9 @@ pub(crate) fn start_log(globals: &Globals) {
         (false, _) => ("trace", "debug"),
     };
     let packages = ["", "_dag", "_store", "_swarm", "_net", "_ledger", "_fuse"];
-    let by_count = packages.iter().fold(others.to_owned(), |filter, package| {
-        format!("{filter},shoal{package}={ours}")
-    });
+    let by_count = packages
+        .iter()
+        .fold(others.to_owned(), |filter, package| format!("{filter},shoal{package}={ours}"));
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(by_count));
     // A second start, as tests make it, keeps the first.
     let _started = tracing_subscriber::fmt()

@@ -22,10 +22,7 @@ pub(crate) struct Bwlimit {
 /// Parses `UP:DOWN`, or one value for both.
 pub(crate) fn bwlimit(text: &str) -> Result<Bwlimit, String> {
     let (up, down) = text.split_once(':').unwrap_or((text, text));
-    Ok(Bwlimit {
-        up: rate(up)?,
-        down: rate(down)?,
-    })
+    Ok(Bwlimit { up: rate(up)?, down: rate(down)? })
 }
 
 fn rate(text: &str) -> Result<Option<u64>, String> {
@@ -40,10 +37,7 @@ fn rate(text: &str) -> Result<Option<u64>, String> {
         "G" | "GIB" => 1 << 30,
         _ => return Err(not_a_rate(text)),
     };
-    let rate = digits
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(scale));
+    let rate = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
     match rate {
         Some(0) => Err("a limit of 0 would stop everything; `off` means no limit".into()),
         Some(rate) => Ok(Some(rate)),
@@ -100,17 +94,10 @@ pub(crate) fn range(text: &str) -> Result<(u64, u64), String> {
     // Not parse() alone: it takes a sign.
     let number = |text: &str| {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-        text.parse::<u64>()
-            .ok()
-            .filter(|_| digits)
-            .ok_or_else(wrong)
+        text.parse::<u64>().ok().filter(|_| digits).ok_or_else(wrong)
     };
     let first = number(first)?;
-    let last = if last.is_empty() {
-        u64::MAX
-    } else {
-        number(last)?
-    };
+    let last = if last.is_empty() { u64::MAX } else { number(last)? };
     if last < first {
         return Err(format!("the range `{text}` ends before it begins"));
     }
@@ -122,12 +109,10 @@ pub(crate) fn network(text: &str) -> Result<Network, String> {
     match text {
         "lan" => Ok(Network::Lan),
         "isolated" => Ok(Network::Isolated),
-        "ipfs" | "private" => Err(format!(
-            "the network `{text}` is not built yet; there are `lan` and `isolated`"
-        )),
-        _ => Err(format!(
-            "there is no network `{text}`; there are `lan` and `isolated`"
-        )),
+        "ipfs" | "private" => {
+            Err(format!("the network `{text}` is not built yet; there are `lan` and `isolated`"))
+        }
+        _ => Err(format!("there is no network `{text}`; there are `lan` and `isolated`")),
     }
 }
 
@@ -161,22 +146,8 @@ mod tests {
 
     #[test]
     fn wrong_rates_are_named() {
-        for text in [
-            "",
-            ":",
-            "1M:",
-            ":1M",
-            "M",
-            "1X",
-            "1.5M",
-            "-1",
-            "1M:2M:3M",
-            "99999999999G",
-        ] {
-            assert!(
-                bwlimit(text).unwrap_err().contains("is not a rate"),
-                "{text}"
-            );
+        for text in ["", ":", "1M:", ":1M", "M", "1X", "1.5M", "-1", "1M:2M:3M", "99999999999G"] {
+            assert!(bwlimit(text).unwrap_err().contains("is not a rate"), "{text}");
         }
         assert!(bwlimit("0:1M").unwrap_err().contains("`off`"));
     }
@@ -192,10 +163,7 @@ mod tests {
     #[test]
     fn wrong_times_are_named() {
         for text in ["", "s", "5 s", "5d", "1.5s", "-5s", "99999999999999999999s"] {
-            assert!(
-                timeout(text).unwrap_err().contains("is not a time"),
-                "{text}"
-            );
+            assert!(timeout(text).unwrap_err().contains("is not a time"), "{text}");
         }
         assert!(timeout("0").is_err());
         assert!(timeout("9999h").unwrap_err().contains("31 days"));
@@ -224,10 +192,6 @@ mod tests {
         let text = "/ip4/127.0.0.1/tcp/4001";
         assert_eq!(multiaddr(text).as_deref(), Ok(text));
         assert_eq!(multiaddr("").as_deref(), Ok(""));
-        assert!(
-            multiaddr("127.0.0.1:4001")
-                .unwrap_err()
-                .contains("not a multiaddress")
-        );
+        assert!(multiaddr("127.0.0.1:4001").unwrap_err().contains("not a multiaddress"));
     }
 }

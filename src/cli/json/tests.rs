@@ -62,10 +62,7 @@ fn names_that_are_not_text_are_kept_exactly() {
         kind: Some(Kind::File),
         size: Some(3),
         dag_size: 5,
-        meta: Meta {
-            mode: Some(0o100_644),
-            mtime: Some((1, 0)),
-        },
+        meta: Meta { mode: Some(0o100_644), mtime: Some((1, 0)) },
     };
     let value = parsed(&line(&Line::from(&listed)));
     assert_eq!(value["type"], "entry");
@@ -74,11 +71,7 @@ fn names_that_are_not_text_are_kept_exactly() {
     assert_eq!(value["mode"], "0644");
     assert_eq!(value["mtime"], "1970-01-01T00:00:01Z");
     listed.name = b"plain".to_vec();
-    assert!(
-        parsed(&line(&Line::from(&listed)))
-            .get("name_hex")
-            .is_none()
-    );
+    assert!(parsed(&line(&Line::from(&listed))).get("name_hex").is_none());
 }
 
 #[test]
