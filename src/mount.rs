@@ -1,34 +1,173 @@
 //! A mounted drive in a process of its own.
 //!
-//! It holds the FUSE session and asks the node over the control socket, so that a node that restarts
-//! does not take the drive with it.
+//! It holds the FUSE session and asks the node over the control socket ([`link`]), so that a node that
+//! restarts does not take the drive with it: what the kernel knows goes on, the rest waits for the node
+//! within its deadline. With no node there it starts one as a child, again if it dies. Files that are
+//! whole on the local disk are handed to the kernel by descriptor ([`tree`]).
+//!
+//! Read-only, one CID. Names, versions and writing come with the ledger and the writable mount.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
-use crate::{config::Settings, control::protocol::Failure};
+use shoal_fuse::{MountError, MountOptions, Mounted, UnmountError};
 
-/// Mounts `target`, or the layout of all trees, at `dir`; stays until it is unmounted, or with
-/// `background` returns when it answers.
+use crate::{
+    config::Settings,
+    control::protocol::{Failure, Outcome, Request},
+    exit::Exit,
+};
+
+mod background;
+mod link;
+mod tree;
+
+use link::Link;
+use tree::NodeTree;
+
+/// Mounts `target` at `dir`; stays until it is unmounted, or with `background` returns when it answers.
 ///
 /// # Errors
 /// It cannot be mounted.
 pub async fn run(
-    _settings: &Settings,
-    _target: Option<&[u8]>,
+    settings: &Settings,
+    target: Option<&[u8]>,
     dir: &Path,
-    _background: bool,
+    background: bool,
 ) -> Result<(), Failure> {
-    std::future::ready(Err(Failure::failed(format!(
-        "mounting at {} is not built yet",
-        dir.display()
-    ))))
-    .await
+    let Some(target) = target else {
+        return Err(Failure::usage("mounting every tree at once is not built yet")
+            .hint("mount one: shoal mount CID DIR"));
+    };
+    check_directory(dir)?;
+    if background {
+        return background::run(dir).await;
+    }
+    let link = Arc::new(Link::new(settings.clone()));
+    let (root, cid) = resolve(&link, target, settings).await?;
+    let tree = Arc::new(NodeTree::new(Arc::clone(&link), root, cid));
+    let options = MountOptions { fs_name: format!("shoal:{cid}"), ..MountOptions::default() };
+    let place = dir.to_owned();
+    let started = tokio::task::spawn_blocking(move || Mounted::start(tree, &place, &options));
+    let mounted = match started.await {
+        Ok(started) => started.map_err(mount_failure)?,
+        Err(error) => return Err(Failure::failed(format!("mounting failed: {error}"))),
+    };
+    background::tell_ready();
+    let served = serve(mounted).await;
+    link.close().await;
+    served
+}
+
+/// Serves until the drive is unmounted from outside, or a signal takes it down.
+async fn serve(mounted: Mounted) -> Result<(), Failure> {
+    let unmounter = mounted.unmounter();
+    let place = mounted.mountpoint().to_owned();
+    let waiting = tokio::task::spawn_blocking(move || mounted.wait());
+    tokio::pin!(waiting);
+    let ended = tokio::select! {
+        ended = &mut waiting => ended,
+        () = signal() => {
+            // Something may still stand in it: then it leaves the tree and ends with its last user.
+            let taken = tokio::task::spawn_blocking(move || {
+                unmounter.unmount().or_else(|_| unmounter.detach())
+            });
+            return match taken.await {
+                Ok(Ok(())) | Ok(Err(UnmountError::NotMounted { .. })) => Ok(()),
+                Ok(Err(error)) => Err(unmount_failure(error)),
+                Err(error) => Err(Failure::failed(error.to_string())),
+            };
+        }
+    };
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(Failure::io("serve the drive at", &place, &error)),
+        Err(error) => Err(Failure::failed(format!("the drive's server failed: {error}"))),
+    }
+}
+
+async fn signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+/// The root whose swarm is asked, and what is mounted.
+async fn resolve(
+    link: &Link,
+    target: &[u8],
+    settings: &Settings,
+) -> Result<(String, shoal_dag::Cid), Failure> {
+    let root = crate::node::get::parse_target(target)?.root;
+    let wait = crate::control::protocol::Wait { idle_ms: settings.timeout.as_millis() as u64 };
+    let request = Request::Stat { target: target.to_vec(), wait };
+    let Outcome::Described(described) = link.ask(&request).await? else {
+        return Err(Failure::failed("the node answered something else"));
+    };
+    let cid = described.cid.parse().map_err(|_| Failure::failed("the node named no CID"))?;
+    Ok((root.to_string(), cid))
+}
+
+fn check_directory(dir: &Path) -> Result<(), Failure> {
+    match std::fs::symlink_metadata(dir) {
+        // A dead mount answers ENOTCONN: the mount itself clears it away.
+        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {
+            Ok(())
+        }
+        Err(error) => Err(Failure::io("mount at", dir, &error).hint("make the directory first")),
+        Ok(_) => Ok(()),
+    }
+}
+
+fn mount_failure(error: MountError) -> Failure {
+    let exit = match error {
+        MountError::NotAllowed { .. } => Exit::NotAllowed,
+        _ => Exit::Failed,
+    };
+    let text = chain(&error);
+    let failure = Failure::new(exit, text);
+    match error {
+        MountError::NotADirectory { .. } => failure.hint("make the directory first"),
+        MountError::AlreadyMounted { .. } => failure.hint("unmount it with: shoal umount DIR"),
+        MountError::NoFuse { .. } => failure.hint("load the module fuse, or give /dev/fuse"),
+        MountError::NotAllowed { .. } => failure.hint("install fusermount3, or be root"),
+        _ => failure,
+    }
 }
 
 /// Unmounts `dir`, also when the mount's process died.
 ///
 /// # Errors
-/// It is not a mount of Shoal's, or cannot be unmounted.
+/// It is not a mount of Shoal's, or it is in use.
 pub fn unmount(dir: &Path) -> Result<(), Failure> {
-    Err(Failure::failed(format!("unmounting {} is not built yet", dir.display())))
+    shoal_fuse::unmount(dir).map_err(unmount_failure)
+}
+
+fn unmount_failure(error: UnmountError) -> Failure {
+    let exit = match error {
+        UnmountError::NotAllowed { .. } => Exit::NotAllowed,
+        UnmountError::Busy { .. } => Exit::TryAgain,
+        _ => Exit::Failed,
+    };
+    let failure = Failure::new(exit, chain(&error));
+    match error {
+        UnmountError::Busy { .. } => failure.hint("close the files that are open in it"),
+        _ => failure,
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

@@ -1,0 +1,190 @@
+//! The tree that is mounted, as the node tells it.
+//!
+//! Called from the mount's worker threads, which may block: each call is one exchange on the link, with
+//! the deadline that the node keeps (10 s for what a thing is, 30 s without progress for bytes, at once
+//! when no provider is left) and a guard a little longer, in case the node itself stands still.
+
+use std::{fs::File, os::unix::ffi::OsStringExt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use shoal_dag::{Cid, name};
+use shoal_fuse::{Attributes, Directory, Entry, Kind, Tree, TreeError};
+use tokio::runtime::Handle;
+
+use super::link::{Answered, Link};
+use crate::{
+    control::protocol::{self, Described, Failure, Listed, Outcome, Request, Wait},
+    exit::Exit,
+};
+
+/// Deadline for what a thing is.
+const METADATA_IDLE: Duration = Duration::from_secs(10);
+
+/// Deadline for bytes: time without progress.
+const READ_IDLE: Duration = Duration::from_secs(30);
+
+/// What a node that stands still may take beyond a deadline.
+const GUARD: Duration = Duration::from_secs(5);
+
+/// The longest that a read which goes on may take.
+const READ_MAX: Duration = Duration::from_secs(110);
+
+/// One tree over the link.
+#[derive(Debug)]
+pub struct NodeTree {
+    link: Arc<Link>,
+    root: String,
+    cid: Cid,
+    runtime: Handle,
+}
+
+impl NodeTree {
+    /// The tree `cid`, whose missing blocks are asked in the swarm of `root`. Made inside the runtime.
+    pub fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
+        Self { link, root, cid, runtime: Handle::current() }
+    }
+
+    fn call(&self, request: &Request, guard: Duration) -> Result<Answered, TreeError> {
+        let answered = self.runtime.block_on(async {
+            tokio::time::timeout(guard, self.link.call(request)).await
+        });
+        answered.map_err(|_| TreeError::TimedOut)?.map_err(tree_error)
+    }
+
+    fn describe(&self, cids: &[Cid]) -> Result<Vec<Result<Described, Failure>>, TreeError> {
+        let request = Request::Nodes {
+            root: self.root.clone(),
+            cids: cids.iter().map(ToString::to_string).collect(),
+            wait: idle(METADATA_IDLE),
+        };
+        match self.call(&request, METADATA_IDLE + GUARD)?.outcome {
+            Some(Outcome::Nodes(nodes)) if nodes.len() == cids.len() => Ok(nodes),
+            _ => Err(unexpected()),
+        }
+    }
+
+    fn describe_one(&self, cid: &Cid) -> Result<Described, TreeError> {
+        let mut nodes = self.describe(std::slice::from_ref(cid))?;
+        nodes.remove(0).map_err(tree_error)
+    }
+}
+
+impl Tree for NodeTree {
+    fn root(&self) -> Cid {
+        self.cid
+    }
+
+    fn attributes(&self, cid: &Cid) -> Result<Attributes, TreeError> {
+        self.describe_one(cid).map(|described| attributes(&described))
+    }
+
+    fn attributes_of(&self, cids: &[Cid]) -> Vec<Result<Attributes, TreeError>> {
+        match self.describe(cids) {
+            Ok(nodes) => nodes
+                .into_iter()
+                .map(|node| node.map(|described| attributes(&described)).map_err(tree_error))
+                .collect(),
+            Err(error) => cids.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    fn directory(&self, cid: &Cid) -> Result<Arc<Directory>, TreeError> {
+        let request = Request::Directory {
+            root: self.root.clone(),
+            cid: cid.to_string(),
+            wait: idle(METADATA_IDLE),
+        };
+        let answered = self.call(&request, METADATA_IDLE + GUARD)?;
+        let Some(Outcome::Listed { described, .. }) = answered.outcome else {
+            return Err(unexpected());
+        };
+        if described.kind != protocol::Kind::Directory {
+            return Err(TreeError::NotDirectory);
+        }
+        let mut entries: Vec<Entry> = answered.listed.into_iter().filter_map(entry).collect();
+        // Stable: of two of one name the first in the block counts, as everywhere.
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        entries.dedup_by(|later, first| later.name == first.name);
+        Ok(Arc::new(Directory { entries }))
+    }
+
+    fn readlink(&self, cid: &Cid) -> Result<Vec<u8>, TreeError> {
+        self.describe_one(cid)?.target.ok_or(TreeError::NotSymlink)
+    }
+
+    fn read(&self, cid: &Cid, offset: u64, len: u32) -> Result<Bytes, TreeError> {
+        let request = Request::Read {
+            root: self.root.clone(),
+            cid: cid.to_string(),
+            offset,
+            len,
+            wait: idle(READ_IDLE),
+        };
+        Ok(self.call(&request, READ_MAX)?.data)
+    }
+
+    fn backing(&self, cid: &Cid) -> Result<Option<File>, TreeError> {
+        let request = Request::Backing { cid: cid.to_string() };
+        match self.call(&request, METADATA_IDLE + GUARD)?.outcome {
+            Some(Outcome::Backing(Some(path))) => {
+                // Moved or removed since: then its bytes are read through the node.
+                Ok(File::open(std::ffi::OsString::from_vec(path)).ok())
+            }
+            Some(Outcome::Backing(None)) => Ok(None),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
+const fn idle(time: Duration) -> Wait {
+    Wait { idle_ms: time.as_millis() as u64 }
+}
+
+fn entry(listed: Listed) -> Option<Entry> {
+    name::check(&listed.name).ok()?;
+    let known = listed.kind.zip(listed.size);
+    Some(Entry {
+        name: listed.name,
+        cid: listed.cid.parse().ok()?,
+        attributes: known.map(|(of, size)| Attributes {
+            kind: kind(of),
+            size,
+            mode: listed.meta.mode,
+            mtime: listed.meta.mtime,
+        }),
+    })
+}
+
+fn attributes(described: &Described) -> Attributes {
+    Attributes {
+        kind: kind(described.kind),
+        size: described.size,
+        mode: described.meta.mode,
+        mtime: described.meta.mtime,
+    }
+}
+
+const fn kind(kind: protocol::Kind) -> Kind {
+    match kind {
+        protocol::Kind::File => Kind::File,
+        protocol::Kind::Directory => Kind::Directory,
+        protocol::Kind::Symlink => Kind::Symlink,
+    }
+}
+
+fn unexpected() -> TreeError {
+    TreeError::Failed { detail: "the node answered something else".to_owned() }
+}
+
+/// What a failure of the node means to whoever reads the drive. Never "no such thing": only a directory
+/// that was read proves an absence.
+fn tree_error(failure: Failure) -> TreeError {
+    let detail = failure.message;
+    match failure.exit {
+        Exit::NotFound => TreeError::Unreachable { detail },
+        Exit::Corrupt => TreeError::Corrupt { detail },
+        Exit::NotAllowed => TreeError::Refused,
+        Exit::NoPeer | Exit::TryAgain => TreeError::NodeGone,
+        _ => TreeError::Failed { detail },
+    }
+}
