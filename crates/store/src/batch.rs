@@ -1,12 +1,39 @@
 //! Adding content that a user gives: nothing is visible before the commit, all is durable after it.
+//!
+//! A batch stores a copy of its own of everything that the store does not *own*: what lies only in a
+//! user's file, or in a blob that a later `get` may move out, is written again, so that a pin never
+//! depends on it. Memory is bounded: beyond [`PENDING_ENTRIES_MAX`] entries or [`PENDING_FILES_MAX`]
+//! files, what there is gets synced and indexed early, without the pins; an interrupted batch then
+//! leaves unpinned content.
 
-use std::path::Path;
+mod blob_writer;
+mod ref_writer;
 
+use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
 use shoal_dag::{Bytes, Cid};
 
-use crate::error::WriteError;
-use crate::pins::PinOptions;
+use crate::blob::{BlobId, BlobRecord};
+use crate::checkpoint::Commit;
+use crate::error::{ReadError, WriteError};
+use crate::index::{Changes, Whole};
+use crate::keep::checked_key;
+use crate::key::{Digest, Entry, Key, inline};
+use crate::pins::{PinOptions, encode_pin};
 use crate::store::Store;
+
+pub use blob_writer::BlobWriter;
+pub use ref_writer::RefWriter;
+
+/// Entries that wait for a commit: 4 GiB of 64 KiB leaves, 8 MB of memory.
+const PENDING_ENTRIES_MAX: usize = 64 * 1024;
+/// Blobs whose files are open until the commit: far below the usual 1,024 descriptors.
+const PENDING_FILES_MAX: usize = 64;
+/// Pins of one batch: one for each path that a command names.
+const PENDING_PINS_MAX: usize = 1 << 20;
 
 /// How a batch adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,104 +42,203 @@ pub struct BatchOptions {
     pub public: bool,
 }
 
+#[derive(Debug, Default)]
+struct Pending {
+    entries: HashMap<Digest, Entry>,
+    /// Blocks of files that were there already, to be marked public.
+    marks: Vec<(Digest, bool)>,
+    blobs: HashMap<BlobId, BlobRecord>,
+    wholes: HashMap<Digest, Whole>,
+    files: Vec<(File, PathBuf)>,
+    dirs: BTreeSet<PathBuf>,
+    /// Presence records, of no use after the commit.
+    unlink: Vec<PathBuf>,
+    pins: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+    /// Something relies on what the index does not have yet.
+    needs_drain: bool,
+    /// An early commit failed: this batch cannot be acknowledged any more.
+    has_failed: bool,
+}
+
 /// Content on its way into the store. Threads may share it. Dropping it without
 /// [`commit`](Batch::commit) forgets it.
 #[derive(Debug)]
 pub struct Batch {
-    pub(crate) store: Store,
-    pub(crate) options: BatchOptions,
-}
-
-/// Content of one file, written from its start to its end into a blob of its own.
-/// Dropped without [`finish`](BlobWriter::finish) it removes the file.
-#[derive(Debug)]
-pub struct BlobWriter<'a> {
-    pub(crate) batch: &'a Batch,
-}
-
-/// A user's file that becomes a blob where it is. Dropped without [`finish`](RefWriter::finish) it
-/// leaves nothing.
-#[derive(Debug)]
-pub struct RefWriter<'a> {
-    pub(crate) batch: &'a Batch,
+    store: Store,
+    options: BatchOptions,
+    pending: Mutex<Pending>,
 }
 
 impl Store {
     /// Begins a batch.
     pub fn batch(&self, options: BatchOptions) -> Batch {
-        Batch {
-            store: self.clone(),
-            options,
-        }
+        Batch { store: self.clone(), options, pending: Mutex::default() }
     }
 }
 
 impl Batch {
-    /// Adds a small block or a branch. Stores nothing where the store owns it already.
+    /// Adds a small block or a branch. Stores nothing where the store owns it already. The caller has
+    /// made the CID from these bytes.
     pub fn put(&self, cid: &Cid, data: &Bytes) -> Result<(), WriteError> {
-        let _ = (cid, data, &self.store, self.options);
-        Err(WriteError::Poisoned)
+        if inline(cid).is_some() {
+            return Ok(());
+        }
+        let shared = &self.store.shared;
+        shared.disk.check()?;
+        let key = checked_key(cid, data)?;
+        if self.pending.lock().entries.contains_key(&key.digest) {
+            return Ok(());
+        }
+        let public = self.options.public;
+        let found = shared.find(&key).map_err(ReadError::from)?;
+        if let Some(found) = found.filter(super::read::Found::is_owned) {
+            let mut pending = self.pending.lock();
+            pending.needs_drain |= found.is_fresh;
+            if public && !found.entry.public {
+                pending.marks.push((key.digest, true));
+            }
+        } else {
+            let entry = shared.packs.append(&shared.layout, key, public, data, |entry| entry)?;
+            self.pending.lock().entries.insert(key.digest, entry);
+        }
+        self.flush_if_large()
     }
 
     /// Begins a blob.
     pub fn blob(&self) -> Result<BlobWriter<'_>, WriteError> {
-        Ok(BlobWriter { batch: self })
+        BlobWriter::new(self)
     }
 
     /// Begins a reference to a user's file, which is opened and looked at now.
     pub fn reference(&self, path: &Path) -> Result<RefWriter<'_>, WriteError> {
-        let _ = path;
-        Ok(RefWriter { batch: self })
+        RefWriter::new(self, path)
     }
 
     /// Gives the whole file of `other` a second root (same bytes, other metadata). Says whether `other`
     /// is a whole file of this batch or of the store.
     pub fn alias(&self, root: &Cid, other: &Cid) -> Result<bool, WriteError> {
-        let _ = (root, other);
-        Ok(false)
+        let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        let other = Key::of(other).ok_or(WriteError::Unsupported { cid: *other })?;
+        let found = self.whole(&other)?;
+        if let Some((blob, _)) = found {
+            let whole = Whole { blob, hash: key.hash };
+            self.pending.lock().wholes.insert(key.digest, whole);
+        }
+        Ok(found.is_some())
     }
 
     /// Pins a root with the commit.
-    pub fn pin(&self, cid: &Cid, options: PinOptions) {
-        let _ = (cid, options);
+    pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
+        let pins = &mut self.pending.lock().pins;
+        if pins.len() >= PENDING_PINS_MAX {
+            let max = PENDING_PINS_MAX as u64;
+            return Err(WriteError::TooLarge {
+                what: "the batch's list of pins",
+                found: max + 1,
+                max,
+            });
+        }
+        pins.push((cid.hash().to_bytes(), Some(encode_pin(cid, options))));
+        Ok(())
     }
 
     /// Makes everything durable and visible, pins last. After `Ok` nothing is lost.
     pub fn commit(self) -> Result<(), WriteError> {
-        Ok(())
+        self.flush(true)
+    }
+
+    /// A whole file that a pin may rely on or that the user gave by reference: of this batch first.
+    fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, WriteError> {
+        let shared = &self.store.shared;
+        {
+            let pending = self.pending.lock();
+            let id = pending.wholes.get(&root.digest).filter(|whole| whole.hash == root.hash);
+            let id = id.map(|whole| whole.blob);
+            if let Some((id, record)) = id.and_then(|id| Some((id, pending.blobs.get(&id)?))) {
+                return Ok(Some((id, record.clone())));
+            }
+        }
+        let Some((id, record)) = shared.whole(root).map_err(ReadError::from)? else {
+            return Ok(None);
+        };
+        let is_given = record.reference.as_ref().is_some_and(|reference| !reference.moved);
+        if !record.is_owned() && !is_given {
+            return Ok(None);
+        }
+        self.pending.lock().needs_drain |= !shared.overlay.is_empty();
+        Ok(Some((id, record)))
+    }
+
+    fn flush_if_large(&self) -> Result<(), WriteError> {
+        let is_large = {
+            let pending = self.pending.lock();
+            pending.entries.len() + pending.marks.len() >= PENDING_ENTRIES_MAX
+                || pending.blobs.len() >= PENDING_FILES_MAX
+        };
+        if is_large { self.flush(false) } else { Ok(()) }
+    }
+
+    /// Commits what is pending, with the pins when it is the last time.
+    fn flush(&self, is_last: bool) -> Result<(), WriteError> {
+        let mut pending = {
+            let mut pending = self.pending.lock();
+            if pending.has_failed {
+                let reason = "an earlier part of this batch failed".to_owned();
+                return Err(WriteError::Index { reason });
+            }
+            let mut taken = std::mem::take(&mut *pending);
+            if !is_last {
+                pending.pins = std::mem::take(&mut taken.pins);
+                pending.needs_drain = taken.needs_drain;
+            }
+            taken
+        };
+        let changes = Changes {
+            entries: pending.entries.drain().collect(),
+            marks: std::mem::take(&mut pending.marks),
+            blobs: pending.blobs.drain().map(|(id, record)| (id, Some(record))).collect(),
+            wholes: pending.wholes.drain().map(|(key, whole)| (key, Some(whole))).collect(),
+            pins: std::mem::take(&mut pending.pins),
+            ..Changes::default()
+        };
+        let mut orphans: Vec<PathBuf> = pending.unlink.clone();
+        orphans.extend(pending.files.iter().map(|file| file.1.clone()));
+        let commit = Commit {
+            changes,
+            files: std::mem::take(&mut pending.files),
+            dirs: std::mem::take(&mut pending.dirs),
+            unlink: std::mem::take(&mut pending.unlink),
+            drain: is_last && pending.needs_drain,
+        };
+        let done = self.store.shared.commit(commit);
+        if done.is_err() {
+            self.pending.lock().has_failed = true;
+            self.forget_files(&orphans);
+        }
+        done
+    }
+
+    /// Removes blobs that no commit took. After an error of the index nobody knows whether it did: then
+    /// the next open of the store decides.
+    fn forget_files(&self, paths: &[PathBuf]) {
+        if self.store.shared.disk.check().is_ok() {
+            let is_known = |path: &PathBuf| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                let record =
+                    name.and_then(BlobId::parse).map(|id| self.store.shared.index.blob(id));
+                !matches!(record, Some(Ok(None)))
+            };
+            let unknown: Vec<_> = paths.iter().filter(|path| !is_known(path)).cloned().collect();
+            self.store.shared.unlink(&unknown);
+        }
     }
 }
 
-impl BlobWriter<'_> {
-    /// Appends bytes.
-    pub fn write(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
-        let _ = (bytes, self.batch);
-        Ok(())
-    }
-
-    /// Says that `len` bytes from `offset` are the block `cid`. They must have been written.
-    pub fn leaf(&mut self, cid: &Cid, offset: u64, len: u32) -> Result<(), WriteError> {
-        let _ = (cid, offset, len);
-        Ok(())
-    }
-
-    /// Ends the blob: it is the whole content of `root`.
-    pub fn finish(self, root: &Cid) -> Result<(), WriteError> {
-        let _ = root;
-        Ok(())
-    }
-}
-
-impl RefWriter<'_> {
-    /// Says that `len` bytes from `offset` of the file are the block `cid`.
-    pub fn leaf(&mut self, cid: &Cid, offset: u64, len: u32) -> Result<(), WriteError> {
-        let _ = (cid, offset, len, self.batch);
-        Ok(())
-    }
-
-    /// Ends the reference: the file is the whole content of `root`.
-    pub fn finish(self, root: &Cid) -> Result<(), WriteError> {
-        let _ = root;
-        Ok(())
+impl Drop for Batch {
+    fn drop(&mut self) {
+        let pending = std::mem::take(self.pending.get_mut());
+        let mut paths: Vec<PathBuf> = pending.files.into_iter().map(|file| file.1).collect();
+        paths.extend(pending.unlink);
+        self.forget_files(&paths);
     }
 }

@@ -18,11 +18,13 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::Metadata;
+use std::fs::{File, Metadata, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+
+use rustix::fs::OFlags;
 
 use crate::key::Key;
 
@@ -45,9 +47,7 @@ impl BlobId {
 
     /// Reads the name of a blob's file.
     pub(crate) fn parse(name: &str) -> Option<Self> {
-        (name.len() == 16)
-            .then(|| u64::from_str_radix(name, 16).ok().map(Self))
-            .flatten()
+        (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok().map(Self)).flatten()
     }
 }
 
@@ -81,10 +81,7 @@ impl Fingerprint {
 
     /// Is it still the same content? The ctime may differ: a rename, a link or a chmod moves it.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
-        Self {
-            ctime: other.ctime,
-            ..*self
-        } == *other
+        Self { ctime: other.ctime, ..*self } == *other
     }
 
     fn write(&self, out: &mut Vec<u8>) {
@@ -106,6 +103,19 @@ pub(crate) struct Reference {
     pub(crate) fingerprint: Fingerprint,
     /// The store made it (by moving a blob out); else the user gave it by reference.
     pub(crate) moved: bool,
+}
+
+impl Reference {
+    /// Opens the user's file, if it is still the one that was looked at.
+    pub(crate) fn open(&self) -> Option<File> {
+        // NONBLOCK: the path may be a fifo by now.
+        let flags = OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(flags.bits() as i32);
+        let file = options.open(&self.path).ok()?;
+        let now = Fingerprint::of(&file.metadata().ok()?);
+        self.fingerprint.same_content(&now).then_some(file)
+    }
 }
 
 /// A blob that is not whole: a fetch filled a part of it, or an add is still writing it.
@@ -152,10 +162,7 @@ impl BlobRecord {
         out.extend_from_slice(&self.len.to_le_bytes());
         out.push(flags.iter().filter(|flag| flag.1).map(|flag| flag.0).sum());
         if let Some(partial) = self.partial {
-            let root = partial.root.unwrap_or(Key {
-                digest: [0; 32],
-                hash: 0,
-            });
+            let root = partial.root.unwrap_or(Key { digest: [0; 32], hash: 0 });
             out.push(root.hash);
             out.extend_from_slice(&root.digest);
             out.extend_from_slice(&partial.records.to_le_bytes());
@@ -175,16 +182,9 @@ impl BlobRecord {
         };
         let len = input.u64()?;
         let [flags] = input.take::<1>()?;
-        let partial = if flags & PARTIAL == 0 {
-            None
-        } else {
-            Some(input.partial()?)
-        };
-        let reference = if flags & REFERENCE == 0 {
-            None
-        } else {
-            Some(input.reference(flags & MOVED != 0)?)
-        };
+        let partial = if flags & PARTIAL == 0 { None } else { Some(input.partial()?) };
+        let reference =
+            if flags & REFERENCE == 0 { None } else { Some(input.reference(flags & MOVED != 0)?) };
         Some(Self {
             len,
             kept: flags & KEPT != 0,
@@ -217,10 +217,7 @@ impl Input<'_> {
         let [hash] = self.take::<1>()?;
         let digest = self.take::<32>()?;
         let root = (hash != 0).then_some(Key { digest, hash });
-        Some(PartialState {
-            root,
-            records: self.u64()?,
-        })
+        Some(PartialState { root, records: self.u64()? })
     }
 
     fn reference(&mut self, moved: bool) -> Option<Reference> {
@@ -232,11 +229,7 @@ impl Input<'_> {
             dev: self.u64()?,
         };
         let path = PathBuf::from(OsString::from_vec(std::mem::take(&mut self.0).to_vec()));
-        path.is_absolute().then_some(Reference {
-            path,
-            fingerprint,
-            moved,
-        })
+        path.is_absolute().then_some(Reference { path, fingerprint, moved })
     }
 }
 
@@ -246,42 +239,17 @@ mod tests {
 
     #[test]
     fn a_record_survives_its_bytes() {
-        let key = Key {
-            digest: [7; 32],
-            hash: 0x1e,
-        };
-        let fingerprint = Fingerprint {
-            size: 5,
-            mtime: (-1, 999),
-            ctime: (3, 4),
-            ino: 8,
-            dev: u64::MAX,
-        };
+        let key = Key { digest: [7; 32], hash: 0x1e };
+        let fingerprint =
+            Fingerprint { size: 5, mtime: (-1, 999), ctime: (3, 4), ino: 8, dev: u64::MAX };
         let path = PathBuf::from(OsString::from_vec(b"/tmp/not \xff utf-8".to_vec()));
-        for partial in [
-            None,
-            Some(PartialState {
-                root: Some(key),
-                records: 9,
-            }),
-        ] {
+        for partial in [None, Some(PartialState { root: Some(key), records: 9 })] {
             for moved in [None, Some(false), Some(true)] {
-                let reference = moved.map(|moved| Reference {
-                    path: path.clone(),
-                    fingerprint,
-                    moved,
-                });
-                let record = BlobRecord {
-                    len: 1 << 40,
-                    kept: true,
-                    damaged: false,
-                    partial,
-                    reference,
-                };
-                assert_eq!(
-                    BlobRecord::from_bytes(&record.to_bytes()),
-                    Some(record.clone())
-                );
+                let reference =
+                    moved.map(|moved| Reference { path: path.clone(), fingerprint, moved });
+                let record =
+                    BlobRecord { len: 1 << 40, kept: true, damaged: false, partial, reference };
+                assert_eq!(BlobRecord::from_bytes(&record.to_bytes()), Some(record.clone()));
                 let bytes = record.to_bytes();
                 for cut in 0..bytes.len().min(20) {
                     assert_ne!(BlobRecord::from_bytes(&bytes[..cut]), Some(record.clone()));

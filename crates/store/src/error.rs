@@ -160,19 +160,13 @@ impl WriteError {
 impl ReadError {
     /// An I/O error of a read.
     pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::Io {
-            path: path.into(),
-            source: source.into(),
-        }
+        Self::Io { path: path.into(), source: source.into() }
     }
 }
 
 impl OpenError {
     /// An I/O error of an open.
     pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
-        Self::Io {
-            path: path.into(),
-            source: source.into(),
-        }
+        Self::Io { path: path.into(), source: source.into() }
     }
 }

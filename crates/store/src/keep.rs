@@ -1,9 +1,21 @@
 //! Keeping verified blocks from peers: the hot path of a fetch.
+//!
+//! A leaf of a file of [`BLOB_BYTES_MIN`] and more is written to its place in the file's partial blob:
+//! one pwrite, one presence record of 48 bytes, one insertion in memory. Everything else is appended to
+//! a pack. Neither waits for a sync or an index commit.
 
-use shoal_dag::{Bytes, Cid};
+use std::sync::Arc;
 
-use crate::error::WriteError;
-use crate::store::Store;
+use shoal_dag::hash::RAW;
+use shoal_dag::{BLOCK_BYTES_MAX, Bytes, Cid};
+
+use crate::BLOB_BYTES_MIN;
+use crate::blob::{BlobRecord, PartialState};
+use crate::error::{ReadError, WriteError};
+use crate::key::{Key, inline};
+use crate::overlay::Pressure;
+use crate::partial::{BLOB_BYTES_MAX, Leaf, Partial};
+use crate::store::{Shared, Store};
 
 /// Where a leaf's bytes lie in the file that it belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -19,10 +31,14 @@ pub struct KeepPlace<'a> {
 impl Store {
     /// Prepares the partial blob of a file that is about to be fetched; with `allocate` its space is
     /// taken at once (for whole fetches, never for ranges). Optional: [`keep`](Self::keep) makes it too.
-    /// Does nothing for content below [`BLOB_BYTES_MIN`](crate::BLOB_BYTES_MIN) and for whole files.
+    /// Does nothing for content below [`BLOB_BYTES_MIN`] and for whole files.
     pub fn prepare(&self, file: &Cid, size: u64, allocate: bool) -> Result<(), WriteError> {
-        let _ = (file, size, allocate);
-        Ok(())
+        self.shared.disk.check()?;
+        let root = Key::of(file).ok_or(WriteError::Unsupported { cid: *file })?;
+        match self.shared.partial(&root, size)? {
+            Some(partial) if allocate => partial.allocate(),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps a block whose bytes the caller has verified against its CID. From the return on it can be
@@ -34,7 +50,103 @@ impl Store {
         data: &Bytes,
         public: bool,
     ) -> Result<(), WriteError> {
-        let _ = (cid, place, data, public);
-        Err(WriteError::Poisoned)
+        if inline(cid).is_some() {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        shared.disk.check()?;
+        let key = checked_key(cid, data)?;
+        let is_large_leaf = cid.codec() == RAW && data.len() as u64 >= BLOB_BYTES_MIN;
+        let alone = KeepPlace { file: cid, size: data.len() as u64, offset: 0 };
+        let pressure = match place.or(is_large_leaf.then_some(alone)) {
+            Some(place) => shared.keep_in_blob(key, place, data, public)?,
+            None => None,
+        };
+        let pressure = match pressure {
+            Some(pressure) => pressure,
+            None => shared.keep_in_pack(key, data, public)?,
+        };
+        shared.relieve(pressure)
+    }
+}
+
+/// The key of a block that may be stored.
+pub(crate) fn checked_key(cid: &Cid, data: &[u8]) -> Result<Key, WriteError> {
+    if data.len() > BLOCK_BYTES_MAX {
+        let (found, max) = (data.len() as u64, BLOCK_BYTES_MAX as u64);
+        return Err(WriteError::TooLarge { what: "the block", found, max });
+    }
+    Key::of(cid).ok_or(WriteError::Unsupported { cid: *cid })
+}
+
+impl Shared {
+    /// Writes a leaf to its place; `None` where there is no such place.
+    fn keep_in_blob(
+        &self,
+        key: Key,
+        place: KeepPlace<'_>,
+        data: &[u8],
+        public: bool,
+    ) -> Result<Option<Pressure>, WriteError> {
+        let Some(root) = Key::of(place.file) else { return Ok(None) };
+        let Some(partial) = self.partial(&root, place.size)? else { return Ok(None) };
+        let leaf = Leaf { key, offset: place.offset, data, public };
+        let mut pressure = Pressure::None;
+        let was_written = partial.write(leaf, &self.partials, |digest, entry| {
+            pressure = self.overlay.insert(digest, entry);
+        })?;
+        Ok(was_written.then_some(pressure))
+    }
+
+    /// Appends a block to a pack, unless the store has it in a file of its own.
+    fn keep_in_pack(&self, key: Key, data: &[u8], public: bool) -> Result<Pressure, WriteError> {
+        let found = self.find(&key).map_err(ReadError::from)?;
+        let is_own = |record: &BlobRecord| record.reference.is_none() && !record.damaged;
+        let found = found.filter(|found| found.record.as_ref().is_none_or(is_own));
+        match found.map(|found| found.entry) {
+            Some(entry) if entry.public || !public => Ok(Pressure::None),
+            Some(mut entry) => {
+                entry.public = true;
+                Ok(self.overlay.insert(key.digest, entry))
+            }
+            None => self.packs.append(&self.layout, key, public, data, |entry| {
+                self.overlay.insert(key.digest, entry)
+            }),
+        }
+    }
+
+    /// The partial blob of a file, made where there is none. `None` where the content is too small or
+    /// too large for a blob, whole already, or was begun with another size.
+    pub(crate) fn partial(
+        &self,
+        root: &Key,
+        size: u64,
+    ) -> Result<Option<Arc<Partial>>, WriteError> {
+        if !(BLOB_BYTES_MIN..=BLOB_BYTES_MAX).contains(&size) {
+            return Ok(None);
+        }
+        let make = || {
+            let whole = self.whole(root).map_err(ReadError::from)?;
+            if whole.is_some_and(|(_, record)| record.reference.is_none()) {
+                return Ok(None);
+            }
+            let partial = Partial::create(&self.layout, *root, size, &self.boot_id)?;
+            let state = PartialState { root: Some(*root), records: 0 };
+            let record = BlobRecord {
+                len: size,
+                kept: false,
+                damaged: false,
+                partial: Some(state),
+                reference: None,
+            };
+            let pressure =
+                self.overlay.change(|layer| drop(layer.blobs.insert(partial.id, Some(record))));
+            if pressure == Pressure::First {
+                self.arm();
+            }
+            Ok(Some(partial))
+        };
+        let partial = self.partials.get(&self.layout, root, make)?;
+        Ok(partial.filter(|partial| partial.size == size))
     }
 }

@@ -48,10 +48,7 @@ impl Key {
             SHA2_256 | BLAKE3 => hash.code() as u8,
             _ => return None,
         };
-        Some(Self {
-            digest: hash.digest().try_into().ok()?,
-            hash: code,
-        })
+        Some(Self { digest: hash.digest().try_into().ok()?, hash: code })
     }
 }
 
@@ -109,11 +106,8 @@ impl Entry {
         wide[..6].copy_from_slice(&bytes[8..14]);
         let mut len = [0; 4];
         len.copy_from_slice(&bytes[14..18]);
-        let place = if home & PACK_BIT == 0 {
-            Place::Blob(BlobId(home))
-        } else {
-            Place::Pack(home as u32)
-        };
+        let place =
+            if home & PACK_BIT == 0 { Place::Blob(BlobId(home)) } else { Place::Pack(home as u32) };
         Self {
             place,
             offset: u64::from_le_bytes(wide),
@@ -131,13 +125,8 @@ mod tests {
     #[test]
     fn an_entry_survives_its_bytes() {
         for place in [Place::Pack(7), Place::Blob(BlobId(0x1234_5678_9abc_def0))] {
-            let entry = Entry {
-                place,
-                offset: 0xffff_1234_5678,
-                len: 65_536,
-                hash: 0x1e,
-                public: true,
-            };
+            let entry =
+                Entry { place, offset: 0xffff_1234_5678, len: 65_536, hash: 0x1e, public: true };
             assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
         }
     }

@@ -20,9 +20,7 @@ pub(crate) struct Layout {
 impl Layout {
     /// The layout of the store in `root`.
     pub(crate) fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -97,23 +95,12 @@ pub(crate) fn make_dir(path: &Path) -> io::Result<bool> {
 
 /// Makes a new file of mode 0600, open for reading and writing; fails where the name exists.
 pub(crate) fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Opens a file of mode 0600 for reading and writing, making it empty where it does not exist.
 pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
 /// Removes a file; one that is not there is fine.

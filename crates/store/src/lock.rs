@@ -46,18 +46,12 @@ impl Lock {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 let holder = read_holder(&mut file);
-                return Err(OpenError::InUse {
-                    pid: holder.pid,
-                    command: holder.command,
-                });
+                return Err(OpenError::InUse { pid: holder.pid, command: holder.command });
             }
             Err(error) => return Err(OpenError::io(&path, error)),
         }
-        let command: String = command
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(COMMAND_BYTES_MAX)
-            .collect();
+        let command: String =
+            command.chars().filter(|c| !c.is_control()).take(COMMAND_BYTES_MAX).collect();
         write_holder(&mut file, &command).map_err(|error| OpenError::io(&path, error))?;
         Ok(Self { _file: file })
     }
@@ -92,10 +86,10 @@ fn write_holder(file: &mut File, command: &str) -> io::Result<()> {
 
 fn read_holder(file: &mut File) -> Holder {
     let mut text = Vec::new();
-    let mut lines = match file.rewind().and_then(|()| {
-        file.take(COMMAND_BYTES_MAX as u64 * 4)
-            .read_to_end(&mut text)
-    }) {
+    let mut lines = match file
+        .rewind()
+        .and_then(|()| file.take(COMMAND_BYTES_MAX as u64 * 4).read_to_end(&mut text))
+    {
         Ok(_) => std::str::from_utf8(&text).unwrap_or_default().lines(),
         Err(_) => "".lines(),
     };

@@ -3,8 +3,12 @@
 
 use shoal_dag::Cid;
 
-use crate::error::WriteError;
-use crate::store::Store;
+use crate::blob::{BlobId, BlobRecord};
+use crate::checkpoint::Commit;
+use crate::error::{ReadError, WriteError};
+use crate::index::Changes;
+use crate::key::{Entry, Key, Place, inline};
+use crate::store::{Shared, Store};
 
 impl Store {
     /// Makes sure that a block lies in storage that the store owns and keeps, for a pin: copies the
@@ -12,27 +16,93 @@ impl Store {
     /// block public when asked. `false` when the store does not have it. Durable with the next pin or
     /// checkpoint.
     pub fn own(&self, cid: &Cid, public: bool) -> Result<bool, WriteError> {
-        let _ = (cid, public);
-        Ok(false)
+        if inline(cid).is_some() {
+            return Ok(true);
+        }
+        let Some(key) = Key::of(cid) else { return Ok(false) };
+        let found = self.shared.find(&key).map_err(ReadError::from)?;
+        let Some(found) = found else { return Ok(false) };
+        if let (Place::Blob(id), Some(record)) = (found.entry.place, found.record) {
+            self.shared.own_blob(id, record)?;
+        }
+        if public && !found.entry.public {
+            let entry = Entry { public: true, ..found.entry };
+            let pressure = self.shared.overlay.insert(key.digest, entry);
+            self.shared.relieve(pressure)?;
+        }
+        Ok(true)
     }
 
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
-        let _ = (cids, public);
-        Ok(())
+        let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
+        keys.iter().for_each(|key| self.shared.overlay.mark(&key.digest, public));
+        let marks = keys.iter().map(|key| (key.digest, public)).collect();
+        let changes = Changes { marks, ..Changes::default() };
+        self.shared.commit(Commit { changes, drain: true, ..Commit::default() })
     }
 
     /// Forgets where a block is, because its bytes there are wrong. A whole file around it is not whole
     /// any more; its other blocks stay.
     pub fn forget_block(&self, cid: &Cid) -> Result<(), WriteError> {
-        let _ = cid;
-        Ok(())
+        let Some(key) = Key::of(cid) else { return Ok(()) };
+        let shared = &self.shared;
+        // First the overlay into the index, so that one removal does it.
+        shared.checkpoint()?;
+        let Some(found) = shared.find(&key).map_err(ReadError::from)? else { return Ok(()) };
+        let mut changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
+        if let (Place::Blob(id), Some(record)) = (found.entry.place, found.record) {
+            let root = record.partial.and_then(|state| state.root);
+            if let Some(root) = root {
+                if let Some(partial) = shared.partial(&root, record.len)? {
+                    partial.release(found.entry.offset, found.entry.len);
+                }
+            } else {
+                changes.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
+            }
+        }
+        shared.overlay.forget(&key.digest);
+        shared.commit(Commit { changes, ..Commit::default() })
     }
 
     /// Forgets the user's file that stands for `root`, with all blocks that lie only there. Says whether
     /// there was one.
     pub fn forget_reference(&self, root: &Cid) -> Result<bool, WriteError> {
-        let _ = root;
-        Ok(false)
+        let Some(key) = Key::of(root) else { return Ok(false) };
+        let Some((id, record)) = self.shared.whole(&key).map_err(ReadError::from)? else {
+            return Ok(false);
+        };
+        if record.reference.is_none() {
+            return Ok(false);
+        }
+        let pressure = self.shared.overlay.change(|layer| {
+            layer.blobs.insert(id, None);
+            layer.wholes.insert(key.digest, None);
+        });
+        self.shared.relieve(pressure)?;
+        self.shared.checkpoint()?;
+        Ok(true)
+    }
+}
+
+impl Shared {
+    /// Makes a blob one that pins may rely on. A file that the user gave by reference stays one.
+    pub(crate) fn own_blob(&self, id: BlobId, record: BlobRecord) -> Result<(), WriteError> {
+        if record.is_owned() {
+            return Ok(());
+        }
+        if let Some(reference) = &record.reference {
+            if !reference.moved {
+                return Ok(());
+            }
+            self.take_back(id, reference)?;
+        }
+        let record = BlobRecord { kept: true, reference: None, ..record };
+        let pressure = self.overlay.change(|layer| {
+            layer.blobs.insert(id, Some(record));
+            // A note of an earlier move would undo this at the next open.
+            layer.unlink.push(self.layout.moved(id));
+        });
+        self.relieve(pressure)
     }
 }

@@ -1,9 +1,27 @@
 //! Settling a fetched file: every leaf to its place in the blob, and the blob is whole.
+//!
+//! Leaves that came from peers are at their place already. What is left are leaves that the store had
+//! elsewhere, and leaves that stand in a file twice: they are copied, and verified on the way. The
+//! leaves must tile the content from 0 to its end without a gap.
 
 use shoal_dag::Cid;
 
+use crate::BLOB_BYTES_MIN;
+use crate::blob::BlobRecord;
 use crate::error::{ReadError, WriteError};
-use crate::store::Store;
+use crate::files::read_at;
+use crate::index::Whole;
+use crate::key::{Entry, Key, Place};
+use crate::pack::scan::matches;
+use crate::partial::{Leaf, Partial};
+use crate::read::Found;
+use crate::store::{Shared, Store};
+
+/// Leaves that are looked up at once.
+const LEAVES_AT_ONCE: usize = 1024;
+
+/// A leaf of a file: its CID, where it begins and how long it is.
+type Span = (Cid, u64, u32);
 
 /// How a file is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,17 +35,36 @@ pub struct SettleOptions {
 impl Store {
     /// Makes a file's blob whole. `leaves` are all leaves of the file in order with their places; those
     /// that are not at their place are copied there, verified, from wherever the store has them. `false`
-    /// when something is missing. Content below [`BLOB_BYTES_MIN`](crate::BLOB_BYTES_MIN) has no blob:
-    /// then the answer says only whether all of it is here.
+    /// when something is missing. Content below [`BLOB_BYTES_MIN`] has no blob: then the answer says
+    /// only whether all of it is here.
     pub fn settle(
         &self,
         root: &Cid,
         size: u64,
-        leaves: &mut dyn Iterator<Item = (Cid, u64, u32)>,
+        leaves: &mut dyn Iterator<Item = Span>,
         options: SettleOptions,
     ) -> Result<bool, WriteError> {
-        let _ = (root, size, leaves.next(), options);
-        Ok(false)
+        let shared = &self.shared;
+        shared.disk.check()?;
+        let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        let is_settled = if size < BLOB_BYTES_MIN {
+            self.has_all(leaves)
+        } else {
+            let whole = shared.whole(&key).map_err(ReadError::from)?;
+            match whole.filter(|(_, record)| record.reference.is_none() || is_intact(record)) {
+                Some((id, record)) => {
+                    if options.kept {
+                        shared.own_blob(id, record)?;
+                    }
+                    true
+                }
+                None => shared.settle_blob(&key, size, leaves, options.kept)?,
+            }
+        };
+        if is_settled && options.sync {
+            shared.checkpoint()?;
+        }
+        Ok(is_settled)
     }
 
     /// Hashes every leaf of a whole file at its place: `false` when the file is not whole here, an
@@ -35,9 +72,162 @@ impl Store {
     pub fn verify_whole(
         &self,
         root: &Cid,
-        leaves: &mut dyn Iterator<Item = (Cid, u64, u32)>,
+        leaves: &mut dyn Iterator<Item = Span>,
     ) -> Result<bool, ReadError> {
-        let _ = (root, leaves.next());
+        let Some(whole) = self.whole_file(root)? else { return Ok(false) };
+        let mut position = 0;
+        for (cid, offset, len) in leaves {
+            let path = whole.path.clone();
+            let wrong = |path| match whole.reference {
+                true => ReadError::Changed { cid, path },
+                false => ReadError::Corrupt { cid, path },
+            };
+            let Some(key) = Key::of(&cid) else { return Err(wrong(path)) };
+            let data = read_at(&whole.file, offset, len.min(LEAF_BYTES_MAX) as usize)
+                .map_err(|error| ReadError::io(&path, error))?;
+            if offset != position || data.len() != len as usize || !matches(&key, &data) {
+                return Err(wrong(path));
+            }
+            position += u64::from(len);
+        }
+        Ok(position == whole.len)
+    }
+
+    fn has_all(&self, leaves: &mut dyn Iterator<Item = Span>) -> bool {
+        loop {
+            let now: Vec<Cid> = leaves.take(LEAVES_AT_ONCE).map(|leaf| leaf.0).collect();
+            if now.is_empty() {
+                return true;
+            }
+            if self.has_many(&now).contains(&false) {
+                return false;
+            }
+        }
+    }
+}
+
+/// No leaf is longer than a block.
+const LEAF_BYTES_MAX: u32 = shoal_dag::BLOCK_BYTES_MAX as u32;
+
+/// Is the user's file still the one that was looked at?
+fn is_intact(record: &BlobRecord) -> bool {
+    record.reference.as_ref().is_some_and(|reference| reference.open().is_some())
+}
+
+impl Shared {
+    fn settle_blob(
+        &self,
+        root: &Key,
+        size: u64,
+        leaves: &mut dyn Iterator<Item = Span>,
+        kept: bool,
+    ) -> Result<bool, WriteError> {
+        let Some(partial) = self.partial(root, size)? else { return Ok(false) };
+        let mut position = 0;
+        let mut is_complete = true;
+        loop {
+            let spans: Vec<Span> = leaves.take(LEAVES_AT_ONCE).collect();
+            if spans.is_empty() {
+                break;
+            }
+            let cids: Vec<Cid> = spans.iter().map(|span| span.0).collect();
+            let found = self.find_many(&cids).map_err(ReadError::from)?;
+            for (span, found) in spans.iter().zip(found) {
+                if span.1 != position {
+                    return Ok(false);
+                }
+                position += u64::from(span.2);
+                is_complete &= self.settle_leaf(&partial, span, found)?;
+            }
+        }
+        if is_complete && position == size {
+            self.make_whole(&partial, kept)?;
+            return Ok(true);
+        }
         Ok(false)
+    }
+
+    /// Brings one leaf to its place; `false` when the store does not have it.
+    fn settle_leaf(
+        &self,
+        partial: &Partial,
+        &(cid, offset, len): &Span,
+        found: Option<Found>,
+    ) -> Result<bool, WriteError> {
+        let is_at_place = |found: &Found| {
+            let place = Place::Blob(partial.id);
+            let entry = found.entry;
+            (entry.place, entry.offset, entry.len) == (place, offset, len)
+        };
+        if found.as_ref().is_some_and(is_at_place) {
+            return Ok(true);
+        }
+        let inlined = crate::key::inline(&cid).map(<[u8]>::to_vec);
+        let key = Key::of(&cid);
+        if partial.covers(offset, len) {
+            // A leaf that stands here twice, or that has a better home elsewhere.
+            let data = read_at(&partial.file, offset, len.min(LEAF_BYTES_MAX) as usize)
+                .map_err(|error| WriteError::io(&partial.path, error))?;
+            let is_right = |key: &Key| matches(key, &data);
+            if inlined.as_ref() == Some(&data) {
+                return Ok(true);
+            }
+            if let Some(key) = key.filter(is_right) {
+                let len = data.len() as u32;
+                let place = Place::Blob(partial.id);
+                let entry = Entry { place, offset, len, hash: key.hash, public: false };
+                self.rely(&key, entry, found.as_ref())?;
+                return Ok(true);
+            }
+            partial.release(offset, len);
+        }
+        let data = match (inlined, key, &found) {
+            (Some(data), ..) => data.into(),
+            (None, Some(key), Some(found)) => match self.read_found(&cid, &key, found, true) {
+                Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => return Ok(false),
+                data => data?,
+            },
+            _ => return Ok(false),
+        };
+        if data.len() != len as usize {
+            return Ok(false);
+        }
+        let Some(key) = key else {
+            // Bytes that a CID carries itself have no entry, and need none.
+            return partial.write_plain(offset, &data, &self.partials);
+        };
+        let leaf = Leaf { key, offset, data: &data, public: false };
+        let mut made = None;
+        let is_written = partial.write(leaf, &self.partials, |_, entry| made = Some(entry))?;
+        if let Some(entry) = made {
+            self.rely(&key, entry, found.as_ref())?;
+        }
+        Ok(is_written)
+    }
+
+    /// Points a leaf to its place in the blob, unless it has a home that pins may rely on.
+    fn rely(&self, key: &Key, entry: Entry, found: Option<&Found>) -> Result<(), WriteError> {
+        if found.is_some_and(Found::is_owned) {
+            return Ok(());
+        }
+        let public = found.is_some_and(|found| found.entry.public);
+        self.relieve(self.overlay.insert(key.digest, Entry { public, ..entry }))
+    }
+
+    /// All leaves are at their places: the blob is whole. The presence record stays until the index
+    /// says so too.
+    fn make_whole(&self, partial: &Partial, kept: bool) -> Result<(), WriteError> {
+        let known = self.record(partial.id).map_err(ReadError::from)?;
+        let kept = kept || known.is_some_and(|(record, _)| record.kept);
+        let record =
+            BlobRecord { len: partial.size, kept, damaged: false, partial: None, reference: None };
+        let whole = Whole { blob: partial.id, hash: partial.root.hash };
+        let pressure = self.overlay.change(|layer| {
+            layer.blobs.insert(partial.id, Some(record));
+            layer.wholes.insert(partial.root.digest, Some(whole));
+            layer.unlink.push(partial.presence_path().to_owned());
+        });
+        self.partials.remove(&partial.root.digest);
+        self.relieve(pressure)
     }
 }

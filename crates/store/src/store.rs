@@ -1,11 +1,38 @@
-//! The store as its users hold it: a cheap handle that every thread may clone.
+//! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
+//!
+//! Order of locks, outermost first: commit; then packs, a partial blob's state or a batch's pending
+//! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
+mod ticker;
+
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
-use crate::error::OpenError;
-use crate::layout::Layout;
+use parking_lot::Mutex;
+
+use crate::disk::Disk;
+use crate::error::{OpenError, WriteError};
+use crate::files::Files;
+use crate::index::Index;
+use crate::layout::{Layout, create_new, make_dir, remove};
 use crate::lock::{Holder, Lock};
+use crate::overlay::{Overlay, Pressure};
+use crate::pack::Packs;
+use crate::partial::Partials;
+use crate::recovery;
+
+use ticker::Ticker;
+
+/// The format that this version writes, and the newest that it reads.
+const FORMAT: u32 = 1;
+const FORMAT_PREFIX: &str = "shoal-store ";
+/// A `format` file is one short line; more is not read.
+const FORMAT_BYTES_MAX: usize = 64;
+/// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
+const OWN_NAMES: [&str; 6] = ["lock", "index.redb", "packs", "blobs", "partial", "secrets"];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -15,14 +42,14 @@ pub struct Options {
     /// Stands for the kernel's boot id. For tests.
     #[doc(hidden)]
     pub boot_id: Option<String>,
+    /// Makes every sync fail while it is true. For tests.
+    #[doc(hidden)]
+    pub fail_sync: Option<Arc<AtomicBool>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            command: "shoal".to_owned(),
-            boot_id: None,
-        }
+        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None }
     }
 }
 
@@ -35,26 +62,60 @@ impl Default for Options {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) shared: Arc<Shared>,
+    /// Ends the checkpoint thread with the last clone.
+    _ticking: Arc<ticker::Ticking>,
 }
 
 /// What the clones share.
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) layout: Layout,
-    pub(crate) _lock: Lock,
+    pub(crate) index: Index,
+    pub(crate) overlay: Overlay,
+    pub(crate) packs: Packs,
+    pub(crate) partials: Partials,
+    pub(crate) files: Files,
+    pub(crate) disk: Disk,
+    pub(crate) boot_id: String,
+    /// One commit at a time.
+    pub(crate) commit: Mutex<()>,
+    ticker: Ticker,
+    /// Dropped last: the lock is held until all files are closed.
+    _lock: Lock,
 }
 
 impl Store {
-    /// Opens the store in `dir`, making it where there is none.
+    /// Opens the store in `dir`, making it where there is none. What an earlier process had kept and
+    /// not indexed is found again.
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
-        let layout = Layout::new(dir);
+        // The layout's root is absolute: the caller may change its directory.
+        let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
+        let layout = Layout::new(&dir);
+        check_is_ours(&layout)?;
+        make_root(layout.root()).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
-        Ok(Self {
-            shared: Arc::new(Shared {
-                layout,
-                _lock: lock,
-            }),
-        })
+        let index = match read_format(&layout)? {
+            Some(_) => open_index(&layout)?,
+            None => create(&layout)?,
+        };
+        let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let shared = Shared {
+            layout,
+            index,
+            overlay: Overlay::default(),
+            packs: Packs::default(),
+            partials: Partials::default(),
+            files: Files::default(),
+            disk: Disk::new(options.fail_sync),
+            boot_id,
+            commit: Mutex::new(()),
+            ticker: Ticker::default(),
+            _lock: lock,
+        };
+        recovery::recover(&shared)?;
+        let shared = Arc::new(shared);
+        let ticking = Arc::new(ticker::start(&shared)?);
+        Ok(Self { shared, _ticking: ticking })
     }
 
     /// Who has the store in `dir` open, if anybody has.
@@ -62,8 +123,128 @@ impl Store {
         Lock::holder(&Layout::new(dir))
     }
 
-    /// The store's directory.
+    /// The store's directory, absolute.
     pub fn dir(&self) -> PathBuf {
         self.shared.layout.root().to_owned()
+    }
+}
+
+impl Shared {
+    /// Does what the overlay's pressure asks for.
+    pub(crate) fn relieve(&self, pressure: Pressure) -> Result<(), WriteError> {
+        match pressure {
+            Pressure::None => Ok(()),
+            Pressure::First => {
+                self.ticker.arm();
+                Ok(())
+            }
+            Pressure::Soft => {
+                self.ticker.hurry();
+                Ok(())
+            }
+            Pressure::Hard => self.checkpoint(),
+        }
+    }
+
+    /// A checkpoint is due in a while, whatever the overlay says.
+    pub(crate) fn arm(&self) {
+        self.ticker.arm();
+    }
+}
+
+/// Refuses a directory that holds other things before anything is written to it.
+fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
+    let root = layout.root();
+    let names = match fs::read_dir(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        names => names.map_err(|error| OpenError::io(root, error))?,
+    };
+    if layout.format().exists() {
+        return Ok(());
+    }
+    for name in names {
+        let name = name.map_err(|error| OpenError::io(root, error))?.file_name();
+        if !OWN_NAMES.iter().any(|own| name == *own) {
+            let reason = format!("it has no format file, but {}", name.display());
+            return Err(OpenError::NotAStore { path: root.to_owned(), reason });
+        }
+    }
+    let has_data = |dir: PathBuf| fs::read_dir(dir).is_ok_and(|mut names| names.next().is_some());
+    if has_data(layout.packs()) || has_data(layout.blobs()) {
+        let reason = "it has data, but its format file is missing".to_owned();
+        return Err(OpenError::NotAStore { path: root.to_owned(), reason });
+    }
+    Ok(())
+}
+
+fn make_root(root: &Path) -> io::Result<()> {
+    if let Some(parent) = root.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    make_dir(root).map(drop)
+}
+
+/// Reads the format; `None` where there is none yet.
+fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
+    let path = layout.format();
+    let mut text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(|error| OpenError::io(&path, error))?,
+    };
+    text.truncate(FORMAT_BYTES_MAX);
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let number = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok());
+    match number {
+        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
+        Some(found) if found > 0 => Ok(Some(found)),
+        _ => {
+            let first = text.lines().next().unwrap_or_default();
+            let reason = format!("its first line is {first:?}, not \"{FORMAT_PREFIX}{FORMAT}\"");
+            Err(OpenError::NotAStore { path, reason })
+        }
+    }
+}
+
+/// Makes the files of an empty store; `format` last, so that it says that the rest is there.
+fn create(layout: &Layout) -> Result<Index, OpenError> {
+    for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
+        make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
+    }
+    let index_path = layout.index();
+    remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
+    let index = Index::open(&index_path)?;
+    let path = layout.format();
+    let write = || {
+        let file = create_new(&path)?;
+        io::Write::write_all(&mut &file, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
+        file.sync_all()?;
+        fs::File::open(layout.root())?.sync_all()?;
+        match layout.root().parent() {
+            Some(parent) => fs::File::open(parent)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    write().map_err(|error| OpenError::io(&path, error))?;
+    Ok(index)
+}
+
+/// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
+fn open_index(layout: &Layout) -> Result<Index, OpenError> {
+    let path = layout.index();
+    let len = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        metadata => metadata.map_err(|error| OpenError::io(&path, error))?.len(),
+    };
+    if len == 0 {
+        return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
+    }
+    Index::open(&path)
+}
+
+/// The kernel's id of this boot; where there is none, nothing is trusted across processes.
+fn boot_id() -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(id) => id.trim().to_owned(),
+        Err(_) => format!("process {}", crate::blob::BlobId::draw()),
     }
 }

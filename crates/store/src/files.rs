@@ -1,0 +1,80 @@
+//! Open files for reading, and positioned reads.
+//!
+//! Keeps the descriptors of the packs and the store's own blobs that were read last. Users' files are
+//! never kept open: they are checked at each open.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::key::Place;
+use crate::layout::Layout;
+
+/// Descriptors that are kept open: a quarter of the usual limit of 1,024 for the process.
+const FILES_OPEN_MAX: usize = 256;
+
+#[derive(Debug, Default)]
+struct Lru {
+    files: HashMap<Place, (Arc<File>, u64)>,
+    clock: u64,
+}
+
+/// The files that were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    lru: Mutex<Lru>,
+}
+
+impl Files {
+    /// Opens a pack or a blob of the store for reading.
+    pub(crate) fn open(&self, layout: &Layout, place: Place) -> io::Result<Arc<File>> {
+        if let Some(file) = self.known(place) {
+            return Ok(file);
+        }
+        let file = Arc::new(File::open(layout.place(place))?);
+        let mut lru = self.lru.lock();
+        if lru.files.len() >= FILES_OPEN_MAX {
+            let oldest =
+                lru.files.iter().min_by_key(|(_, (_, used))| *used).map(|(place, _)| *place);
+            oldest.and_then(|place| lru.files.remove(&place));
+        }
+        lru.clock += 1;
+        let now = lru.clock;
+        lru.files.insert(place, (Arc::clone(&file), now));
+        Ok(file)
+    }
+
+    fn known(&self, place: Place) -> Option<Arc<File>> {
+        let mut lru = self.lru.lock();
+        lru.clock += 1;
+        let now = lru.clock;
+        let (file, used) = lru.files.get_mut(&place)?;
+        *used = now;
+        Some(Arc::clone(file))
+    }
+
+    /// Closes a file, because its name is to go or to mean another file.
+    pub(crate) fn close(&self, place: Place) {
+        self.lru.lock().files.remove(&place);
+    }
+}
+
+/// Reads `len` bytes at `offset` without clearing memory first; fewer at the end of the file. The
+/// caller bounds `len`.
+pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(len);
+    while bytes.len() < len {
+        let at = offset + bytes.len() as u64;
+        let spare = rustix::buffer::spare_capacity(&mut bytes);
+        match rustix::io::pread(file, spare, at) {
+            Ok(0) => break,
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
+}

@@ -1,0 +1,262 @@
+//! The index: one redb file that leads from digests to extents, and holds blobs, pins and records.
+//!
+//! Invariants: an entry is committed only after the bytes it leads to were synced; every commit is
+//! immediate and two-phase, with quick repair, so that opening after a crash walks nothing. The
+//! blocks in it are never trusted: what they lead to is hashed. Its pages are treated as hostile: an
+//! error or a panic of redb becomes an [`IndexError`], and after an I/O error the file is opened anew,
+//! since redb refuses to go on (a full disk must not end the store).
+//!
+//! ```text
+//! blocks   digest 32            -> entry 20 (see `key`)
+//! blobs    id u64               -> blob record (see `blob`)
+//! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
+//! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
+//! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
+//! records  namespace, 0, key    -> value
+//! ```
+
+mod apply;
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use parking_lot::RwLock;
+use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+
+use crate::blob::{BlobId, BlobRecord};
+use crate::error::{OpenError, ReadError, WriteError};
+use crate::key::{Digest, Entry, EntryBytes};
+use crate::layout::open_or_create;
+
+pub(crate) use apply::Changes;
+
+/// redb's page cache: the process has 60 MB in all when idle, and branches of a tree of 10^7 entries
+/// fit into this.
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+
+pub(crate) const BLOCKS: TableDefinition<'_, &Digest, &EntryBytes> = TableDefinition::new("blocks");
+pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blobs");
+pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
+pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
+pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
+pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+
+/// A root whose content is one blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Whole {
+    pub(crate) blob: BlobId,
+    pub(crate) hash: u8,
+}
+
+impl Whole {
+    fn to_bytes(self) -> [u8; 9] {
+        let mut bytes = [self.hash; 9];
+        bytes[..8].copy_from_slice(&self.blob.0.to_le_bytes());
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8; 9]) -> Self {
+        let mut id = [0; 8];
+        id.copy_from_slice(&bytes[..8]);
+        Self { blob: BlobId(u64::from_le_bytes(id)), hash: bytes[8] }
+    }
+}
+
+/// Why the index did not answer.
+#[derive(Debug)]
+pub(crate) struct IndexError {
+    reason: String,
+    kind: Failure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Failure {
+    Full,
+    Io,
+    Other,
+}
+
+impl fmt::Display for IndexError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl<E: Into<redb::Error>> From<E> for IndexError {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let kind = match &error {
+            redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Failure::Full,
+            redb::Error::Io(_) | redb::Error::PreviousIo => Failure::Io,
+            _ => Failure::Other,
+        };
+        Self { reason: error.to_string(), kind }
+    }
+}
+
+impl From<IndexError> for ReadError {
+    fn from(error: IndexError) -> Self {
+        Self::Index { reason: error.reason }
+    }
+}
+
+/// Runs something of redb's and turns its panic into an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied());
+        let reason = format!("its pages are damaged ({})", said.unwrap_or("no detail"));
+        Err(IndexError { reason, kind: Failure::Other })
+    })
+}
+
+/// The open index.
+#[derive(Debug)]
+pub(crate) struct Index {
+    path: PathBuf,
+    database: RwLock<Option<Database>>,
+}
+
+impl Index {
+    /// Opens the index file, or makes it where it is not.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let database = Self::open_database(path)
+            .map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.reason })?;
+        let index = Self { path: path.to_owned(), database: RwLock::new(Some(database)) };
+        index
+            .make_tables()
+            .map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.reason })?;
+        Ok(index)
+    }
+
+    fn open_database(path: &Path) -> Result<Database, IndexError> {
+        guarded(|| {
+            let file = open_or_create(path).map_err(redb::Error::Io)?;
+            Ok(Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?)
+        })
+    }
+
+    /// Makes the tables in a new file, so that reading never meets a missing one.
+    fn make_tables(&self) -> Result<(), IndexError> {
+        let complete = self.read(|tx| Ok(tx.list_tables()?.count() == 6))?;
+        if complete {
+            return Ok(());
+        }
+        self.write(|tx| {
+            tx.open_table(BLOCKS)?;
+            tx.open_table(BLOBS)?;
+            tx.open_table(WHOLES)?;
+            tx.open_table(PACKS)?;
+            tx.open_table(PINS)?;
+            tx.open_table(RECORDS)?;
+            Ok(())
+        })
+    }
+
+    /// Reads within one snapshot.
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        let database = self.database.read();
+        guarded(|| work(&database.as_ref().ok_or_else(closed)?.begin_read()?))
+    }
+
+    /// Writes and commits: immediate, two-phase, quick to repair.
+    fn write(
+        &self,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let done = {
+            let database = self.database.read();
+            guarded(|| {
+                let mut tx = database.as_ref().ok_or_else(closed)?.begin_write()?;
+                tx.set_durability(redb::Durability::Immediate)?;
+                tx.set_quick_repair(true);
+                work(&tx)?;
+                Ok(tx.commit()?)
+            })
+        };
+        if done.as_ref().is_err_and(|error| error.kind != Failure::Other) {
+            self.reopen();
+        }
+        done
+    }
+
+    /// Opens the file again after an I/O error, after which redb refuses to work.
+    fn reopen(&self) {
+        let mut database = self.database.write();
+        let old = database.take();
+        // Closing may panic on a damaged file as everything else may.
+        let closed = guarded(|| {
+            drop(old);
+            Ok(())
+        });
+        match closed.and_then(|()| Self::open_database(&self.path)) {
+            Ok(opened) => *database = Some(opened),
+            Err(error) => tracing::error!(%error, "the index could not be opened again"),
+        }
+    }
+
+    /// The entry of a digest.
+    pub(crate) fn entry(&self, digest: &Digest) -> Result<Option<Entry>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(BLOCKS)?;
+            Ok(table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value())))
+        })
+    }
+
+    /// The entries of many digests.
+    pub(crate) fn entries(&self, digests: &[Digest]) -> Result<Vec<Option<Entry>>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(BLOCKS)?;
+            let look = |digest| -> Result<Option<Entry>, IndexError> {
+                Ok(table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value())))
+            };
+            digests.iter().map(look).collect()
+        })
+    }
+
+    /// The record of a blob; one that cannot be read is none.
+    pub(crate) fn blob(&self, id: BlobId) -> Result<Option<BlobRecord>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(BLOBS)?;
+            Ok(table.get(id.0)?.and_then(|bytes| BlobRecord::from_bytes(bytes.value())))
+        })
+    }
+
+    /// The blob that is the whole content of a root.
+    pub(crate) fn whole(&self, digest: &Digest) -> Result<Option<Whole>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            Ok(table.get(digest)?.map(|bytes| Whole::from_bytes(bytes.value())))
+        })
+    }
+
+    /// How far each pack is indexed.
+    pub(crate) fn packs(&self) -> Result<Vec<(u32, u64)>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(PACKS)?;
+            let rows = table.iter()?.map(|row| {
+                let (number, len) = row?;
+                Ok((number.value(), len.value()))
+            });
+            rows.collect()
+        })
+    }
+
+    /// Turns an error of a write into the caller's.
+    pub(crate) fn write_error(&self, error: IndexError) -> WriteError {
+        match error.kind {
+            Failure::Full => WriteError::Full { path: self.path.clone() },
+            _ => WriteError::Index { reason: error.reason },
+        }
+    }
+}
+
+fn closed() -> IndexError {
+    IndexError { reason: "it could not be opened again".to_owned(), kind: Failure::Other }
+}

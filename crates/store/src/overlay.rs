@@ -1,0 +1,220 @@
+//! What the index does not have yet: changes that were made visible before their commit.
+//!
+//! Two layers: `live` takes changes, `draining` is on its way into the index and still answers. The
+//! lock of the overlay is the innermost one: nothing is locked and nothing is waited for under it.
+//! Bounded: the store starts a checkpoint at [`OVERLAY_ENTRIES_SOFT_MAX`] and makes writers wait for one
+//! at [`OVERLAY_ENTRIES_MAX`].
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::blob::{BlobId, BlobRecord};
+use crate::index::{Changes, Whole};
+use crate::key::{Digest, Entry, Place};
+
+/// A checkpoint starts here: 2 GiB of 64 KiB leaves, 4 MB of memory.
+pub(crate) const OVERLAY_ENTRIES_SOFT_MAX: usize = 32 * 1024;
+/// Writers wait here: memory stays at 16 MB.
+pub(crate) const OVERLAY_ENTRIES_MAX: usize = 4 * OVERLAY_ENTRIES_SOFT_MAX;
+
+/// Changes that belong together. `None` is a removal.
+#[derive(Debug, Default)]
+pub(crate) struct Layer {
+    pub(crate) entries: HashMap<Digest, Entry>,
+    pub(crate) blobs: HashMap<BlobId, Option<BlobRecord>>,
+    pub(crate) wholes: HashMap<Digest, Option<Whole>>,
+    /// Files that go when the layer is in the index.
+    pub(crate) unlink: Vec<PathBuf>,
+    /// Some entry leads into a pack.
+    has_packed: bool,
+}
+
+impl Layer {
+    fn weight(&self) -> usize {
+        self.entries.len() + self.blobs.len() + self.wholes.len() + self.unlink.len()
+    }
+
+    /// The layer as index changes.
+    pub(crate) fn to_changes(&self) -> Changes {
+        Changes {
+            entries: self.entries.iter().map(|(digest, entry)| (*digest, *entry)).collect(),
+            blobs: self.blobs.clone(),
+            wholes: self.wholes.iter().map(|(digest, whole)| (*digest, *whole)).collect(),
+            ..Changes::default()
+        }
+    }
+}
+
+/// What a change did to the overlay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pressure {
+    /// Nothing to do.
+    None,
+    /// It was empty before: a checkpoint is due in a while.
+    First,
+    /// A checkpoint is due now.
+    Soft,
+    /// The writer must wait for one.
+    Hard,
+}
+
+#[derive(Debug, Default)]
+struct Layers {
+    live: Layer,
+    draining: Option<Arc<Layer>>,
+}
+
+/// The overlay.
+#[derive(Debug, Default)]
+pub(crate) struct Overlay {
+    layers: Mutex<Layers>,
+}
+
+impl Overlay {
+    /// Adds or replaces an entry; a public mark stays.
+    pub(crate) fn insert(&self, digest: Digest, entry: Entry) -> Pressure {
+        self.change(|live| {
+            live.has_packed |= matches!(entry.place, Place::Pack(_));
+            let public = live.entries.get(&digest).is_some_and(|old| old.public);
+            live.entries.insert(digest, Entry { public: public || entry.public, ..entry });
+        })
+    }
+
+    /// Makes any change.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Layer)) -> Pressure {
+        let live = &mut self.layers.lock().live;
+        let before = live.weight();
+        change(live);
+        let after = live.weight();
+        if after >= OVERLAY_ENTRIES_MAX {
+            Pressure::Hard
+        } else if after >= OVERLAY_ENTRIES_SOFT_MAX && after != before {
+            Pressure::Soft
+        } else if before == 0 && after > 0 {
+            Pressure::First
+        } else {
+            Pressure::None
+        }
+    }
+
+    /// The entry of a digest, if the overlay knows one.
+    pub(crate) fn entry(&self, digest: &Digest) -> Option<Entry> {
+        let layers = self.layers.lock();
+        let draining = || layers.draining.as_ref()?.entries.get(digest);
+        layers.live.entries.get(digest).or_else(draining).copied()
+    }
+
+    /// The record of a blob: `Some(None)` when it is known to be gone.
+    pub(crate) fn blob(&self, id: BlobId) -> Option<Option<BlobRecord>> {
+        let layers = self.layers.lock();
+        let draining = || layers.draining.as_ref()?.blobs.get(&id);
+        layers.live.blobs.get(&id).or_else(draining).cloned()
+    }
+
+    /// The blob of a root: `Some(None)` when it is known to be not whole.
+    pub(crate) fn whole(&self, digest: &Digest) -> Option<Option<Whole>> {
+        let layers = self.layers.lock();
+        let draining = || layers.draining.as_ref()?.wholes.get(digest);
+        layers.live.wholes.get(digest).or_else(draining).copied()
+    }
+
+    /// Is there nothing that the index does not have?
+    pub(crate) fn is_empty(&self) -> bool {
+        let layers = self.layers.lock();
+        layers.live.weight() == 0 && layers.draining.is_none()
+    }
+
+    /// Does an entry that is not in the index lead into a pack?
+    pub(crate) fn has_packed(&self) -> bool {
+        let layers = self.layers.lock();
+        layers.live.has_packed || layers.draining.as_ref().is_some_and(|layer| layer.has_packed)
+    }
+
+    /// Takes the live layer for a commit; it goes on answering until [`end_drain`](Self::end_drain).
+    pub(crate) fn begin_drain(&self) -> Arc<Layer> {
+        let mut layers = self.layers.lock();
+        let layer = Arc::new(std::mem::take(&mut layers.live));
+        layers.draining = Some(Arc::clone(&layer));
+        layer
+    }
+
+    /// The drained layer is in the index.
+    pub(crate) fn end_drain(&self) {
+        self.layers.lock().draining = None;
+    }
+
+    /// The drained layer did not get into the index: what is newer stays on top of it.
+    pub(crate) fn undo_drain(&self) {
+        let mut layers = self.layers.lock();
+        let Some(old) = layers.draining.take() else { return };
+        let live = &mut layers.live;
+        for (digest, entry) in &old.entries {
+            live.entries.entry(*digest).or_insert(*entry);
+        }
+        for (id, record) in &old.blobs {
+            live.blobs.entry(*id).or_insert_with(|| record.clone());
+        }
+        for (digest, whole) in &old.wholes {
+            live.wholes.entry(*digest).or_insert(*whole);
+        }
+        live.unlink.extend(old.unlink.iter().cloned());
+        live.has_packed |= old.has_packed;
+    }
+
+    /// Forgets an entry in every layer; the caller sees to the index.
+    pub(crate) fn forget(&self, digest: &Digest) {
+        self.layers.lock().live.entries.remove(digest);
+    }
+
+    /// Sets the public mark of an entry that is not in the index yet.
+    pub(crate) fn mark(&self, digest: &Digest, public: bool) {
+        if let Some(entry) = self.layers.lock().live.entries.get_mut(digest) {
+            entry.public = public;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(offset: u64) -> Entry {
+        Entry { place: Place::Pack(1), offset, len: 1, hash: 0x1e, public: false }
+    }
+
+    #[test]
+    fn a_draining_layer_answers_and_comes_back_below_newer_changes() {
+        let overlay = Overlay::default();
+        assert_eq!(overlay.insert([1; 32], entry(1)), Pressure::First);
+        assert_eq!(overlay.insert([2; 32], entry(1)), Pressure::None);
+        assert_eq!(overlay.begin_drain().entries.len(), 2);
+        assert_eq!(overlay.entry(&[1; 32]), Some(entry(1)));
+        overlay.insert([1; 32], entry(9));
+        overlay.undo_drain();
+        assert_eq!(overlay.entry(&[1; 32]), Some(entry(9)));
+        assert_eq!(overlay.entry(&[2; 32]), Some(entry(1)));
+        assert!(overlay.has_packed());
+        overlay.begin_drain();
+        overlay.end_drain();
+        assert_eq!(overlay.entry(&[2; 32]), None);
+        assert!(!overlay.has_packed());
+    }
+
+    #[test]
+    fn pressure_grows_with_what_is_held() {
+        let overlay = Overlay::default();
+        let mut seen = Vec::new();
+        for n in 0..OVERLAY_ENTRIES_MAX as u64 {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&n.to_le_bytes());
+            let pressure = overlay.insert(digest, entry(n));
+            if seen.last() != Some(&pressure) {
+                seen.push(pressure);
+            }
+        }
+        assert_eq!(seen, [Pressure::First, Pressure::None, Pressure::Soft, Pressure::Hard]);
+    }
+}

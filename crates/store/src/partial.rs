@@ -1,0 +1,294 @@
+//! Blobs that a fetch is filling, and the set of those that are open.
+//!
+//! A partial blob is a sparse file of its final length. A leaf goes to it in three steps: its range is
+//! claimed, its bytes are written, its presence record is appended and its entry made visible (both
+//! under the blob's lock, so that a count of records taken before the overlay is drained never runs
+//! ahead of the drained entries). Ranges never overlap: sizes in a file's branches are a stranger's
+//! claims, and a leaf may not be written over another one.
+//!
+//! Lock order: a blob's lock, then the overlay's; the set's lock, then the overlay's.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+
+use crate::blob::BlobId;
+use crate::error::WriteError;
+use crate::key::{Digest, Entry, Key, Place};
+use crate::layout::{Layout, create_new, make_dir, remove};
+use crate::presence::{Header, Presence, Record};
+use crate::ranges::Ranges;
+
+/// Open partial blobs that nobody uses are closed beyond this many: two descriptors each.
+const PARTIALS_OPEN_MAX: usize = 128;
+/// The largest content that gets a blob: index entries have 48 bits for an offset.
+pub(crate) const BLOB_BYTES_MAX: u64 = 1 << 47;
+
+#[derive(Debug)]
+struct State {
+    ranges: Ranges,
+    presence: Presence,
+}
+
+/// One partial blob.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) id: BlobId,
+    pub(crate) root: Key,
+    pub(crate) size: u64,
+    pub(crate) file: File,
+    pub(crate) path: PathBuf,
+    presence_path: PathBuf,
+    state: Mutex<State>,
+    dirty: AtomicBool,
+}
+
+/// A leaf for a partial blob.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Leaf<'a> {
+    pub(crate) key: Key,
+    pub(crate) offset: u64,
+    pub(crate) data: &'a [u8],
+    pub(crate) public: bool,
+}
+
+impl Partial {
+    /// Makes the file and the presence record of a new partial blob.
+    pub(crate) fn create(
+        layout: &Layout,
+        root: Key,
+        size: u64,
+        boot_id: &str,
+    ) -> Result<Self, WriteError> {
+        let header = Header { root: Some(root), size, boot_id: boot_id.to_owned() };
+        let (id, file, presence) = create_blob(layout, &header)?;
+        let (path, presence_path) = (layout.blob(id), layout.presence(id));
+        if let Err(error) = file.set_len(size) {
+            drop((remove(&path), remove(&presence_path)));
+            return Err(WriteError::io(path, error));
+        }
+        let state = Mutex::new(State { ranges: Ranges::default(), presence });
+        let dirty = AtomicBool::new(false);
+        Ok(Self { id, root, size, file, path, presence_path, state, dirty })
+    }
+
+    /// Opens one that exists, reading its presence record; `None` where the record is not readable.
+    pub(crate) fn open(layout: &Layout, id: BlobId) -> Result<Option<Self>, WriteError> {
+        let (path, presence_path) = (layout.blob(id), layout.presence(id));
+        let opened = Presence::open(&presence_path)
+            .map_err(|error| WriteError::io(&presence_path, error))?;
+        let Some((presence, header)) = opened else { return Ok(None) };
+        let Some(root) = header.root else { return Ok(None) };
+        let file = match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            file => file.map_err(|error| WriteError::io(&path, error))?,
+        };
+        let mut ranges = Ranges::default();
+        presence
+            .each(0, |record| {
+                ranges.claim(record.offset, u64::from(record.len));
+            })
+            .map_err(|error| WriteError::io(&presence_path, error))?;
+        let (state, dirty) = (Mutex::new(State { ranges, presence }), AtomicBool::new(false));
+        Ok(Some(Self { id, root, size: header.size, file, path, presence_path, state, dirty }))
+    }
+
+    /// Takes the space of the whole content.
+    pub(crate) fn allocate(&self) -> Result<(), WriteError> {
+        let flags = rustix::fs::FallocateFlags::empty();
+        match rustix::fs::fallocate(&self.file, flags, 0, self.size) {
+            // Not every file system can; the file stays sparse then.
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
+            Err(error) => Err(WriteError::io(&self.path, error)),
+        }
+    }
+
+    /// Writes a leaf to its place and tells `made` of its entry. `false` when the place is not free or
+    /// not within the content; then nothing was written.
+    pub(crate) fn write(
+        &self,
+        leaf: Leaf<'_>,
+        set: &Partials,
+        made: impl FnOnce(Digest, Entry),
+    ) -> Result<bool, WriteError> {
+        let (len, Leaf { key, offset, public, .. }) = (leaf.data.len() as u64, leaf);
+        let fits = offset.checked_add(len).is_some_and(|end| end <= self.size);
+        if !fits || !self.state.lock().ranges.claim(offset, len) {
+            return Ok(false);
+        }
+        if let Err(error) = self.file.write_all_at(leaf.data, offset) {
+            self.state.lock().ranges.release(offset, len);
+            return Err(WriteError::io(&self.path, error));
+        }
+        self.touch(set);
+        let len = len as u32;
+        let mut state = self.state.lock();
+        let record = Record { digest: key.digest, hash: key.hash, offset, len, public };
+        if let Err(error) = state.presence.append(record) {
+            state.ranges.release(offset, u64::from(len));
+            return Err(WriteError::io(&self.presence_path, error));
+        }
+        let place = Place::Blob(self.id);
+        made(key.digest, Entry { place, offset, len, hash: key.hash, public });
+        Ok(true)
+    }
+
+    /// Writes bytes that no entry leads to. `false` when the place is not free.
+    pub(crate) fn write_plain(
+        &self,
+        offset: u64,
+        data: &[u8],
+        set: &Partials,
+    ) -> Result<bool, WriteError> {
+        let len = data.len() as u64;
+        let fits = offset.checked_add(len).is_some_and(|end| end <= self.size);
+        if !fits || len > 0 && !self.state.lock().ranges.claim(offset, len) {
+            return Ok(false);
+        }
+        self.file.write_all_at(data, offset).map_err(|error| WriteError::io(&self.path, error))?;
+        self.touch(set);
+        Ok(true)
+    }
+
+    /// Notes that the file has bytes that are not synced. Called after the write: a sync that begins
+    /// after the mark was taken away covers it.
+    fn touch(&self, set: &Partials) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            set.note_dirty(self.root.digest);
+        }
+    }
+
+    /// Are these bytes claimed (and, once no write is under way, present)?
+    pub(crate) fn covers(&self, offset: u64, len: u32) -> bool {
+        self.state.lock().ranges.covers(offset, u64::from(len))
+    }
+
+    /// Gives up a range whose bytes were found to be wrong.
+    pub(crate) fn release(&self, offset: u64, len: u32) {
+        self.state.lock().ranges.release(offset, u64::from(len));
+    }
+
+    /// How many presence records there are, every one with its entry made visible.
+    pub(crate) fn records(&self) -> u64 {
+        self.state.lock().presence.count
+    }
+
+    /// The path of the presence record.
+    pub(crate) fn presence_path(&self) -> &Path {
+        &self.presence_path
+    }
+}
+
+/// Makes the file of a new blob and its presence record, the record first: a blob without one is
+/// whole.
+pub(crate) fn create_blob(
+    layout: &Layout,
+    header: &Header,
+) -> Result<(BlobId, File, Presence), WriteError> {
+    loop {
+        let id = BlobId::draw();
+        let (path, presence_path, dir) =
+            (layout.blob(id), layout.presence(id), layout.blob_dir(id));
+        make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
+        let taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
+        let presence = match Presence::create(&presence_path, header) {
+            Err(error) if taken(&error) => continue,
+            other => other.map_err(|error| WriteError::io(&presence_path, error))?,
+        };
+        match create_new(&path) {
+            Ok(file) => return Ok((id, file, presence)),
+            Err(error) => {
+                drop(remove(&presence_path));
+                if !taken(&error) {
+                    return Err(WriteError::io(path, error));
+                }
+            }
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Set {
+    /// Every partial blob of the store, by the digest of its root: 50 bytes each.
+    ids: HashMap<Digest, BlobId>,
+    open: HashMap<Digest, Arc<Partial>>,
+    dirty: Vec<Arc<Partial>>,
+}
+
+/// The partial blobs of a store.
+#[derive(Debug, Default)]
+pub(crate) struct Partials {
+    set: Mutex<Set>,
+}
+
+impl Partials {
+    /// Notes a partial blob that was found on the disk.
+    pub(crate) fn found(&self, root: Digest, id: BlobId) {
+        self.set.lock().ids.insert(root, id);
+    }
+
+    /// The partial blob of a root, opened when it is not; `make` may make it where there is none.
+    pub(crate) fn get(
+        &self,
+        layout: &Layout,
+        root: &Key,
+        make: impl FnOnce() -> Result<Option<Partial>, WriteError>,
+    ) -> Result<Option<Arc<Partial>>, WriteError> {
+        let mut set = self.set.lock();
+        if let Some(partial) = set.open.get(&root.digest) {
+            return Ok((partial.root == *root).then(|| Arc::clone(partial)));
+        }
+        let known = set.ids.get(&root.digest).copied();
+        let opened = known.map(|id| Partial::open(layout, id)).transpose()?.flatten();
+        let partial = match opened {
+            Some(partial) => Some(partial),
+            None => make()?,
+        };
+        let Some(partial) = partial.map(Arc::new) else { return Ok(None) };
+        set.ids.insert(root.digest, partial.id);
+        if set.open.len() >= PARTIALS_OPEN_MAX {
+            let unused = |partial: &Arc<Partial>| Arc::strong_count(partial) == 1;
+            set.open.retain(|_, partial| !unused(partial));
+        }
+        set.open.insert(root.digest, Arc::clone(&partial));
+        Ok((partial.root == *root).then_some(partial))
+    }
+
+    fn note_dirty(&self, root: Digest) {
+        let mut set = self.set.lock();
+        if let Some(partial) = set.open.get(&root).map(Arc::clone) {
+            set.dirty.push(partial);
+        }
+    }
+
+    /// Those with unsynced bytes, without taking their marks.
+    pub(crate) fn dirty(&self) -> Vec<Arc<Partial>> {
+        self.set.lock().dirty.clone()
+    }
+
+    /// Those with unsynced bytes, taking their marks: sync them now.
+    pub(crate) fn take_dirty(&self) -> Vec<Arc<Partial>> {
+        let dirty = std::mem::take(&mut self.set.lock().dirty);
+        for partial in &dirty {
+            partial.dirty.store(false, Ordering::Release);
+        }
+        dirty
+    }
+
+    /// The blob of this root is not partial any more.
+    pub(crate) fn remove(&self, root: &Digest) {
+        let mut set = self.set.lock();
+        set.ids.remove(root);
+        set.open.remove(root);
+    }
+
+    /// How many there are.
+    pub(crate) fn ids(&self) -> Vec<BlobId> {
+        self.set.lock().ids.values().copied().collect()
+    }
+}

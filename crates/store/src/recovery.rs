@@ -1,0 +1,86 @@
+//! Finding again, at the opening of a store, what an earlier process kept and did not index.
+//!
+//! Looks at three things only: the tails of packs beyond their committed lengths, the presence records
+//! in `partial/`, and the notes of blobs that were moved out. What was committed is not looked at, so
+//! the time to open does not grow with the store. Whatever is found goes into the overlay and is
+//! synced and indexed by the next checkpoint.
+
+mod blobs;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+
+use crate::error::OpenError;
+use crate::layout::open_or_create;
+use crate::pack::scan::scan;
+use crate::store::Shared;
+
+/// Recovers what can be.
+pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
+    recover_packs(shared)?;
+    blobs::recover(shared)?;
+    if !shared.overlay.is_empty() {
+        shared.arm();
+    }
+    Ok(())
+}
+
+fn recover_packs(shared: &Shared) -> Result<(), OpenError> {
+    let index_path = shared.layout.index();
+    let damaged = |error: crate::index::IndexError| OpenError::Damaged {
+        path: index_path.clone(),
+        reason: error.to_string(),
+    };
+    let committed: HashMap<u32, u64> = shared.index.packs().map_err(damaged)?.into_iter().collect();
+    let mut newest = committed.iter().map(|(number, len)| (*number, *len)).max().unwrap_or((0, 0));
+    for number in pack_numbers(shared)? {
+        let from = committed.get(&number).copied().unwrap_or(0);
+        let end = recover_pack(shared, number, from)?;
+        newest = newest.max((number, end));
+    }
+    shared.packs.resume(newest.0, newest.1);
+    Ok(())
+}
+
+/// Reads the tail of a pack, cuts off what does not count, and returns its length.
+fn recover_pack(shared: &Shared, number: u32, from: u64) -> Result<u64, OpenError> {
+    let path = shared.layout.pack(number);
+    let failed = |error| OpenError::io(&path, error);
+    let len = fs::metadata(&path).map_err(failed)?.len();
+    if len < from {
+        tracing::error!(path = %path.display(), len, expected = from, "a pack was cut short");
+    }
+    if len <= from {
+        return Ok(from);
+    }
+    let mut found = 0;
+    let end = scan(&path, number, from, |key, entry| {
+        found += 1;
+        shared.overlay.insert(key.digest, entry);
+    })
+    .map_err(failed)?;
+    if end < len {
+        tracing::info!(path = %path.display(), cut = len - end, "cut off a torn tail");
+        let file: File = open_or_create(&path).map_err(failed)?;
+        file.set_len(end).map_err(failed)?;
+    }
+    if found > 0 {
+        tracing::info!(path = %path.display(), found, "found blocks that were not indexed");
+        shared.packs.found(number, end, File::open(&path).map_err(failed)?, path.clone());
+    }
+    Ok(end)
+}
+
+fn pack_numbers(shared: &Shared) -> Result<Vec<u32>, OpenError> {
+    let dir = shared.layout.packs();
+    let failed = |error| OpenError::io(&dir, error);
+    let mut numbers = Vec::new();
+    for name in fs::read_dir(&dir).map_err(failed)? {
+        let name = name.map_err(failed)?.file_name();
+        let number: Option<u32> =
+            name.to_str().and_then(|name| name.strip_suffix(".pack")?.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}

@@ -1,0 +1,214 @@
+//! Finding again partial blobs, abandoned adds and blobs that were moved out.
+//!
+//! Under the same boot of the machine the presence records are true; under another one each is
+//! hashed first, save those that the index took in, whose bytes were synced before. A blob whose file
+//! has a second name was linked out by a process that died before it said where: its bytes may be
+//! edited under that name, so it becomes a reference to its own path, and nothing is written to it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use shoal_dag::BLOCK_BYTES_MAX;
+
+use crate::blob::{BlobId, BlobRecord, Fingerprint, PartialState, Reference};
+use crate::error::OpenError;
+use crate::files::read_at;
+use crate::index::Whole;
+use crate::key::{Entry, Key, Place};
+use crate::layout::remove;
+use crate::move_out::read_note;
+use crate::pack::scan::matches;
+use crate::presence::{Header, Presence, Record};
+use crate::store::Shared;
+
+/// Looks at everything in `partial/`.
+pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
+    let dir = shared.layout.partials();
+    let failed = |error| OpenError::io(&dir, error);
+    let (mut notes, mut presences) = (Vec::new(), Vec::new());
+    for name in fs::read_dir(&dir).map_err(failed)? {
+        let name = name.map_err(failed)?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        match name.strip_suffix(".moved") {
+            Some(name) => notes.extend(BlobId::parse(name)),
+            None => presences.extend(BlobId::parse(name)),
+        }
+    }
+    for id in presences {
+        recover_presence(shared, id)?;
+    }
+    for id in notes {
+        recover_note(shared, id)?;
+    }
+    Ok(())
+}
+
+/// A blob that was moved out: the index may still say that the store holds it.
+fn recover_note(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
+    let path = shared.layout.moved(id);
+    let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
+    let known = record_of(shared, id)?;
+    shared.overlay.change(|layer| {
+        if let (Some((root, record)), Some(_)) = (note, &known) {
+            layer.blobs.insert(id, Some(record));
+            layer.wholes.insert(root.digest, Some(Whole { blob: id, hash: root.hash }));
+        }
+        layer.unlink.push(path);
+    });
+    Ok(())
+}
+
+fn recover_presence(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
+    let path = shared.layout.presence(id);
+    let failed = |error| OpenError::io(&path, error);
+    let record = record_of(shared, id)?;
+    let is_whole = record.as_ref().is_some_and(|record| record.partial.is_none());
+    let opened = Presence::open(&path).map_err(failed)?;
+    let Some((presence, header, root)) =
+        opened.and_then(|(presence, header)| header.root.map(|root| (presence, header, root)))
+    else {
+        // An add that was not committed, or a record that a power loss emptied.
+        if record.is_none() {
+            let blob = shared.layout.blob(id);
+            remove(&blob).map_err(|error| OpenError::io(&blob, error))?;
+        }
+        return remove(&path).map_err(failed);
+    };
+    if is_whole {
+        return remove(&path).map_err(failed);
+    }
+    recover_fetch(shared, id, record, Found { presence, header, root })
+}
+
+struct Found {
+    presence: Presence,
+    header: Header,
+    root: Key,
+}
+
+/// A fetch that was interrupted.
+fn recover_fetch(
+    shared: &Shared,
+    id: BlobId,
+    known: Option<BlobRecord>,
+    found: Found,
+) -> Result<(), OpenError> {
+    let path = shared.layout.presence(id);
+    let Found { presence, header, root } = found;
+    let note = shared.layout.moved(id);
+    let moved = read_note(&note).map_err(|error| OpenError::io(&note, error))?;
+    let file = match moved.as_ref().and_then(|(_, record)| record.reference.as_ref()) {
+        Some(reference) => reference.open(),
+        None => File::open(shared.layout.blob(id)).ok(),
+    };
+    let Some(file) = file else {
+        shared.overlay.change(|layer| drop(layer.blobs.insert(id, None)));
+        return remove(&path).map_err(|error| OpenError::io(&path, error));
+    };
+    let taken = known.as_ref().and_then(|record| record.partial).map_or(0, |state| state.records);
+    let (count, entries) = replay(shared, id, &presence, &header, &file, taken)
+        .map_err(|error| OpenError::io(&path, error))?;
+    let partial = Some(PartialState { root: Some(root), records: taken.min(count) });
+    let kept = known.is_some_and(|record| record.kept);
+    let mut record =
+        BlobRecord { len: header.size, kept, damaged: false, partial, reference: None };
+    let is_shared = moved.is_none() && share_check(shared, id, &file, &mut record);
+    shared.overlay.change(|layer| {
+        layer.blobs.insert(id, Some(record));
+        if is_shared {
+            layer.unlink.push(path);
+        } else if let Some((_, moved)) = moved {
+            layer.blobs.insert(id, Some(moved));
+            layer.wholes.insert(root.digest, Some(Whole { blob: id, hash: root.hash }));
+            layer.unlink.push(path);
+        } else {
+            shared.partials.found(root.digest, id);
+        }
+    });
+    for (key, entry) in entries {
+        shared.overlay.insert(key.digest, entry);
+    }
+    Ok(())
+}
+
+/// Turns a blob with a second name into a reference; says whether it was one.
+fn share_check(shared: &Shared, id: BlobId, file: &File, record: &mut BlobRecord) -> bool {
+    let Ok(metadata) = file.metadata() else { return false };
+    if metadata.nlink() < 2 {
+        return false;
+    }
+    let path = shared.layout.blob(id);
+    let fingerprint = Fingerprint::of(&metadata);
+    record.reference = Some(Reference { path, fingerprint, moved: true });
+    record.partial = None;
+    true
+}
+
+/// Reads the records that the index has not taken in. Returns how many records the file has and the
+/// good entries. After another boot the file is written anew, under this boot, without the bad ones.
+fn replay(
+    shared: &Shared,
+    id: BlobId,
+    presence: &Presence,
+    header: &Header,
+    file: &File,
+    taken: u64,
+) -> std::io::Result<(u64, Vec<(Key, Entry)>)> {
+    let is_same_boot = header.boot_id == shared.boot_id;
+    let (mut good, mut entries) = (Vec::new(), Vec::new());
+    let mut number = 0;
+    presence.each(0, |record| {
+        let is_new = number >= taken;
+        number += 1;
+        if is_new && !is_sound(file, header.size, &record, is_same_boot) {
+            return;
+        }
+        if !is_same_boot {
+            good.push(record);
+        }
+        if is_new {
+            let Record { offset, len, hash, public, digest } = record;
+            let place = Place::Blob(id);
+            entries.push((Key { digest, hash }, Entry { place, offset, len, hash, public }));
+        }
+    })?;
+    if is_same_boot {
+        return Ok((presence.count, entries));
+    }
+    rewrite(&shared.layout.presence(id), header, &shared.boot_id, &good)?;
+    Ok((good.len() as u64, entries))
+}
+
+/// Is the record within its blob, and (after another boot) do the bytes have its digest?
+fn is_sound(file: &File, size: u64, record: &Record, is_same_boot: bool) -> bool {
+    let end = record.offset.checked_add(u64::from(record.len));
+    if record.len as usize > BLOCK_BYTES_MAX || end.is_none_or(|end| end > size) {
+        return false;
+    }
+    let key = Key { digest: record.digest, hash: record.hash };
+    is_same_boot
+        || read_at(file, record.offset, record.len as usize)
+            .is_ok_and(|data| data.len() == record.len as usize && matches(&key, &data))
+}
+
+fn rewrite(path: &Path, header: &Header, boot_id: &str, good: &[Record]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    remove(&new)?;
+    let header = Header { boot_id: boot_id.to_owned(), ..header.clone() };
+    let mut presence = Presence::create(&new, &header)?;
+    for record in good {
+        presence.append(*record)?;
+    }
+    fs::rename(&new, path)
+}
+
+fn record_of(shared: &Shared, id: BlobId) -> Result<Option<BlobRecord>, OpenError> {
+    if let Some(record) = shared.overlay.blob(id) {
+        return Ok(record);
+    }
+    shared.index.blob(id).map_err(|error| OpenError::Damaged {
+        path: shared.layout.index(),
+        reason: error.to_string(),
+    })
+}
