@@ -19,15 +19,23 @@
 #![forbid(unsafe_code)]
 
 mod action;
+mod bits;
+mod bucket;
 mod config;
 mod engine;
 mod event;
+mod filter;
 mod id;
 pub mod limits;
 mod links;
 mod message;
+mod peer;
 mod prefix;
+mod random;
 mod stats;
+mod swarm;
+mod table;
+mod uplink;
 
 pub use action::{Action, Ask, ViolationKind};
 pub use config::Config;

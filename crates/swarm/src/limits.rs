@@ -28,3 +28,147 @@ pub const HOLDINGS_MAX: usize = 4_096;
 /// Unit of time in which the engine looks after everything that is not driven by an event:
 /// announcements (the rule book wants them within 100 ms), expiry, deadlines.
 pub const TICK: Duration = Duration::from_millis(50);
+
+/// Slots of a swarm that an ordinary walk spends: with 64 KiB leaves 4 GiB in view, at about 160
+/// bytes a slot 10 MiB.
+pub const FRONTIER_MAX: usize = 65_536;
+
+/// Slots of a swarm at all: what is beyond [`FRONTIER_MAX`] is spent only to go on when a walk
+/// would stand still, deepest branch first. Three of the largest possible branches fit.
+pub const SLOTS_MAX: usize = 2 * FRONTIER_MAX;
+
+/// Unsatisfied wants of a swarm: far more than any reader's window.
+pub const WANTS_MAX: usize = 65_536;
+
+/// Layers of the memory of held blocks: 64 of 1 MiB hold 33 million blocks, two terabytes.
+pub const FILTER_LAYERS_MAX: usize = 64;
+
+/// Words of a full layer: 1 MiB.
+pub const FILTER_LAYER_WORDS_MAX: usize = 1 << 17;
+
+/// Complete branches remembered per swarm, so that a tree that repeats itself is walked once: a
+/// terabyte has 20,000; 16 bytes each.
+pub const BRANCHES_DONE_MAX: usize = 1 << 18;
+
+/// Complete sub-trees remembered per member.
+pub const COMPLETE_MAX: usize = 16_384;
+
+/// Bytes of bitmaps kept per member about branches not seen yet: 500 branches of 4,096 leaves.
+pub const KEPT_BYTES_MAX: usize = 256 << 10;
+
+/// Announced blocks of one branch at most this many links apart share one message: 32 bytes of
+/// zeros cost less than a second message with its two CIDs.
+pub const HAVE_GAP_MAX: u32 = 256;
+
+/// How long a peer may take to answer a join before it counts as one that holds nothing.
+pub const JOIN_ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// What may leave at once after a pause under a bandwidth limit: a leaf, or
+pub const BURST_BYTES_MIN: u64 = 64 << 10;
+
+/// this much time's worth. More would make priorities late, less would wake too often.
+pub const BURST_TIME: Duration = Duration::from_millis(100);
+
+/// First window of a fast path, and the flat part of what was measured over one connection on
+/// loopback: 512 KiB to 2 MiB are equal, 8 MiB costs a fifth more time.
+pub const FAST_WINDOW: f64 = 1_048_576.0;
+
+/// A path whose first leaf came within this time is fast: 13 MB/s or more.
+pub const FAST_LATENCY: Duration = Duration::from_millis(5);
+
+/// Slack of a window beyond twice its bandwidth-delay product (rule book).
+pub const PIPE_SLACK: f64 = 262_144.0;
+
+/// Largest window (rule book): 1 Gbit/s at 130 ms, doubled.
+pub const PIPE_MAX: f64 = 33_554_432.0;
+
+/// Blocks asked of one peer at once, whatever their size: half of what a peer of this kind queues.
+pub const OUTSTANDING_MAX: usize = 1_024;
+
+/// A window is refilled when this much, or a quarter of it, is free: one run on the wire.
+pub const REFILL_BYTES_MAX: f64 = 262_144.0;
+
+/// Shortest time over which a rate is measured (rule book).
+pub const SPAN_MIN: Duration = Duration::from_millis(250);
+
+/// Ownership expires after four leaf times, at least (rule book)
+pub const EXPIRY_MIN: Duration = Duration::from_secs(2);
+
+/// and at most (rule book) this.
+pub const EXPIRY_MAX: Duration = Duration::from_secs(8);
+
+/// For a peer that has not delivered yet: in between, for a crowded uploader may take its time.
+pub const EXPIRY_UNPROVEN: Duration = Duration::from_secs(4);
+
+/// Rest of a peer after its first expiry; twice that afterwards (rule book).
+pub const REST: Duration = Duration::from_secs(4);
+
+/// Blocks taken back from a peer that may still arrive, remembered per peer: two windows' worth.
+pub const CANCELLED_MAX: usize = 2 * OUTSTANDING_MAX;
+
+/// For how long such a block is no violation.
+pub const CANCELLED_TIME: Duration = Duration::from_secs(30);
+
+/// Points of violations at which a connection ends: three corrupt blocks, or fifteen unrequested
+/// ones, or 120 refusals of what was announced.
+pub const POINTS_MAX: u32 = 120;
+
+/// Units of work that a peer may cause at once: telling of 20,000 sub-trees is 20,000.
+pub const WORK_MAX: f64 = 65_536.0;
+
+/// Units that come back each second.
+pub const WORK_PER_SECOND: f64 = 20_000.0;
+
+/// Reader's blocks looked at per decision: a window of 8 s of an 8 Mbit/s stream has 128 leaves.
+pub const URGENT_SCAN_MAX: usize = 128;
+
+/// Requests queued per peer: twice what an honest peer has outstanding.
+pub const QUEUE_MAX: usize = 2 * OUTSTANDING_MAX;
+
+/// Queued requests looked at for the one sent least often.
+pub const LEAST_SENT_SCAN_MAX: usize = 64;
+
+/// Bytes granted to one peer and not yet written: two runs.
+pub const GRANTED_PEER_MAX: u64 = 512 << 10;
+
+/// Bytes granted and not yet written in all, at most; less on a slow uplink, where it is what
+/// leaves in [`GRANTED_TIME`].
+pub const GRANTED_MAX: u64 = 4 << 20;
+
+/// The same, at least.
+pub const GRANTED_MIN: u64 = 256 << 10;
+
+/// See [`GRANTED_MAX`].
+pub const GRANTED_TIME: Duration = Duration::from_millis(50);
+
+/// Half-life of credit (rule book).
+pub const CREDIT_HALF_LIFE: Duration = Duration::from_secs(3);
+
+/// Share of newcomers while there are contributors (rule book).
+pub const NEWCOMER_SHARE: f64 = 0.1;
+
+/// Least and most allowance of a newcomer's prefix per root (rule book).
+pub const ALLOWANCE_MIN: u64 = 64 << 10;
+/// See [`ALLOWANCE_MIN`].
+pub const ALLOWANCE_MAX: u64 = 2 << 20;
+
+/// Size assumed of a root whose size is not known, for the allowance.
+pub const ROOT_BYTES_GUESS: u64 = 256 << 20;
+
+/// Prefixes, and pairs of prefix and root, with an account: far more than connections.
+pub const ACCOUNTS_MAX: usize = 4_096;
+
+/// Blocks of which it is remembered how often they were sent, in each of two generations.
+pub const SENT_MAX: usize = 131_072;
+
+/// Roots shared without a session that are kept because peers joined them.
+pub const SHARED_ROOTS_MAX: usize = 1_024;
+
+/// Questions about shared roots open at once per peer.
+pub const QUESTIONS_MAX: u32 = 16;
+
+/// Swarms that one peer may be in.
+pub const JOINED_MAX: usize = 1_024;
+
+/// Sessions open at once.
+pub const SESSIONS_MAX: usize = 65_536;

@@ -60,10 +60,8 @@ impl Links {
         let (kind, children) = match Node::decode(cid, bytes.clone())? {
             Node::Leaf { .. } | Node::Symlink { .. } => return Ok(None),
             Node::File(file) => {
-                let child = |link: &shoal_dag::node::FileLink| Child {
-                    cid: link.cid,
-                    size: link.size,
-                };
+                let child =
+                    |link: &shoal_dag::node::FileLink| Child { cid: link.cid, size: link.size };
                 (LinksKind::File, file.links.iter().map(child).collect())
             }
             Node::Directory { entries, .. } => {

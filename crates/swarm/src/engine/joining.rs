@@ -1,0 +1,252 @@
+//! Peers come and go, take part in swarms, and tell what they hold.
+
+use std::time::Duration;
+
+use shoal_dag::Cid;
+
+use crate::engine::Engine;
+use crate::limits::{
+    HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, QUESTIONS_MAX, REQUEST_CIDS_MAX, SHARED_ROOTS_MAX,
+};
+use crate::peer::Peer;
+use crate::swarm::Sharing;
+use crate::{Action, Holding, Holdings, Message, PeerNo, Prefix, ViolationKind};
+
+/// A member is told everything again at most this often.
+const INTRODUCE_EVERY: Duration = Duration::from_secs(1);
+
+/// Work units of a join: every slot in view is looked at.
+const JOIN_WORK: f64 = 256.0;
+
+impl Engine {
+    pub(super) fn peer_connected(&mut self, peer: PeerNo, prefix: Prefix) {
+        if self.peers.contains_key(&peer) {
+            return;
+        }
+        self.peers.insert(peer, Peer::new(prefix, self.now));
+        self.uplink.connected(peer, prefix);
+        let fetching = self.swarms.iter().filter(|(_, swarm)| !swarm.sessions.is_empty());
+        let numbers: Vec<u32> = fetching.map(|(number, _)| *number).collect();
+        for number in numbers {
+            self.invite(number, peer);
+        }
+    }
+
+    pub(super) fn peer_disconnected(&mut self, peer: PeerNo) {
+        if !self.peers.contains_key(&peer) {
+            return;
+        }
+        self.take_back_all(peer, false);
+        self.uplink.disconnected(peer);
+        self.questions.retain(|(asker, _), _| *asker != peer);
+        self.peers.remove(&peer);
+        self.ready.remove(&peer);
+        self.idle.remove(&peer);
+        let numbers: Vec<u32> = self.swarms.keys().copied().collect();
+        for number in numbers {
+            self.leave(number, peer);
+        }
+    }
+
+    /// A peer no longer takes part; a shared root that nobody takes part in is forgotten.
+    fn leave(&mut self, number: u32, peer: PeerNo) {
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        swarm.part(peer);
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.swarms.remove(&number);
+        }
+        if swarm.sessions.is_empty() && swarm.members.is_empty() {
+            self.drop_swarm(number);
+        } else {
+            self.wake(number);
+        }
+    }
+
+    pub(super) fn message(&mut self, peer: PeerNo, message: Message) {
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if !within_bounds(&message) {
+            return self.violation(peer, ViolationKind::Garbage);
+        }
+        if !known.conduct.spend(work(&message), self.now) {
+            return self.violation(peer, ViolationKind::Flooding);
+        }
+        match message {
+            Message::Join { root, holding, reply } => self.join(peer, root, holding, reply),
+            Message::Leave { root } => self.left(peer, &root),
+            Message::Have { root, branch, first, bits } => {
+                self.have(peer, &root, &branch, first, &bits);
+            }
+            Message::HaveAll { root, branch } => self.have_all(peer, &root, &branch),
+            Message::Request { root, cids, deadline_ms } => {
+                self.requested(peer, &root, &cids, deadline_ms);
+            }
+            Message::Cancel { cids } => self.cancelled(peer, &cids),
+            Message::Refuse { cids } => self.refused(peer, &cids),
+            Message::Peers { .. } => {}
+        }
+    }
+
+    fn join(&mut self, peer: PeerNo, root: Cid, holding: Holding, reply: bool) {
+        let print = self.keys.print(&root);
+        if let Some(number) = self.roots.get(&print).copied() {
+            return self.joined(peer, number, holding, reply);
+        }
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if reply || self.questions.contains_key(&(peer, print)) {
+            return;
+        }
+        if known.questions >= QUESTIONS_MAX {
+            return self.violation(peer, ViolationKind::Flooding);
+        }
+        known.questions += 1;
+        self.questions.insert((peer, print), (root, holding));
+        self.actions.push_back(Action::AskShared { peer, root });
+    }
+
+    /// A peer takes part in a swarm that exists.
+    fn joined(&mut self, peer: PeerNo, number: u32, holding: Holding, reply: bool) {
+        let now = self.now;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.swarms.len() >= JOINED_MAX && !known.swarms.contains(&number) {
+            return self.violation(peer, ViolationKind::Flooding);
+        }
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        known.swarms.insert(number);
+        swarm.join(peer, holding, &mut self.random);
+        let ours = swarm.holding();
+        let root = swarm.root;
+        let Some(member) = swarm.members.get_mut(&peer) else { return };
+        let due = member.told_at.is_none_or(|at| !reply && now >= at + INTRODUCE_EVERY);
+        if due {
+            member.told_at = Some(now);
+        }
+        if !reply {
+            let message = Message::Join { root, holding: ours, reply: true };
+            self.actions.push_back(Action::Send { peer, message });
+            swarm.told_holding(ours);
+        }
+        if due {
+            swarm.introduce(peer, &mut self.actions);
+        }
+        if swarm.sharing == Sharing::Unknown {
+            swarm.sharing = Sharing::Asked;
+            self.actions.push_back(Action::AskShared { peer, root });
+        }
+        self.ready.insert(peer);
+    }
+
+    fn left(&mut self, peer: PeerNo, root: &Cid) {
+        let Some(number) = self.roots.get(&self.keys.print(root)).copied() else { return };
+        self.take_back_from(peer, number);
+        self.uplink.retain(peer, |entry| entry.swarm != number);
+        self.leave(number, peer);
+    }
+
+    /// The node told whether a root is shared.
+    pub(super) fn shared(&mut self, peer: PeerNo, root: Cid, holdings: Holdings) {
+        let print = self.keys.print(&root);
+        let question = self.questions.remove(&(peer, print));
+        if question.is_some() {
+            if let Some(known) = self.peers.get_mut(&peer) {
+                known.questions = known.questions.saturating_sub(1);
+            }
+        }
+        if let Some(number) = self.roots.get(&print).copied() {
+            self.sharing_known(number, holdings);
+            if let Some((_, holding)) = question {
+                self.joined(peer, number, holding, false);
+            }
+            return;
+        }
+        let Some((root, holding)) = question else { return };
+        if holdings.is_empty() {
+            return self.send(peer, Message::Leave { root });
+        }
+        self.make_room_for_shared();
+        let number = self.swarm_of(root);
+        self.sharing_known(number, holdings);
+        self.joined(peer, number, holding, false);
+    }
+
+    fn sharing_known(&mut self, number: u32, holdings: Holdings) {
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        if holdings.is_empty() {
+            swarm.sharing = Sharing::No;
+            if swarm.sessions.is_empty() {
+                self.drop_swarm(number);
+            }
+            return;
+        }
+        let new = Sharing::Yes(holdings);
+        if swarm.sharing == new {
+            return;
+        }
+        swarm.sharing = new;
+        let (root, holding) = (swarm.root, swarm.holding());
+        let members: Vec<PeerNo> = swarm.members.keys().copied().collect();
+        for peer in members {
+            let message = Message::Join { root, holding, reply: true };
+            self.actions.push_back(Action::Send { peer, message });
+            swarm.introduce(peer, &mut self.actions);
+        }
+    }
+
+    /// Forgets the shared root that has been known longest, when there are too many.
+    fn make_room_for_shared(&mut self) {
+        let shared = || self.swarms.iter().filter(|(_, swarm)| swarm.sessions.is_empty());
+        if shared().count() >= SHARED_ROOTS_MAX {
+            if let Some(oldest) = shared().map(|(number, _)| *number).next() {
+                self.drop_swarm(oldest);
+            }
+        }
+    }
+
+    fn member_of(&self, peer: PeerNo, root: &Cid) -> Option<u32> {
+        let number = self.roots.get(&self.keys.print(root)).copied()?;
+        self.swarms.get(&number)?.members.contains_key(&peer).then_some(number)
+    }
+
+    fn have(&mut self, peer: PeerNo, root: &Cid, branch: &Cid, first: u32, bits: &[u8]) {
+        let Some(number) = self.member_of(peer, root) else { return };
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        let mut news = Vec::new();
+        swarm.have(peer, branch, first, bits, &mut news);
+        for told in news {
+            self.uplink.announced(peer, told.print, told.bytes);
+        }
+        self.place_urgent(number);
+        self.ready.insert(peer);
+    }
+
+    fn have_all(&mut self, peer: PeerNo, root: &Cid, branch: &Cid) {
+        let Some(number) = self.member_of(peer, root) else { return };
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        swarm.have_all(peer, branch, &mut self.random);
+        self.place_urgent(number);
+        self.ready.insert(peer);
+    }
+
+    /// The swarm of a root that a peer takes part in, for its requests.
+    pub(super) fn joined_swarm(&self, peer: PeerNo, root: &Cid) -> Option<u32> {
+        self.member_of(peer, root)
+    }
+}
+
+fn within_bounds(message: &Message) -> bool {
+    match message {
+        Message::Have { bits, .. } => !bits.is_empty() && bits.len() <= HAVE_BYTES_MAX,
+        Message::Request { cids, .. } | Message::Cancel { cids } | Message::Refuse { cids } => {
+            cids.len() <= REQUEST_CIDS_MAX
+        }
+        Message::Peers { peers, .. } => peers.len() <= PEERS_MAX,
+        Message::Join { .. } | Message::Leave { .. } | Message::HaveAll { .. } => true,
+    }
+}
+
+fn work(message: &Message) -> f64 {
+    match message {
+        Message::Join { .. } => JOIN_WORK,
+        Message::Have { bits, .. } => 1.0 + bits.len() as f64 / 64.0,
+        _ => 1.0,
+    }
+}

@@ -1,0 +1,134 @@
+//! Sessions: their swarms are joined, their wants placed, and left when the last one closes.
+
+use shoal_dag::Cid;
+
+use crate::bucket::Bucket;
+use crate::engine::Engine;
+use crate::limits::SESSIONS_MAX;
+use crate::swarm::{Sharing, Swarm, Wanted};
+use crate::{Action, Message, PeerNo, Probe, SessionId};
+
+impl Engine {
+    pub(super) fn limits(&mut self, up: Option<u64>, down: Option<u64>) {
+        self.uplink.limit(up, self.now);
+        self.down = down.map(|rate| Bucket::new(rate, self.now));
+        self.throttled = false;
+        self.ready.extend(self.peers.keys());
+    }
+
+    /// The swarm of a root, made if there is none.
+    pub(super) fn swarm_of(&mut self, root: Cid) -> u32 {
+        let print = self.keys.print(&root);
+        if let Some(number) = self.roots.get(&print) {
+            return *number;
+        }
+        let number = self.swarm_next;
+        self.swarm_next = self.swarm_next.wrapping_add(1);
+        self.roots.insert(print, number);
+        self.swarms.insert(number, Swarm::new(root, self.keys));
+        number
+    }
+
+    /// Forgets a swarm; members are told.
+    pub(super) fn drop_swarm(&mut self, number: u32) {
+        let Some(swarm) = self.swarms.remove(&number) else { return };
+        self.roots.remove(&self.keys.print(&swarm.root));
+        for peer in swarm.members.keys().chain(swarm.asked_to_join.keys()) {
+            self.send(*peer, Message::Leave { root: swarm.root });
+            self.uplink.retain(*peer, |entry| entry.swarm != number);
+            if let Some(known) = self.peers.get_mut(peer) {
+                known.swarms.remove(&number);
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, session: SessionId, root: Cid) {
+        if self.sessions.contains_key(&session) || self.sessions.len() >= SESSIONS_MAX {
+            return;
+        }
+        let number = self.swarm_of(root);
+        self.sessions.insert(session, number);
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        let first = swarm.sessions.is_empty();
+        swarm.sessions.insert(session);
+        if first {
+            let peers: Vec<PeerNo> = self.peers.keys().copied().collect();
+            for peer in peers {
+                self.invite(number, peer);
+            }
+        }
+    }
+
+    /// Tells a peer that we take part in a swarm, and asks whether it does.
+    pub(super) fn invite(&mut self, number: u32, peer: PeerNo) {
+        let now = self.now;
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        let holding = swarm.holding();
+        swarm.told_holding(holding);
+        swarm.asked_to_join.insert(peer, now);
+        let root = swarm.root;
+        self.send(peer, Message::Join { root, holding, reply: false });
+    }
+
+    pub(super) fn close(&mut self, session: SessionId) {
+        let Some(number) = self.sessions.remove(&session) else { return };
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        let named = swarm.sessions.first() == Some(&session);
+        swarm.unwant_all(session);
+        swarm.sessions.remove(&session);
+        if !swarm.sessions.is_empty() {
+            if named {
+                swarm.restart_probes(&mut self.actions);
+            }
+            return;
+        }
+        self.take_back_swarm(number);
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        swarm.forget_blocks();
+        let shared = matches!(swarm.sharing, Sharing::Yes(_));
+        let asks = match swarm.members.keys().next() {
+            Some(peer) if !shared => Some((*peer, swarm.root)),
+            _ => None,
+        };
+        if let Some((peer, root)) = asks {
+            // It may have become shared meanwhile: a pinned fetch that is done.
+            swarm.sharing = Sharing::Asked;
+            self.actions.push_back(Action::AskShared { peer, root });
+        } else if !shared || swarm.members.is_empty() {
+            self.drop_swarm(number);
+        }
+    }
+
+    pub(super) fn want(&mut self, wanted: &Wanted) {
+        let Some(number) = self.sessions.get(&wanted.session).copied() else { return };
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        swarm.want(wanted, &mut self.actions);
+        self.place_urgent(number);
+        self.wake(number);
+    }
+
+    pub(super) fn unwant(&mut self, session: SessionId, cid: Cid) {
+        let Some(number) = self.sessions.get(&session) else { return };
+        if let Some(swarm) = self.swarms.get_mut(number) {
+            swarm.unwant(session, &cid);
+        }
+    }
+
+    pub(super) fn probed(&mut self, session: SessionId, found: Vec<(Cid, Probe)>) {
+        let Some(number) = self.sessions.get(&session).copied() else { return };
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        swarm.probed(found, &mut self.actions);
+        self.wake(number);
+    }
+
+    /// There may be something new to ask of peers that had nothing to do.
+    pub(super) fn wake(&mut self, number: u32) {
+        if self.idle.is_empty() {
+            return;
+        }
+        let Some(swarm) = self.swarms.get(&number) else { return };
+        if swarm.table.pool > 0 {
+            self.ready.extend(swarm.members.keys().filter(|peer| self.idle.contains(peer)));
+        }
+    }
+}

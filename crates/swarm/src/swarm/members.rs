@@ -1,0 +1,250 @@
+//! Who holds what: announcements in, the next block to ask of a peer out.
+//!
+//! Bits count towards a slot's rarity only for peers that hold a part; those that hold everything
+//! make every block equally less rare. An announcement about a branch that is complete here is
+//! dropped: nothing of it will be asked for.
+
+use std::time::Duration;
+
+use shoal_dag::Cid;
+
+use crate::random::{Print, Random};
+use crate::swarm::{Member, Swarm};
+use crate::table::{NONE, State};
+use crate::{Holding, PeerNo};
+
+/// One slot that a peer has just announced, for the uploader's account.
+pub(crate) struct News {
+    pub(crate) print: Print,
+    pub(crate) bytes: u32,
+}
+
+impl Swarm {
+    /// A peer takes part, or takes part in another way than before.
+    pub(crate) fn join(&mut self, peer: PeerNo, holding: Holding, random: &mut Random) {
+        self.asked_to_join.remove(&peer);
+        self.check_providers = true;
+        let others = self.members.iter().any(|(other, member)| *other != peer && member.all());
+        let start = if others { random.below(self.table.end()) } else { 0 };
+        let member = self.members.entry(peer).or_insert_with(|| Member::new(holding, start));
+        let before = member.holding;
+        member.holding = holding.min(before);
+        if holding == Holding::All && before != Holding::All {
+            self.uncount(peer);
+        }
+        let known: Vec<u32> = self.branches.keys().copied().collect();
+        for number in known {
+            self.apply_member(number, peer);
+        }
+        self.apply_singles(peer);
+    }
+
+    /// A peer is gone.
+    pub(crate) fn part(&mut self, peer: PeerNo) {
+        self.asked_to_join.remove(&peer);
+        self.check_providers = true;
+        self.uncount(peer);
+        self.members.remove(&peer);
+    }
+
+    /// Takes a peer's bits out of the rarity counts.
+    fn uncount(&mut self, peer: PeerNo) {
+        let Some(member) = self.members.get_mut(&peer) else { return };
+        let has = std::mem::take(&mut member.has);
+        for at in has.iter() {
+            self.table.count_holder(at, false);
+        }
+    }
+
+    fn mark(&mut self, peer: PeerNo, at: u32) -> bool {
+        let at = self.table.resolve(at);
+        let Some(member) = self.members.get_mut(&peer) else { return false };
+        member.not.clear(at);
+        if member.all() || !member.has.set(at) {
+            return false;
+        }
+        self.table.count_holder(at, true);
+        self.check_providers = true;
+        true
+    }
+
+    /// Applies what all members told about a branch that has just been mapped.
+    pub(crate) fn apply_members(&mut self, number: u32) {
+        let peers: Vec<PeerNo> = self.members.keys().copied().collect();
+        for peer in peers {
+            self.apply_member(number, peer);
+        }
+    }
+
+    fn apply_member(&mut self, number: u32, peer: PeerNo) {
+        let Some(branch) = self.branches.get(&number) else { return };
+        let (print, slots) = (branch.print, branch.slots());
+        let whole = self.completed_by(peer, number);
+        let Some(member) = self.members.get_mut(&peer) else { return };
+        if member.all() {
+            return;
+        }
+        let kept = member.take_kept(print);
+        for (index, at) in slots.enumerate() {
+            let bit = kept.as_ref().is_some_and(|bits| bit(bits, index));
+            let own = self.table.slot(at).print;
+            let top = self.members.get(&peer).is_some_and(|member| member.completed(own));
+            if whole || bit || top {
+                self.mark(peer, at);
+            }
+        }
+    }
+
+    /// Whether a peer told that it holds a branch, or one above it, completely.
+    fn completed_by(&self, peer: PeerNo, number: u32) -> bool {
+        let Some(member) = self.members.get(&peer) else { return false };
+        let mut number = number;
+        while let Some(branch) = self.branches.get(&number) {
+            if member.completed(branch.print) {
+                return true;
+            }
+            number = self.table.slot(branch.slot).parent;
+        }
+        false
+    }
+
+    /// Applies to blocks that hang under no known branch: the root, and tops of wanted trees.
+    fn apply_singles(&mut self, peer: PeerNo) {
+        let tops: Vec<u32> = self.wants.keys().copied().collect();
+        for at in tops {
+            self.apply_single(peer, at);
+        }
+    }
+
+    fn apply_single(&mut self, peer: PeerNo, at: u32) {
+        let slot = self.table.slot(at);
+        let Some(member) = self.members.get(&peer) else { return };
+        let is_root = slot.print == self.root_print && member.holding != Holding::Nothing;
+        if is_root || member.completed(slot.print) {
+            self.mark(peer, at);
+        }
+    }
+
+    /// Applies what members told to a slot made for a want.
+    pub(crate) fn apply_all_singles(&mut self, at: u32) {
+        let peers: Vec<PeerNo> = self.members.keys().copied().collect();
+        for peer in peers {
+            self.apply_single(peer, at);
+        }
+    }
+
+    /// A peer told which children of a branch it holds. What is new goes to `news`.
+    pub(crate) fn have(
+        &mut self,
+        peer: PeerNo,
+        branch: &Cid,
+        first: u32,
+        bits: &[u8],
+        news: &mut Vec<News>,
+    ) {
+        let print = self.keys.print(branch);
+        let Some(number) = self.mapped(print, branch) else {
+            if self.walk.is_done(print) || self.sessions.is_empty() {
+                return;
+            }
+            if let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) {
+                member.keep(print, first, bits);
+            }
+            return;
+        };
+        let slots = self.branches.get(&number).map_or(0..0, super::Branch::slots);
+        for index in 0..bits.len() * 8 {
+            let at = u64::from(slots.start) + u64::from(first) + index as u64;
+            if at >= u64::from(slots.end) {
+                return;
+            }
+            if bit(bits, index) && self.mark(peer, at as u32) {
+                let slot = self.table.slot(self.table.resolve(at as u32));
+                news.push(News { print: slot.print, bytes: slot.bytes() });
+            }
+        }
+    }
+
+    /// A peer told that it holds a whole sub-tree.
+    pub(crate) fn have_all(&mut self, peer: PeerNo, branch: &Cid, random: &mut Random) {
+        if *branch == self.root {
+            return self.join(peer, Holding::All, random);
+        }
+        let print = self.keys.print(branch);
+        if self.walk.is_done(print) || self.sessions.is_empty() {
+            return;
+        }
+        let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) else {
+            return;
+        };
+        member.complete(print);
+        let Some(at) = self.table.find(print, branch) else { return };
+        let mut work = vec![at];
+        while let Some(at) = work.pop() {
+            self.mark(peer, at);
+            let number = self.table.slot(self.table.resolve(at)).branch;
+            if number != NONE {
+                work.extend(self.branches.get(&number).map_or(0..0, super::Branch::slots));
+            }
+        }
+    }
+
+    /// A peer does not give what it announced: it is not asked for it again until it announces it
+    /// anew. Whether it had announced it.
+    pub(crate) fn deny(&mut self, peer: PeerNo, at: u32) -> bool {
+        self.check_providers = true;
+        let Some(member) = self.members.get_mut(&peer) else { return false };
+        let announced = member.can_give(at);
+        member.not.set(at);
+        if member.has.clear(at) {
+            self.table.count_holder(at, false);
+        }
+        announced
+    }
+
+    /// The next block to ask of a peer: its rarest, ties at random; where only peers that hold
+    /// everything take part, the next one of its run.
+    pub(crate) fn next_for(&mut self, peer: PeerNo, random: &mut Random) -> Option<u32> {
+        if self.table.pool == 0 {
+            return None;
+        }
+        let runs = self.members.values().all(|member| member.all());
+        let member = self.members.get_mut(&peer)?;
+        let start = if runs { member.cursor } else { random.below(self.table.end()) };
+        let held = (!member.all()).then_some(&member.has);
+        let found = self.table.rarest(start, held, &member.not)?;
+        member.cursor = found + 1;
+        Some(found)
+    }
+
+    /// Whether any member could give something that is in the pool.
+    pub(crate) fn pool_has_provider(&self) -> bool {
+        self.members.values().any(|member| {
+            let held = (!member.all()).then_some(&member.has);
+            self.table.rarest(0, held, &member.not).is_some()
+        })
+    }
+
+    /// Whether any member could give the block of a slot.
+    pub(crate) fn has_provider(&self, at: u32) -> bool {
+        self.members.values().any(|member| member.can_give(at))
+    }
+
+    /// Whether everybody who was asked to join has answered, or had the time to.
+    pub(crate) fn joins_settled(&self, now: Duration) -> bool {
+        self.asked_to_join.values().all(|at| now >= *at + crate::limits::JOIN_ANSWER_MAX)
+    }
+
+    /// Puts an asked slot back into the pool.
+    pub(crate) fn give_back(&mut self, at: u32) {
+        if matches!(self.table.slot(at).state, State::Asked(..)) {
+            let wanted = self.table.slot(at).tree || self.wants.contains_key(&at);
+            self.table.change(at, if wanted { State::Missing } else { State::Idle });
+            self.check_providers = true;
+        }
+    }
+}
+
+fn bit(bits: &[u8], index: usize) -> bool {
+    bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
+}
