@@ -140,22 +140,33 @@ impl Node {
     }
 
     fn decode_pb(block: &Bytes) -> Result<Self, NodeError> {
-        let node = pb::decode(block)?;
-        let message = UnixFs::decode(node.data.ok_or(NodeError::NoData)?)?;
+        // Data first, then the links, each straight into its place: a branch of 4,096 links is
+        // decoded on the read path.
+        let Some(data) = pb::data(block)? else {
+            pb::decode(block)?;
+            return Err(NodeError::NoData);
+        };
+        let message = UnixFs::decode(data)?;
         let meta = message.meta;
         match message.kind {
-            Kind::Raw | Kind::File if node.links.is_empty() => leaf(block, &message),
-            Kind::File => file(block, &node.links, message).map(Self::File),
+            Kind::Raw | Kind::Symlink => no_links(block)?,
             Kind::Directory => {
-                let entries = node.links.iter().map(dirent).collect();
-                Ok(Self::Directory { entries, meta })
+                let entries = pb::links(block).map(|link| link.map(|link| dirent(&link)));
+                return Ok(Self::Directory { entries: entries.collect::<Result<_, _>>()?, meta });
             }
-            Kind::Symlink if node.links.is_empty() => {
-                Ok(Self::Symlink { target: slice(block, message.data), meta })
+            Kind::File => {
+                let (links, sizes) = (pb::links(block), &message.block_sizes);
+                let links = file_links(links, sizes)?;
+                if !links.is_empty() {
+                    return file(block, links, &message).map(Self::File);
+                }
             }
-            Kind::Raw | Kind::Symlink => Err(NodeError::Links),
-            Kind::HamtShard => Err(NodeError::Unsupported("a sharded directory")),
-            Kind::Metadata => Err(NodeError::Unsupported("a UnixFS metadata node")),
+            Kind::HamtShard => return Err(NodeError::Unsupported("a sharded directory")),
+            Kind::Metadata => return Err(NodeError::Unsupported("a UnixFS metadata node")),
+        }
+        match message.kind {
+            Kind::Symlink => Ok(Self::Symlink { target: slice(block, message.data), meta }),
+            _ => leaf(block, &message),
         }
     }
 
@@ -197,6 +208,13 @@ impl Node {
     }
 }
 
+fn no_links(block: &[u8]) -> Result<(), NodeError> {
+    match pb::links(block).next() {
+        None => Ok(()),
+        Some(link) => link.map_err(NodeError::Pb).and(Err(NodeError::Links)),
+    }
+}
+
 fn leaf(block: &Bytes, message: &UnixFs<'_>) -> Result<Node, NodeError> {
     if !message.block_sizes.is_empty() {
         return Err(NodeError::SizeCount { links: 0, sizes: message.block_sizes.len() });
@@ -210,23 +228,35 @@ fn leaf(block: &Bytes, message: &UnixFs<'_>) -> Result<Node, NodeError> {
     }
 }
 
-fn file(block: &Bytes, links: &[PbLink<'_>], message: UnixFs<'_>) -> Result<FileNode, NodeError> {
-    let sizes = message.block_sizes;
-    if sizes.len() != links.len() {
-        return Err(NodeError::SizeCount { links: links.len(), sizes: sizes.len() });
+/// Joins links with the sizes that the message gives for them.
+fn file_links<'a>(
+    links: impl Iterator<Item = Result<PbLink<'a>, PbError>>,
+    sizes: &[u64],
+) -> Result<Vec<FileLink>, NodeError> {
+    // The sizes are really there, in at most 2 MiB: this is no length that somebody declared.
+    let mut joined = Vec::with_capacity(sizes.len());
+    let mut count = 0;
+    for link in links {
+        let link = link?;
+        if let Some(&size) = sizes.get(count) {
+            joined.push(FileLink { cid: link.hash, size, dag_size: link.tsize.unwrap_or(0) });
+        }
+        count += 1;
     }
+    if count == sizes.len() || count == 0 {
+        return Ok(joined);
+    }
+    Err(NodeError::SizeCount { links: count, sizes: sizes.len() })
+}
+
+fn file(block: &Bytes, links: Vec<FileLink>, message: &UnixFs<'_>) -> Result<FileNode, NodeError> {
     let inline = slice(block, message.data);
-    let sum = sizes.iter().try_fold(inline.len() as u64, |sum, &size| sum.checked_add(size));
+    let sum = links.iter().try_fold(inline.len() as u64, |sum, link| sum.checked_add(link.size));
     let claimed = message.file_size.or(sum).unwrap_or(u64::MAX);
     if sum != Some(claimed) {
         return Err(NodeError::SizeSum { claimed, parts: sum.unwrap_or(u64::MAX) });
     }
-    let links = links.iter().zip(sizes).map(|(link, size)| FileLink {
-        cid: link.hash,
-        size,
-        dag_size: link.tsize.unwrap_or(0),
-    });
-    Ok(FileNode { size: claimed, links: links.collect(), meta: message.meta, inline })
+    Ok(FileNode { size: claimed, links, meta: message.meta, inline })
 }
 
 fn dirent(link: &PbLink<'_>) -> Dirent {

@@ -137,16 +137,37 @@ pub fn decode(block: &[u8]) -> Result<PbNode<'_>, PbError> {
     Ok(node)
 }
 
+/// The data of a node, found without reading its links: those who read them check the rest.
+pub(crate) fn data(block: &[u8]) -> Result<Option<&[u8]>, PbError> {
+    let mut reader = Reader::new(block);
+    while let Some((field, kind)) = reader.key()? {
+        match (field, kind) {
+            (1, Kind::Bytes) => return Ok(Some(reader.bytes()?)),
+            (_, kind) => reader.skip(kind)?,
+        }
+    }
+    Ok(None)
+}
+
+/// Iterates over the links of a node; fails where the node is not well formed, also behind them.
+pub(crate) fn links(block: &[u8]) -> impl Iterator<Item = Result<PbLink<'_>, PbError>> {
+    Fields::new(block).filter_map(|field| match field {
+        Ok(Field::Link(link)) => Some(Ok(link)),
+        Ok(Field::Data(_)) => None,
+        Err(error) => Some(Err(error)),
+    })
+}
+
 /// One field of a node.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Field<'a> {
+enum Field<'a> {
     Link(PbLink<'a>),
     Data(&'a [u8]),
 }
 
 /// Iterates over the fields of a block and checks their order. Ends after the first error.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
+struct Fields<'a> {
     reader: Reader<'a>,
     links: bool,
     data: bool,
@@ -155,7 +176,7 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) const fn new(block: &'a [u8]) -> Self {
+    const fn new(block: &'a [u8]) -> Self {
         Self { reader: Reader::new(block), links: false, data: false, closed: false }
     }
 

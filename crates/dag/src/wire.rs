@@ -138,3 +138,6 @@ pub(crate) const fn varint_len(value: u64) -> usize {
 pub(crate) const fn bytes_field_len(len: usize) -> usize {
     1 + varint_len(len as u64) + len
 }
+
+#[cfg(test)]
+mod tests;

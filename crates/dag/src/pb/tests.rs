@@ -103,3 +103,18 @@ fn writing_refuses_links_that_are_not_sorted() {
     assert_eq!(node(&[Some(b"aa"), Some(b"a")]).encode(), Err(PbError::Unsorted));
     assert_eq!(node(&[Some(b"a"), None]).encode(), Err(PbError::Unsorted));
 }
+
+#[test]
+fn data_and_links_apart_are_those_of_the_node() {
+    let link = link(&[&field(0x0a, CID), &[0x12, 1, b'a']]);
+    let data = field(0x0a, b"data");
+    for block in [[&link[..], &link, &data].concat(), [&data[..], &link, &link].concat()] {
+        let node = decode(&block).unwrap();
+        assert_eq!(super::data(&block), Ok(node.data));
+        assert_eq!(links(&block).collect::<Result<Vec<_>, _>>(), Ok(node.links));
+        // What is wrong behind the data is found by reading the links.
+        let longer = [&block[..], &data].concat();
+        assert_eq!(super::data(&longer), Ok(Some(&b"data"[..])));
+        assert!(links(&longer).any(|link| link.is_err()));
+    }
+}

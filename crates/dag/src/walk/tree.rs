@@ -114,9 +114,8 @@ impl TreeWalk {
                 self.cost.visit(&cid, self.stack.len())?;
                 self.asked = Some(cid);
                 self.handle_block(&cid, Bytes::copy_from_slice(data))?;
-            } else if !self.seen.contains(&key(&cid)) {
+            } else if self.seen.insert(key(&cid)) {
                 self.cost.visit(&cid, self.stack.len())?;
-                self.seen.insert(key(&cid));
                 self.asked = Some(cid);
             }
         }
