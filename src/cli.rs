@@ -100,15 +100,14 @@ pub async fn run(Invocation(cli): Invocation) -> Exit {
     };
     if verb.minds_signals_itself() {
         let result = dispatch(&mut context, verb).await;
-        return context.conclude(result, std::future::pending()).await;
+        return match Signals::catch() {
+            Ok(mut signals) => context.conclude(result, signals.next()).await,
+            Err(failure) => context.conclude(Err(failure.into()), async {}).await,
+        };
     }
     let mut signals = match Signals::catch() {
         Ok(signals) => signals,
-        Err(failure) => {
-            return context
-                .conclude(Err(failure.into()), std::future::pending())
-                .await;
-        }
+        Err(failure) => return context.conclude(Err(failure.into()), async {}).await,
     };
     let result = tokio::select! {
         result = dispatch(&mut context, verb) => result,

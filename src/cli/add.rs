@@ -11,6 +11,7 @@ use std::{
 };
 
 use clap::{Args, builder::PossibleValuesParser};
+use shoal_dag::name::escape;
 
 use super::{
     context::Context,
@@ -94,12 +95,15 @@ pub(crate) async fn run(context: &mut Context, args: AddArgs) -> Result<Report, 
     }
     let sources = args.paths.iter().cloned().map(Source::new).collect::<Result<_, _>>()?;
     let mut adding = Adding { args, pending: sources, tally: Tally::default() };
-    let outcome = context.ask(&mut adding).await?;
-    let Outcome::Added { served, .. } = outcome else {
-        return Err(unexpected(&outcome));
+    let served = match context.ask(&mut adding).await {
+        Ok(Outcome::Added { served, .. }) => Ok(served),
+        Ok(other) => return Err(unexpected(&other)),
+        Err(End::Failed(failure)) => Err(failure),
+        Err(end) => return Err(end),
     };
     let Adding { args, tally, .. } = adding;
-    if !served && !args.local && !args.only_hash && tally.added > 0 {
+    let listed = !args.local && !args.only_hash && tally.added > 0;
+    if served == Ok(false) && listed {
         context.console.talk.note("no running peer serves this; start one with: shoal seed");
     }
     Ok(tally.report(served))
@@ -130,21 +134,25 @@ impl Tally {
         console: &mut Console,
     ) -> Result<(), End> {
         self.skipped += 1;
-        console.talk.warning([b"left out ", path, b": ", why.as_bytes()].concat());
+        console.talk.warning(&format!("left out {}: {why}", escape(path)));
         if console.output.is_json() {
             console.output.object(&Line::Skipped { path: path.into(), why }).await?;
         }
         Ok(())
     }
 
-    /// The end: partial when something was left out, a failure when everything was.
-    pub(crate) fn report(self, served: bool) -> Report {
+    /// The end, as the node told it. What was done is told beside a failure.
+    pub(crate) fn report(self, served: Result<bool, Failure>) -> Report {
         let Self { added, skipped, bytes, files } = self;
-        let failure = match (added, skipped) {
+        let left_out = match (added, skipped) {
             (_, 0) => None,
             (0, _) => Some(Failure::failed("nothing could be added")),
             (_, 1) => Some(Failure::new(Exit::Partial, "1 source was left out")),
             _ => Some(Failure::new(Exit::Partial, format!("{skipped} sources were left out"))),
+        };
+        let (served, failure) = match served {
+            Ok(served) => (served, left_out),
+            Err(failure) => (false, Some(failure)),
         };
         Report { details: Some(Details::Added { added, skipped, bytes, files, served }), failure }
     }
@@ -172,9 +180,8 @@ impl Adding {
         } else {
             console.output.line(added.cid.as_bytes()).await?;
         }
-        let (cid, size) = (added.cid, size(added.size));
-        let words = [format!("added {cid} ").as_bytes(), typed.as_bytes()].concat();
-        console.talk.note([words.as_slice(), format!(" ({size})").as_bytes()].concat());
+        let (typed, size) = (escape(typed.as_bytes()), size(added.size));
+        console.talk.note(&format!("added {} {typed} ({size})", added.cid));
         console.output.flush().await
     }
 }

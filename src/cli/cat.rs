@@ -5,6 +5,7 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
+use bytes::Buf as _;
 use clap::Args;
 
 use super::{
@@ -41,6 +42,7 @@ pub(crate) async fn run(context: &mut Context, args: CatArgs) -> Result<Report, 
         range: args.range,
         wait: context.wait,
         written: 0,
+        again: false,
     };
     let outcome = context.ask(&mut reading).await?;
     let Outcome::Read { .. } = outcome else {
@@ -57,29 +59,37 @@ struct Reading {
     range: Option<(u64, u64)>,
     wait: Wait,
     written: u64,
+    again: bool,
 }
 
 impl Exchange for Reading {
+    /// A second node is asked from the last byte that was written, not from the next: behind the
+    /// last byte of a file there is nothing, and to ask for it is an error.
     fn request(&self) -> Request {
-        let range = match (self.range, self.written) {
-            (range, 0) => range,
-            (None, written) => Some((written, u64::MAX)),
-            (Some((first, last)), written) => Some((first + written, last)),
+        let (first, last) = self.range.unwrap_or((0, u64::MAX));
+        let range = match self.written.checked_sub(1) {
+            Some(done) => Some((first + done, last)),
+            None => self.range,
         };
         Request::Cat { target: self.target.clone(), range, wait: self.wait }
     }
 
+    fn restart(&mut self) {
+        self.again = self.written > 0;
+    }
+
     async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
-        match answer {
-            Answer::Data(data) => {
-                // A person who watches a terminal sees no moving line among the bytes.
-                console.talk.end();
-                console.output.bytes(&data).await?;
-                self.written += data.len() as u64;
-                Ok(())
-            }
-            other @ Answer::Response(_) => Err(unexpected(&other)),
+        let Answer::Data(mut data) = answer else {
+            return Err(unexpected(&answer));
+        };
+        // A person who watches a terminal sees no moving line among the bytes.
+        console.talk.end();
+        if std::mem::take(&mut self.again) {
+            data.advance(1);
         }
+        console.output.bytes(&data).await?;
+        self.written += data.len() as u64;
+        Ok(())
     }
 }
 
@@ -88,20 +98,18 @@ mod tests {
     use super::*;
 
     fn range_after(range: Option<(u64, u64)>, written: u64) -> Option<(u64, u64)> {
-        let wait = Wait { idle_ms: 1 };
-        let Request::Cat { range, .. } =
-            (Reading { target: Vec::new(), range, wait, written }).request()
-        else {
-            panic!("another request")
-        };
+        let (target, wait) = (Vec::new(), Wait { idle_ms: 1 });
+        let reading = Reading { target, range, wait, written, again: false };
+        let Request::Cat { range, .. } = reading.request() else { panic!("another request") };
         range
     }
 
     #[test]
-    fn a_second_node_is_asked_for_the_rest() {
+    fn a_second_node_is_asked_for_the_rest_and_the_byte_before() {
         assert_eq!(range_after(None, 0), None);
-        assert_eq!(range_after(None, 7), Some((7, u64::MAX)));
+        assert_eq!(range_after(None, 7), Some((6, u64::MAX)));
         assert_eq!(range_after(Some((5, 20)), 0), Some((5, 20)));
-        assert_eq!(range_after(Some((5, 20)), 7), Some((12, 20)));
+        assert_eq!(range_after(Some((5, 20)), 7), Some((11, 20)));
+        assert_eq!(range_after(Some((5, 20)), 16), Some((20, 20)));
     }
 }

@@ -69,27 +69,23 @@ impl Context {
     pub(crate) async fn ask(&mut self, exchange: &mut impl Exchange) -> Result<Outcome, End> {
         let mut input = None;
         for _ in 0..NODES_MAX {
-            let mut attached = match self.attached.take() {
-                Some(attached) => attached,
-                None => self.attach().await?,
-            };
             if exchange.wants_input() && input.is_none() {
                 input = Some(Input::standard());
             }
+            // It stays in its place meanwhile: who is interrupted still has it to close.
+            let attached = match &mut self.attached {
+                Some(attached) => attached,
+                none => none.insert(attach(&self.settings, &mut self.console).await?),
+            };
             let input_now = input.as_mut().filter(|_| exchange.wants_input());
             let ended =
                 converse(&mut attached.client, exchange, input_now, &mut self.console).await;
             let gone = match ended {
+                Ok(outcome) => return Ok(outcome),
+                Err(Stop::End(end)) => return Err(end),
                 Err(Stop::Gone(error)) => error,
-                Err(Stop::End(end)) => {
-                    self.attached = Some(attached);
-                    return Err(end);
-                }
-                Ok(outcome) => {
-                    self.attached = Some(attached);
-                    return Ok(outcome);
-                }
             };
+            self.attached = None;
             tracing::debug!(error = %gone, "the node is gone");
             if exchange.wants_input() && input.as_ref().is_some_and(Input::begun) {
                 return Err(lost_input().into());
@@ -124,11 +120,6 @@ impl Context {
             Err(Stop::End(end)) => Err(end),
             Err(Stop::Gone(error)) => Err(Failure::from(error).into()),
         }
-    }
-
-    async fn attach(&mut self) -> Result<Attached, Failure> {
-        let text = format!("waiting for the store {}", self.settings.dir.display());
-        self.console.talk.while_waiting(&text, attach::attach(&self.settings)).await
     }
 
     /// Tells how it ended, closes standard output, and stays for clients until `stop`.
@@ -193,6 +184,11 @@ impl Context {
         }
         report.exit()
     }
+}
+
+async fn attach(settings: &Settings, console: &mut Console) -> Result<Attached, Failure> {
+    let text = format!("waiting for the store {}", settings.dir.display());
+    console.talk.while_waiting(&text, attach::attach(settings)).await
 }
 
 fn lost_input() -> Failure {

@@ -90,7 +90,7 @@ pub(crate) async fn converse(
             Response::Failed(failure) => return Err(Stop::End(failure.into())),
             Response::Phase(phase) => console.talk.phase(phase.text),
             Response::Progress(progress) => console.talk.progress(progress),
-            Response::Note(text) => console.talk.note(text),
+            Response::Note(text) => console.talk.note(&text),
             other => {
                 exchange.answer(Answer::Response(other), console).await.map_err(Stop::End)?;
             }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use shoal_dag::name::escape;
 
 use super::{
     add::absolute,
@@ -122,7 +123,7 @@ fn tell(talk: &Talk, details: &Details, out: &OsStr) {
         return;
     };
     for name in refused {
-        talk.warning(format!("left out {name}: not a name that may stand on a disk"));
+        talk.warning(&format!("left out {name}: not a name that may stand on a disk"));
     }
     let files = if *files == 1 { String::new() } else { format!(" in {files} files") };
     let peers = match (sources.len(), bytes_received) {
@@ -131,8 +132,8 @@ fn tell(talk: &Talk, details: &Details, out: &OsStr) {
         (peers, received) => format!("{} from {peers} peers", size(*received)),
     };
     let took = time(Duration::from_millis(*elapsed_ms));
-    let words = format!(": {}{files} in {took}, {peers}", size(*bytes));
-    talk.note([out.as_bytes(), words.as_bytes()].concat());
+    let (out, size) = (escape(out.as_bytes()), size(*bytes));
+    talk.note(&format!("{out}: {size}{files} in {took}, {peers}"));
 }
 
 /// The name that the target suggests for OUT.

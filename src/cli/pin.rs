@@ -1,4 +1,8 @@
 //! `shoal pin`: what is kept and served for good.
+//!
+//! What is printed is the CID that was pinned, unpinned or listed, as the first word of a line, so
+//! that it can be given back to `pin rm`. Several targets are several requests; the first that fails
+//! ends the verb.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 

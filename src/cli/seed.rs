@@ -10,6 +10,7 @@ use std::{
 };
 
 use clap::Args;
+use shoal_dag::name::escape;
 
 use super::{
     Signals,
@@ -54,7 +55,7 @@ pub(crate) async fn run(context: &mut Context, args: SeedArgs) -> Result<Report,
     tokio::select! {
         begun = begin(context, &mut asking) => match begun? {
             Some(peer) => serve(context, peer, asking, signals).await,
-            None => Ok(asking.tally.report(true)),
+            None => Ok(asking.tally.report(Ok(true))),
         },
         () = signals.next() => Err(Failure::new(Exit::Interrupted, "interrupted").into()),
     }
@@ -89,7 +90,7 @@ async fn hand_over(
         return Err(Failure::failed(format!("{text}, process {pid}")).into());
     }
     done(&context.ask_client(client, asking).await?)?;
-    context.console.talk.note(format!("handed to the running peer, process {pid}"));
+    context.console.talk.note(&format!("handed to the running peer, process {pid}"));
     Ok(())
 }
 
@@ -138,26 +139,22 @@ async fn take_up(
     if asking.seed.what.is_empty() {
         return Ok(());
     }
-    match context.ask_client(client, asking).await {
-        Ok(outcome) => {
-            let report = std::mem::take(&mut asking.tally).report(true);
-            done(&outcome)?;
-            match report.failure {
-                Some(failure) if failure.exit != Exit::Partial => Err(failure.into()),
-                _ => Ok(()),
-            }
-        }
-        Err(End::Failed(failure)) if passes(failure.exit) => {
-            context.console.talk.failure(&failure);
-            context.console.talk.note("serving what there is");
-            Ok(())
-        }
-        Err(end) => Err(end),
+    let failure = match context.ask_client(client, asking).await {
+        Ok(outcome) => return done(&outcome),
+        Err(End::Failed(failure)) => failure,
+        Err(end) => return Err(end),
+    };
+    context.console.talk.end();
+    if !passes(failure.exit) {
+        return Err(failure.into());
     }
+    context.console.talk.failure(&failure);
+    context.console.talk.note("serving what there is");
+    Ok(())
 }
 
 const fn passes(exit: Exit) -> bool {
-    matches!(exit, Exit::NotFound | Exit::TryAgain | Exit::Corrupt)
+    matches!(exit, Exit::Partial | Exit::NotFound | Exit::TryAgain | Exit::Corrupt)
 }
 
 fn done(outcome: &Outcome) -> Result<(), End> {
@@ -192,8 +189,7 @@ impl Exchange for Asking {
         match answer {
             Answer::Response(Response::Added(added)) => {
                 self.tally.count(&added);
-                let words = format!("seeding {} ", added.cid).into_bytes();
-                console.talk.note([words, added.path.clone()].concat());
+                console.talk.note(&format!("seeding {} {}", added.cid, escape(&added.path)));
                 if console.output.is_json() {
                     console.output.object(&Line::from(&added)).await?;
                     console.output.flush().await?;

@@ -1,4 +1,7 @@
 //! `shoal stat`: what a CID is.
+//!
+//! A table of names and values for a person; `--json` has the same in the outcome, with sizes in
+//! bytes. Mode and time stand there only when the DAG carries them.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 

@@ -147,7 +147,7 @@ impl Talk {
         }
         if let Some(text) = self.waits_for(now) {
             if self.waiting.due(now, &text) {
-                self.say(&escape(text.as_bytes()));
+                self.say(&harmless(&text));
             }
         } else if let Some(progress) = &self.progress {
             let text = describe(self.label, progress, self.rate.per_second(now));
@@ -174,7 +174,7 @@ impl Talk {
         let rate = self.rate.per_second(now);
         let how_far = self.progress.as_ref().map(|progress| describe(self.label, progress, rate));
         let total = self.progress.as_ref().and_then(|progress| progress.bytes_total);
-        let waits_for = self.waits_for(now).map(|text| escape(text.as_bytes()));
+        let waits_for = self.waits_for(now).map(|text| harmless(&text));
         let text: Vec<String> = how_far.into_iter().chain(waits_for).collect();
         if text.is_empty() {
             return;
@@ -192,24 +192,23 @@ impl Talk {
     }
 
     /// Says something that a person may want to know.
-    pub(crate) fn note(&self, text: impl AsRef<[u8]>) {
+    pub(crate) fn note(&self, text: &str) {
         if !self.quiet {
-            self.say(&escape(text.as_ref()));
+            self.say(&harmless(text));
         }
     }
 
     /// Says that something was left out; not silenced by `-q`.
-    pub(crate) fn warning(&self, text: impl AsRef<[u8]>) {
-        let text = escape(text.as_ref());
-        self.say(&format!("{}: {text}", self.paint("warning", "33;1")));
+    pub(crate) fn warning(&self, text: &str) {
+        self.say(&format!("{}: {}", self.paint("warning", "33;1"), harmless(text)));
     }
 
     /// Tells a failure and what to do about it.
     pub(crate) fn failure(&self, failure: &Failure) {
-        let text = escape(failure.message.as_bytes());
-        self.say(&format!("{}: {text}", self.paint("error", "31;1")));
-        if let Some(hint) = &failure.hint {
-            self.say(&format!("{}: {}", self.paint("hint", "36;1"), escape(hint.as_bytes())));
+        let Failure { message, hint, .. } = failure;
+        self.say(&format!("{}: {}", self.paint("error", "31;1"), harmless(message)));
+        if let Some(hint) = hint {
+            self.say(&format!("{}: {}", self.paint("hint", "36;1"), harmless(hint)));
         }
     }
 
@@ -245,6 +244,12 @@ impl Talk {
             None => write(),
         }
     }
+}
+
+/// A sentence without control characters. Names in it were escaped where it was made, so that a
+/// backslash stays as it is.
+fn harmless(text: &str) -> String {
+    escape(text.as_bytes()).replace("\\\\", "\\")
 }
 
 fn new_bar() -> ProgressBar {
@@ -293,6 +298,12 @@ pub(crate) fn start_log(globals: &Globals) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_escaped_stays_and_what_was_not_is() {
+        assert_eq!(harmless("a\\x1b b\x1b[31m \\\n"), "a\\x1b b\\x1b[31m \\\\x0a");
+        assert_eq!(harmless("plain"), "plain");
+    }
 
     #[test]
     fn the_templates_are_sound() {

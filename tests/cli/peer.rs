@@ -1,4 +1,7 @@
 //! `peers`, `status` and their streams against a scripted running peer.
+//!
+//! The peer is a thread of the test with a socket where the store's would be: what it answers, and
+//! that it is silent until a line was read, is the test's choice.
 
 use std::{
     io::{BufRead as _, BufReader},

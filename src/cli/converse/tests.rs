@@ -1,4 +1,7 @@
 //! Tests of an exchange against a scripted node.
+//!
+//! The node's end is a socket pair and a script: what it says and when, and when it dies, is the
+//! test's choice. No store and no network take part.
 
 use std::{fs::File, io::Read as _, io::Seek as _};
 

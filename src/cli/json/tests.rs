@@ -1,4 +1,7 @@
 //! Tests of the lines of `--json`.
+//!
+//! They parse what is printed and look at it as a consumer would; that every verb prints its lines
+//! is tested with the verbs.
 
 use serde_json::Value;
 
