@@ -10,6 +10,47 @@
 //!
 //! It does not keep blocks, fetch them, or know files on disk.
 //! Specifications: multiformats CID, ipld dag-pb, ipfs UnixFS 1.5 and IPIP-0499.
+//!
+//! A file there and back:
+//!
+//! ```
+//! use std::collections::HashMap;
+//!
+//! use shoal_dag::build::{FileBuilder, LeafBlock, leaf};
+//! use shoal_dag::chunk::Chunker;
+//! use shoal_dag::walk::{Budget, FileWalk, Step};
+//! use shoal_dag::{Bytes, Metadata, Profile};
+//!
+//! let content = vec![7; 1_000_000];
+//! let (mut blocks, mut out) = (HashMap::new(), Vec::new());
+//! let mut builder = FileBuilder::new(Profile::Shoal, Metadata::NONE);
+//! let mut chunker = Chunker::new(&Profile::Shoal);
+//! let mut rest = &content[..];
+//! while let Some(len) = chunker.cut(rest, true) {
+//!     let leaf = leaf(builder.leaf_form(), &rest[..len]);
+//!     let block = match &leaf.block {
+//!         LeafBlock::Raw => Bytes::copy_from_slice(&rest[..len]),
+//!         LeafBlock::Wrapped(block) => block.clone(),
+//!     };
+//!     blocks.insert(leaf.cid, block);
+//!     builder.push(leaf.link(), &mut out);
+//!     rest = &rest[len..];
+//! }
+//! let root = builder.finish(&mut out).cid;
+//! blocks.extend(out.into_iter().map(|block| (block.cid, block.data)));
+//!
+//! let mut walk = FileWalk::new(root, 0..u64::MAX, Budget::FILE);
+//! let mut read = Vec::new();
+//! loop {
+//!     match walk.poll().expect("the tree is honest") {
+//!         Step::Need(cid) => walk.handle_block(&cid, blocks[&cid].clone()).expect("asked for"),
+//!         Step::Leaf { data, .. } => read.extend_from_slice(&data),
+//!         Step::Place { .. } => unreachable!("only from `FileWalk::places`"),
+//!         Step::Done => break,
+//!     }
+//! }
+//! assert_eq!(read, content);
+//! ```
 #![forbid(unsafe_code)]
 
 pub mod build;

@@ -16,8 +16,8 @@ use super::{Budget, Cost, WalkError};
 use crate::hash::{self, DIGEST_BYTES_MIN, RAW};
 use crate::node::Node;
 
-/// Links that may wait to be visited: about 100 MB. A directory has at most some 7,000 entries and
-/// a branch at most some 45,000 links in 2 MiB; ordinary trees have a dozen levels.
+/// Links that may wait to be visited: about 100 MB. A block of 2 MiB has at most some 45,000 links,
+/// and ordinary trees have a dozen levels of a few thousand.
 pub const PENDING_MAX: usize = 1 << 20;
 
 /// What a [`TreeWalk`] wants.
