@@ -74,10 +74,7 @@ async fn script(stage: &mut Stage, teller: &Teller, options: &DemoOptions) -> Re
     let (source, expected) = prepare(stage, teller, options).await?;
     let introducer = stage.peer("introducer", &[]);
     let address = stage.seed(&introducer).await?;
-    teller.step(
-        "introducer",
-        format!("listens on {address}; it stores nothing"),
-    );
+    teller.step("introducer", format!("listens on {address}; it stores nothing"));
 
     let limit = fetch::limit(expected.bytes());
     let first = stage.peer("first", &[&address]).limited(limit);
@@ -85,9 +82,7 @@ async fn script(stage: &mut Stage, teller: &Teller, options: &DemoOptions) -> Re
     let cid = add(stage, teller, &first, &source, &expected).await?;
     let again = add(stage, teller, &second, &source, &expected).await?;
     if cid != again {
-        return Err(failed(format!(
-            "the first peer's CID is {cid}, the second's is {again}"
-        )));
+        return Err(failed(format!("the first peer's CID is {cid}, the second's is {again}")));
     }
     for peer in [&first, &second] {
         serve(stage, teller, peer).await?;
@@ -95,16 +90,8 @@ async fn script(stage: &mut Stage, teller: &Teller, options: &DemoOptions) -> Re
 
     let third = stage.peer("third", &[&address]);
     let out = stage.dir().join("out");
-    fetch::half_way_alone(
-        stage,
-        teller,
-        [&first, &second],
-        &third,
-        &cid,
-        &out,
-        expected.bytes(),
-    )
-    .await?;
+    fetch::half_way_alone(stage, teller, [&first, &second], &third, &cid, &out, expected.bytes())
+        .await?;
     compare(stage, teller, &expected, out, "compared").await?;
     mounted::compare(stage, teller, &third, &cid, expected).await
 }
@@ -128,17 +115,11 @@ async fn prepare(
     let dir = source.clone();
     let expected = stage.work(move |stop| Snapshot::of(&dir, stop)).await?;
     if expected.is_empty() {
-        return Err(failed(format!(
-            "{} is empty or not a directory",
-            source.display()
-        )));
+        return Err(failed(format!("{} is empty or not a directory", source.display())));
     }
     let verb = if made { "made and hashed" } else { "hashed" };
     let time = tell::taken(expected.bytes(), begin.elapsed());
-    teller.step(
-        "source",
-        format!("{}: {expected}, {verb} {time}", source.display()),
-    );
+    teller.step("source", format!("{}: {expected}, {verb} {time}", source.display()));
     Ok((source, expected))
 }
 
@@ -151,18 +132,10 @@ async fn add(
     expected: &Snapshot,
 ) -> Result<String, Failure> {
     let begin = Instant::now();
-    let lines = stage
-        .verb(peer, &["add".as_ref(), source.as_os_str()])
-        .await?;
-    let cid = lines
-        .first()
-        .and_then(|line| line.split(' ').next())
-        .unwrap_or_default()
-        .to_owned();
+    let lines = stage.verb(peer, &["add".as_ref(), source.as_os_str()]).await?;
+    let cid = lines.first().and_then(|line| line.split(' ').next()).unwrap_or_default().to_owned();
     if cid.is_empty() {
-        return Err(failed(format!(
-            "`shoal add` on the {peer} peer printed no CID"
-        )));
+        return Err(failed(format!("`shoal add` on the {peer} peer printed no CID")));
     }
     let time = tell::taken(expected.bytes(), begin.elapsed());
     teller.step("add", format!("{cid} on the {peer} peer {time}"));
@@ -183,9 +156,7 @@ async fn serve(stage: &mut Stage, teller: &Teller, peer: &Peer) -> Result<(), Fa
         }
         if Instant::now() >= end {
             let wait = ANNOUNCE_WAIT_MAX.as_secs();
-            return Err(failed(format!(
-                "the {peer} peer announced nothing within {wait} s"
-            )));
+            return Err(failed(format!("the {peer} peer announced nothing within {wait} s")));
         }
         tokio::time::sleep(stage::POLL).await;
     }
@@ -207,9 +178,7 @@ async fn compare(
     let begin = Instant::now();
     let name = dir.display().to_string();
     let found = stage.work(move |stop| Snapshot::of(&dir, stop)).await?;
-    expected
-        .same_as(&found)
-        .map_err(|difference| failed(format!("{name}: {difference}")))?;
+    expected.same_as(&found).map_err(|difference| failed(format!("{name}: {difference}")))?;
     let time = tell::taken(found.bytes(), begin.elapsed());
     teller.step(how, format!("{name}: {found}, all the same, hashed {time}"));
     Ok(())
@@ -240,11 +209,7 @@ impl Stop {
 
 /// A failure of the demo.
 fn failed(message: String) -> Failure {
-    Failure {
-        exit: Exit::Failed,
-        message,
-        hint: None,
-    }
+    Failure { exit: Exit::Failed, message, hint: None }
 }
 
 /// A failure to do something with a path.
@@ -253,9 +218,5 @@ fn at(path: &Path, what: &str, error: &io::Error) -> Failure {
 }
 
 fn interrupted() -> Failure {
-    Failure {
-        exit: Exit::Interrupted,
-        message: "interrupted".to_owned(),
-        hint: None,
-    }
+    Failure { exit: Exit::Interrupted, message: "interrupted".to_owned(), hint: None }
 }

@@ -100,11 +100,7 @@ impl Snapshot {
                 Some(_) => {}
             }
         }
-        match found
-            .entries
-            .keys()
-            .find(|path| !self.entries.contains_key(*path))
-        {
+        match found.entries.keys().find(|path| !self.entries.contains_key(*path)) {
             Some(extra) => Err(format!("{} is not in the source", extra.display())),
             None => Ok(()),
         }
@@ -120,10 +116,7 @@ impl fmt::Display for Snapshot {
         let files = self.count(|entry| matches!(entry, Entry::File { .. }));
         let directories = self.count(|entry| *entry == Entry::Directory);
         let symlinks = self.count(|entry| matches!(entry, Entry::Symlink { .. }));
-        write!(
-            out,
-            "{files} files, {directories} directories, {symlinks} symlinks, "
-        )?;
+        write!(out, "{files} files, {directories} directories, {symlinks} symlinks, ")?;
         write!(out, "{}", tell::amount(self.bytes))
     }
 }
@@ -135,17 +128,11 @@ impl Entry {
         Ok(if kind.is_dir() {
             Self::Directory
         } else if kind.is_symlink() {
-            Self::Symlink {
-                target: fs::read_link(path)?.into_os_string(),
-            }
+            Self::Symlink { target: fs::read_link(path)?.into_os_string() }
         } else if kind.is_file() {
             let executable = metadata.mode() & 0o100 != 0;
             let (size, hash) = hash_of(path, stop)?;
-            Self::File {
-                size,
-                executable,
-                hash,
-            }
+            Self::File { size, executable, hash }
         } else {
             Self::Special
         })
@@ -156,20 +143,10 @@ impl fmt::Display for Entry {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Directory => write!(out, "a directory"),
-            Self::File {
-                size,
-                executable,
-                hash,
-            } => {
-                let kind = if *executable {
-                    "an executable"
-                } else {
-                    "a file"
-                };
+            Self::File { size, executable, hash } => {
+                let kind = if *executable { "an executable" } else { "a file" };
                 write!(out, "{kind} of {size} bytes with hash ")?;
-                hash.iter()
-                    .take(8)
-                    .try_for_each(|byte| write!(out, "{byte:02x}"))
+                hash.iter().take(8).try_for_each(|byte| write!(out, "{byte:02x}"))
             }
             Self::Symlink { target } => {
                 let target = target.clone().into_vec();
@@ -187,9 +164,7 @@ fn hash_of(path: &Path, stop: &CancellationToken) -> io::Result<(u64, Digest)> {
     let (mut size, mut hashes) = (0, Vec::new());
     while !stop.is_cancelled() {
         piece.clear();
-        let len = (&mut file)
-            .take(PIECE_BYTES as u64)
-            .read_to_end(&mut piece)?;
+        let len = (&mut file).take(PIECE_BYTES as u64).read_to_end(&mut piece)?;
         if len == 0 {
             break;
         }
@@ -210,37 +185,22 @@ mod tests {
 
     /// A snapshot with one entry.
     fn one(path: &str, entry: Entry) -> Snapshot {
-        Snapshot {
-            entries: BTreeMap::from([(path.into(), entry)]),
-            bytes: 0,
-        }
+        Snapshot { entries: BTreeMap::from([(path.into(), entry)]), bytes: 0 }
     }
 
     fn file(size: u64, executable: bool, byte: u8) -> Entry {
-        Entry::File {
-            size,
-            executable,
-            hash: [byte; 32],
-        }
+        Entry::File { size, executable, hash: [byte; 32] }
     }
 
     #[test]
     fn whatever_differs_is_named() {
         let expected = one("a/b", file(3, false, 1));
         assert_eq!(expected.same_as(&expected.clone()), Ok(()));
-        for other in [
-            file(4, false, 1),
-            file(3, true, 1),
-            file(3, false, 2),
-            Entry::Directory,
-        ] {
+        for other in [file(4, false, 1), file(3, true, 1), file(3, false, 2), Entry::Directory] {
             let difference = expected.same_as(&one("a/b", other)).unwrap_err();
             assert!(difference.starts_with("a/b is "), "{difference}");
         }
-        assert_eq!(
-            expected.same_as(&Snapshot::default()),
-            Err("a/b is missing".to_owned())
-        );
+        assert_eq!(expected.same_as(&Snapshot::default()), Err("a/b is missing".to_owned()));
         let extra = Snapshot::default().same_as(&expected);
         assert_eq!(extra, Err("a/b is not in the source".to_owned()));
     }
@@ -252,10 +212,7 @@ mod tests {
         fs::write(dir.path().join("file"), b"abc").unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("link")).unwrap();
         let snapshot = Snapshot::of(dir.path(), &CancellationToken::new()).unwrap();
-        assert_eq!(
-            snapshot.to_string(),
-            "1 files, 1 directories, 1 symlinks, 0.0 MB"
-        );
+        assert_eq!(snapshot.to_string(), "1 files, 1 directories, 1 symlinks, 0.0 MB");
         assert_eq!(snapshot.bytes(), 3);
     }
 

@@ -47,10 +47,7 @@ pub(super) async fn half_way_alone(
     bytes: u64,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
-    let mut monitors = [
-        stage.monitor(seeds[0]).await?,
-        stage.monitor(seeds[1]).await?,
-    ];
+    let mut monitors = [stage.monitor(seeds[0]).await?, stage.monitor(seeds[1]).await?];
     let arguments = ["get".as_ref(), cid.as_ref(), "-o".as_ref(), out.as_os_str()];
     let rest = ["--keep".as_ref(), "--json".as_ref()];
     let process = stage.start(getter, &[&arguments[..], &rest[..]].concat())?;
@@ -59,25 +56,17 @@ pub(super) async fn half_way_alone(
     let cut = seen.is_some();
     if let Some(sent) = seen {
         let sum = sent.iter().sum();
-        teller.step(
-            "get",
-            format!("half-way, {}", tell::taken(sum, begin.elapsed())),
-        );
+        teller.step("get", format!("half-way, {}", tell::taken(sum, begin.elapsed())));
         stage.kill(seeds[1]).await?;
         teller.step("kill", format!("SIGKILL for the {} peer", seeds[1]));
     } else if bytes >= INTERRUPTIBLE_BYTES_MIN {
         stage.finish(process, wait_max).await?;
-        return Err(failed(
-            "the fetch was over before half of it was sent".to_owned(),
-        ));
+        return Err(failed("the fetch was over before half of it was sent".to_owned()));
     } else {
         teller.step("get", "too small to be interrupted half-way".to_owned());
     }
     let lines = stage.finish(process, wait_max).await?;
-    teller.step(
-        "get",
-        format!("all there {}", tell::taken(bytes, begin.elapsed())),
-    );
+    teller.step("get", format!("all there {}", tell::taken(bytes, begin.elapsed())));
     let outcome = lines.last().cloned().unwrap_or_default();
     let sources = sources(&outcome)
         .ok_or_else(|| failed(format!("`shoal get --json` named no sources: {outcome}")))?;
@@ -115,9 +104,7 @@ async fn half_way(
         }
         tokio::time::sleep(stage::POLL).await;
     }
-    Err(failed(
-        "half of the content was not sent in time".to_owned(),
-    ))
+    Err(failed("half of the content was not sent in time".to_owned()))
 }
 
 /// The sources in the outcome of `get --json`, most bytes first.
@@ -144,10 +131,7 @@ mod tests {
     #[test]
     fn sources_are_read_from_the_outcome() {
         let line = r#"{"type":"outcome","exit":0,"sources":{"P":3,"Q":5}}"#;
-        assert_eq!(
-            sources(line),
-            Some(vec![("Q".to_owned(), 5), ("P".to_owned(), 3)])
-        );
+        assert_eq!(sources(line), Some(vec![("Q".to_owned(), 5), ("P".to_owned(), 3)]));
         assert_eq!(sources("{}"), None);
         assert_eq!(sources("not json"), None);
     }

@@ -39,10 +39,7 @@ pub(super) async fn compare(
         return Ok(());
     }
     let address = stage.seed(peer).await?;
-    teller.step(
-        "seed",
-        format!("the {peer} peer now serves what it fetched on {address}"),
-    );
+    teller.step("seed", format!("the {peer} peer now serves what it fetched on {address}"));
     let dir = stage.dir().join("mounted");
     fs::create_dir(&dir).map_err(|e| at(&dir, "make", &e))?;
     let begin = Instant::now();
@@ -53,9 +50,7 @@ pub(super) async fn compare(
     teller.step("mount", format!("{} in {time} ms", dir.display()));
     super::compare(stage, teller, &expected, dir.clone(), "compared").await?;
     let begin = Instant::now();
-    stage
-        .verb(peer, &["umount".as_ref(), dir.as_os_str()])
-        .await?;
+    stage.verb(peer, &["umount".as_ref(), dir.as_os_str()]).await?;
     stage.mounted(None);
     stage.finish(process, END_WAIT_MAX).await?;
     teller.step("umount", format!("in {} ms", begin.elapsed().as_millis()));
@@ -73,16 +68,11 @@ async fn wait_for(
         if stage.ended(process)? {
             // Its exit code and its words are the failure.
             stage.finish(process, END_WAIT_MAX).await?;
-            return Err(failed(
-                "`shoal mount` ended before it was unmounted".to_owned(),
-            ));
+            return Err(failed("`shoal mount` ended before it was unmounted".to_owned()));
         }
         if Instant::now() >= end {
             let wait = MOUNT_WAIT_MAX.as_secs();
-            return Err(failed(format!(
-                "{} was not mounted within {wait} s",
-                dir.display()
-            )));
+            return Err(failed(format!("{} was not mounted within {wait} s", dir.display())));
         }
         tokio::time::sleep(stage::POLL).await;
     }

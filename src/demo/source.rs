@@ -63,18 +63,12 @@ fn odds(dir: &Path, stop: &CancellationToken) -> io::Result<()> {
 
 /// Writes one file of `size` pseudo-random bytes.
 fn file(path: &Path, seed: u64, size: u64, mode: u32, stop: &CancellationToken) -> io::Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(path)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
     let mut noise = Noise(seed);
     let mut left = size;
     let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(size).unwrap_or(PIECE_BYTES))];
     while left > 0 && !stop.is_cancelled() {
-        let len = piece
-            .len()
-            .min(usize::try_from(left).unwrap_or(PIECE_BYTES));
+        let len = piece.len().min(usize::try_from(left).unwrap_or(PIECE_BYTES));
         noise.fill(&mut piece[..len]);
         file.write_all(&piece[..len])?;
         left -= len as u64;

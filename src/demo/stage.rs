@@ -56,8 +56,7 @@ pub(super) struct Peer {
 impl Peer {
     /// The same peer, sending at most so many bytes per second.
     pub(super) fn limited(mut self, up_max: u64) -> Self {
-        self.options
-            .extend(["--bwlimit".into(), format!("{up_max}:off").into()]);
+        self.options.extend(["--bwlimit".into(), format!("{up_max}:off").into()]);
         self
     }
 }
@@ -91,19 +90,9 @@ impl Stage {
         let temporary = std::env::temp_dir();
         let temporary = std::path::absolute(&temporary).unwrap_or(temporary);
         let dir = temporary.join(format!("shoal-demo-{}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|e| at(&dir, "make", &e))?;
+        fs::DirBuilder::new().mode(0o700).create(&dir).map_err(|e| at(&dir, "make", &e))?;
         let (work, stop) = (TaskTracker::new(), CancellationToken::new());
-        Ok(Self {
-            binary,
-            dir,
-            processes: Vec::new(),
-            mount: None,
-            work,
-            stop,
-        })
+        Ok(Self { binary, dir, processes: Vec::new(), mount: None, work, stop })
     }
 
     /// The temporary directory.
@@ -131,8 +120,7 @@ impl Stage {
     ) -> Result<T, Failure> {
         let stop = self.stop.clone();
         let task = self.work.spawn_blocking(move || work(&stop));
-        task.await
-            .unwrap_or_else(|e| Err(failed(format!("a step of the demo broke off: {e}"))))
+        task.await.unwrap_or_else(|e| Err(failed(format!("a step of the demo broke off: {e}"))))
     }
 
     /// Starts a verb.
@@ -142,17 +130,12 @@ impl Stage {
         arguments: &[S],
     ) -> Result<ProcessNo, Failure> {
         let number = self.processes.len();
-        let verb = arguments
-            .first()
-            .map(AsRef::as_ref)
-            .unwrap_or_default()
-            .to_string_lossy();
+        let verb = arguments.first().map(AsRef::as_ref).unwrap_or_default().to_string_lossy();
         let log = self.dir.join(format!("{number}-{}-{verb}.log", peer.name));
         let name = format!("`shoal {verb}` on the {peer} peer");
         let options = peer.options.iter().map(OsString::as_os_str);
         let arguments = options.chain(arguments.iter().map(AsRef::as_ref));
-        self.processes
-            .push(Process::start(name, &self.binary, arguments, log)?);
+        self.processes.push(Process::start(name, &self.binary, arguments, log)?);
         Ok(ProcessNo(number))
     }
 
@@ -183,20 +166,14 @@ impl Stage {
     /// Starts a running peer and gives the address that it is ready on.
     pub(super) async fn seed(&mut self, peer: &Peer) -> Result<String, Failure> {
         let process = self.start(peer, &["seed"])?;
-        let line = self.processes[process.0]
-            .line("ready ", READY_WAIT_MAX)
-            .await?;
+        let line = self.processes[process.0].line("ready ", READY_WAIT_MAX).await?;
         Ok(line.trim_start_matches("ready ").trim().to_owned())
     }
 
     /// Kills the running peer of `peer` with SIGKILL and waits for it.
     pub(super) async fn kill(&mut self, peer: &Peer) -> Result<(), Failure> {
         let name = format!("`shoal seed` on the {peer} peer");
-        match self
-            .processes
-            .iter_mut()
-            .find(|process| process.name() == name)
-        {
+        match self.processes.iter_mut().find(|process| process.name() == name) {
             Some(process) => process.kill().await,
             None => Err(failed(format!("{name} was never started"))),
         }
@@ -210,10 +187,7 @@ impl Stage {
         match client {
             Ok(Ok(client)) => Ok(Monitor { client, what }),
             Ok(Err(error)) => Err(failed(format!("cannot ask {what}: {error}"))),
-            Err(_) => Err(failed(format!(
-                "{what} does not answer on {}",
-                socket.display()
-            ))),
+            Err(_) => Err(failed(format!("{what} does not answer on {}", socket.display()))),
         }
     }
 
@@ -238,9 +212,7 @@ impl Stage {
         self.work.close();
         if timeout(WORK_WAIT_MAX, self.work.wait()).await.is_err() {
             let dir = self.dir.display();
-            return Err(failed(format!(
-                "a read or write below {dir} does not end; it is left"
-            )));
+            return Err(failed(format!("a read or write below {dir} does not end; it is left")));
         }
         if keep {
             return result;
@@ -267,10 +239,7 @@ impl Monitor {
 }
 
 async fn ask(client: &mut Client) -> Result<Status, String> {
-    client
-        .send(&Request::Status)
-        .await
-        .map_err(|e| e.to_string())?;
+    client.send(&Request::Status).await.map_err(|e| e.to_string())?;
     loop {
         match client.next().await.map_err(|e| e.to_string())? {
             Answer::Response(Response::Done(Outcome::Status(status))) => return Ok(status),

@@ -17,17 +17,12 @@ pub(super) struct Teller {
 impl Teller {
     /// Time starts now.
     pub(super) fn start() -> Self {
-        Self {
-            start: Instant::now(),
-        }
+        Self { start: Instant::now() }
     }
 
     /// One line: time, a word, a sentence.
     pub(super) fn step(&self, word: &str, text: String) {
-        let line = format!(
-            "{:7.2} s  {word:<11} {text}\n",
-            self.start.elapsed().as_secs_f64()
-        );
+        let line = format!("{:7.2} s  {word:<11} {text}\n", self.start.elapsed().as_secs_f64());
         let mut out = io::stdout().lock();
         // A reader that went away does not change what the demo finds out.
         drop(out.write_all(line.as_bytes()).and_then(|()| out.flush()));
@@ -42,10 +37,7 @@ pub(super) fn amount(bytes: u64) -> String {
 /// `in 0.52 s (597 MB/s)`.
 pub(super) fn taken(bytes: u64, time: Duration) -> String {
     let seconds = time.as_secs_f64().max(1e-6);
-    format!(
-        "in {seconds:.2} s ({:.0} MB/s)",
-        bytes as f64 / 1e6 / seconds
-    )
+    format!("in {seconds:.2} s ({:.0} MB/s)", bytes as f64 / 1e6 / seconds)
 }
 
 #[cfg(test)]
@@ -55,10 +47,7 @@ mod tests {
     #[test]
     fn amounts_and_rates_are_decimal() {
         assert_eq!(amount(310_400_000), "310.4 MB");
-        assert_eq!(
-            taken(310_000_000, Duration::from_millis(500)),
-            "in 0.50 s (620 MB/s)"
-        );
+        assert_eq!(taken(310_000_000, Duration::from_millis(500)), "in 0.50 s (620 MB/s)");
     }
 
     #[test]

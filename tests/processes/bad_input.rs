@@ -1,4 +1,7 @@
 //! What a user can get wrong, and a disk that is full: told clearly, with the right exit code.
+//!
+//! Every refusal leaves things as they were: an OUT that stood there, a store that was good. Sources
+//! that cannot be read are in `unreadable`, DAGs that are malicious in `hostile`.
 
 use std::{
     fs,

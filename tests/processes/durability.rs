@@ -1,4 +1,7 @@
 //! What an acknowledgement means, what a flipped bit does, and how much memory a stream takes.
+//!
+//! The order of syncs is read from `strace`, a flipped bit is put into the store's own file, and the
+//! memory is that of a control group. A power cut is simulated beneath the store, in its own tests.
 
 use std::{
     fs::{self, OpenOptions},

@@ -53,10 +53,7 @@ impl Process {
         let stderr = File::create(&log).map_err(|e| at(&log, "write", &e))?;
         let mut command = Command::new(binary);
         command.args(arguments).process_group(0).kill_on_drop(true);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(stderr);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         for (variable, _) in std::env::vars_os() {
             if variable.as_encoded_bytes().starts_with(b"SHOAL_") {
                 command.env_remove(variable);
@@ -68,12 +65,7 @@ impl Process {
             // Ends with the process, whose end of the pipe it reads.
             drop(tokio::spawn(read_lines(stdout, send)));
         }
-        Ok(Self {
-            name,
-            child,
-            lines,
-            log,
-        })
+        Ok(Self { name, child, lines, log })
     }
 
     /// What it is, for messages.
@@ -117,9 +109,7 @@ impl Process {
     /// True once it has ended.
     pub(super) fn ended(&mut self) -> Result<bool, Failure> {
         let ended = self.child.try_wait();
-        ended
-            .map(|s| s.is_some())
-            .map_err(|e| self.failed(&format!("cannot be waited for: {e}")))
+        ended.map(|s| s.is_some()).map_err(|e| self.failed(&format!("cannot be waited for: {e}")))
     }
 
     /// SIGKILL, and waits for the end.
@@ -150,16 +140,9 @@ impl Process {
     fn failed(&self, what: &str) -> Failure {
         let text = fs::read(&self.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
-        let lines: Vec<&str> = text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .collect();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
         let quoted = lines[lines.len().saturating_sub(LINES_QUOTED_MAX)..].join("; ");
-        let quoted = if quoted.is_empty() {
-            "nothing".to_owned()
-        } else {
-            quoted
-        };
+        let quoted = if quoted.is_empty() { "nothing".to_owned() } else { quoted };
         failed(format!("{} {what}; it said: {quoted}", self.name))
     }
 }
