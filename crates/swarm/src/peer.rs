@@ -9,7 +9,6 @@ use std::time::Duration;
 pub(crate) use conduct::Conduct;
 pub(crate) use pipe::Pipe;
 
-use crate::Prefix;
 use crate::limits::{CANCELLED_MAX, CANCELLED_TIME};
 use crate::random::Print;
 
@@ -25,7 +24,6 @@ pub(crate) struct Asked {
 /// A connected peer.
 #[derive(Debug)]
 pub(crate) struct Peer {
-    pub(crate) prefix: Prefix,
     pub(crate) pipe: Pipe,
     pub(crate) conduct: Conduct,
     /// What is asked of it, in the order of asking.
@@ -45,9 +43,8 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn new(prefix: Prefix, now: Duration) -> Self {
+    pub(crate) fn new(now: Duration) -> Self {
         Self {
-            prefix,
             pipe: Pipe::new(now),
             conduct: Conduct::new(now),
             outstanding: BTreeMap::new(),

@@ -254,11 +254,6 @@ impl Table {
             None => search(start, &[level], except),
         })
     }
-
-    /// Pool slots without any partial holder.
-    pub(crate) fn unheld(&self) -> u32 {
-        self.levels[0].count()
-    }
 }
 
 fn level(holders: u16) -> usize {

@@ -23,7 +23,7 @@ impl Engine {
         if self.peers.contains_key(&peer) {
             return;
         }
-        self.peers.insert(peer, Peer::new(prefix, self.now));
+        self.peers.insert(peer, Peer::new(self.now));
         self.uplink.connected(peer, prefix);
         let fetching = self.swarms.iter().filter(|(_, swarm)| !swarm.sessions.is_empty());
         let numbers: Vec<u32> = fetching.map(|(number, _)| *number).collect();

@@ -133,8 +133,8 @@ impl Engine {
         swarm.tally.blocks_received += 1;
         *swarm.tally.per_peer.entry(peer).or_default() += u64::from(len);
         swarm.present(slot, links, false, &mut self.actions);
+        swarm.probe(&mut self.actions);
         if links.is_some() {
-            swarm.probe(&mut self.actions);
             self.wake(number);
         }
         true

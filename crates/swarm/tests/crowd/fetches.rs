@@ -1,0 +1,144 @@
+//! Fetches that nobody disturbs.
+
+use std::collections::BTreeSet;
+
+use shoal_swarm::{Config, Holdings, LinksKind};
+
+use crate::catalog::Catalog;
+use crate::world::{World, secs};
+
+#[test]
+fn one_seed_one_leecher() {
+    let mut catalog = Catalog::default();
+    let root = catalog.file(2_000, 256);
+    let size = catalog.size(&root) as f64;
+    let mut world = World::new(catalog, 1);
+    world.seed_node(&root, 100.0, 100.0);
+    let leecher = world.node(100.0, 100.0, Config::default());
+    world.connect_all();
+    world.fetch(leecher, &root);
+    world.run(secs(60));
+    let took = world.done(leecher, &root);
+    let bound = size / 12.5e6;
+    println!("1 + 1, 100 Mbit/s: {took:.2} s, {:.3} of the bound", took / bound);
+    assert!(took / bound < 1.05);
+    assert_eq!(world.nodes[leecher].came.len(), 2_009);
+    assert!(world.nodes[leecher].violations.is_empty());
+}
+
+#[test]
+fn two_seeds_give_disjoint_halves() {
+    let mut catalog = Catalog::default();
+    let root = catalog.file(2_000, 256);
+    let size = catalog.size(&root) as f64;
+    let mut world = World::new(catalog, 2);
+    let seeds = [world.seed_node(&root, 100.0, 100.0), world.seed_node(&root, 100.0, 100.0)];
+    let leecher = world.node(100.0, 1_000.0, Config::default());
+    world.connect_all();
+    world.fetch(leecher, &root);
+    world.run(secs(60));
+    let ratio = world.done(leecher, &root) / (size / 25e6);
+    let shares = seeds.map(|seed| world.nodes[seed].sent as f64 / size);
+    println!("2 + 1: {ratio:.3} of the bound, shares {shares:.2?}");
+    assert!(ratio < 1.05);
+    assert!(shares.iter().all(|share| (0.4..0.6).contains(share)));
+    assert_eq!(world.stats(leecher).duplicates, 0);
+}
+
+#[test]
+fn holders_of_parts_give_the_whole() {
+    let mut catalog = Catalog::default();
+    let parts = [catalog.file(300, 64), catalog.file(200, 64)];
+    let root = catalog.branch(LinksKind::Directory, &parts);
+    let mut world = World::new(catalog, 3);
+    for part in &parts {
+        let node = world.node(100.0, 100.0, Config::default());
+        let mut held: BTreeSet<_> = world.catalog.below(part).into_iter().collect();
+        held.insert(root);
+        world.nodes[node].store = held;
+        let holdings = Holdings { complete: vec![*part], ..Holdings::default() };
+        world.nodes[node].shares.insert(root, holdings);
+    }
+    let leecher = world.node(100.0, 100.0, Config::default());
+    world.connect_all();
+    world.fetch(leecher, &root);
+    world.run(secs(60));
+    let took = world.done(leecher, &root);
+    println!("R/a and R/b: {took:.2} s");
+    assert!(took < 8.0);
+    let stats = world.stats(leecher);
+    assert_eq!((stats.peers_joined, stats.peers_with_all, stats.duplicates), (2, 0, 0));
+    assert!(world.nodes[leecher].violations.is_empty());
+}
+
+#[test]
+fn what_is_here_is_not_fetched_again() {
+    let mut catalog = Catalog::default();
+    let root = catalog.file(1_000, 100);
+    let mut world = World::new(catalog, 4);
+    world.seed_node(&root, 100.0, 100.0);
+    let leecher = world.node(100.0, 100.0, Config::default());
+    let all = world.catalog.below(&root);
+    let half: BTreeSet<_> = all.iter().copied().step_by(2).collect();
+    world.nodes[leecher].store = half.clone();
+    world.connect_all();
+    world.fetch(leecher, &root);
+    world.run(secs(60));
+    world.done(leecher, &root);
+    let came = &world.nodes[leecher].came;
+    assert_eq!(came.len(), all.len() - half.len());
+    assert!(came.iter().all(|(_, cid)| !half.contains(cid)));
+    let stats = world.stats(leecher);
+    assert_eq!(stats.blocks_present, half.len() as u64);
+    assert!(stats.complete);
+}
+
+#[test]
+fn a_tree_larger_than_the_frontier_is_fetched_in_bounded_memory() {
+    let mut catalog = Catalog::default();
+    let files: Vec<_> = (0..100)
+        .map(|_| {
+            let leaves: Vec<_> = (0..1_000).map(|_| catalog.leaf(1_000)).collect();
+            catalog.branch(LinksKind::File, &leaves)
+        })
+        .collect();
+    let root = catalog.branch(LinksKind::Directory, &files);
+    let mut world = World::new(catalog, 5);
+    world.seed_node(&root, 1_000.0, 1_000.0);
+    let leecher = world.node(1_000.0, 1_000.0, Config::default());
+    world.connect_all();
+    world.fetch(leecher, &root);
+    let mut most = 0;
+    for step in 1..2_000 {
+        world.run(std::time::Duration::from_millis(step * 50));
+        let stats = world.stats(leecher);
+        most = most.max(stats.missing + stats.outstanding);
+        if world.nodes[leecher].got.contains_key(&root) {
+            break;
+        }
+    }
+    println!("100,000 leaves: {:.2} s, at most {most} missing in view", world.done(leecher, &root));
+    assert!(most as usize <= shoal_swarm::limits::FRONTIER_MAX);
+}
+
+#[test]
+fn a_tree_that_repeats_itself_is_fetched_once() {
+    let mut catalog = Catalog::default();
+    let mut level = catalog.file(10, 10);
+    for _ in 0..60 {
+        let other = catalog.leaf(10);
+        level = catalog.branch(LinksKind::Directory, &[level, other, level]);
+    }
+    let mut world = World::new(catalog, 6);
+    let seed = world.node(100.0, 100.0, Config::default());
+    let leecher = world.node(100.0, 100.0, Config::default());
+    // `below` would count every path: 2^60 of them.
+    world.nodes[seed].store = world.catalog.blocks.keys().copied().collect();
+    let holdings = Holdings { all: true, ..Holdings::default() };
+    world.nodes[seed].shares.insert(level, holdings);
+    world.connect_all();
+    world.fetch(leecher, &level);
+    world.run(secs(120));
+    assert!(world.nodes[leecher].got.contains_key(&level), "{:?}", world.stats(leecher));
+    assert_eq!(world.nodes[leecher].came.len(), world.catalog.blocks.len());
+}
