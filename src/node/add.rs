@@ -176,7 +176,7 @@ fn add_all(
     let (skipped, counts) = (adding.skipped, adding.progress);
     if let Some(batch) = batch {
         for (_, root) in &added {
-            batch.pin(&root.cid, PinOptions { local: request.local });
+            batch.pin(&root.cid, PinOptions { local: request.local })?;
         }
         batch.commit()?;
     }

@@ -30,6 +30,9 @@ const WORK_MAX: usize = 512;
 /// How often views are published while nothing else happens: five times a second feels immediate.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// Longest wait for the ports of addresses that are bound already: it takes milliseconds.
+const LISTENING_MAX: Duration = Duration::from_secs(1);
+
 /// Events taken in one go before actions are carried out.
 const EVENTS_AT_ONCE: usize = 64;
 
@@ -518,6 +521,7 @@ impl Task {
         if config.listen.is_empty() {
             config.listen = parse_addresses(&[listen.to_owned()])?;
         }
+        let addresses = config.listen.len();
         config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
         config.server = self.persistent;
         config.short_lived = !self.persistent;
@@ -528,8 +532,19 @@ impl Task {
             .map_err(|error| Failure::failed(error.to_string()))?;
         self.net = Some(net);
         self.events = Some(events);
+        self.until_listening(addresses).await;
         self.published.reconcile(self.net.as_ref()).await;
         Ok(())
+    }
+
+    /// The addresses are bound, but which ports they have comes as events.
+    async fn until_listening(&mut self, addresses: usize) {
+        let until = tokio::time::Instant::now() + LISTENING_MAX;
+        while self.net.as_ref().is_some_and(|net| net.listeners().len() < addresses) {
+            let event = tokio::time::timeout_at(until, next_event(&mut self.events)).await;
+            let Ok(Some(event)) = event else { return };
+            self.net_event(event).await;
+        }
     }
 
     /// Announces the root of a session that has begun to need others.
