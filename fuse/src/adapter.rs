@@ -5,7 +5,7 @@
 //! never hold up `ls`. Every callback runs under `catch_unwind`: a reply that is dropped unanswered
 //! says `EIO`.
 //!
-//! Invariants: event loops never call the tree (save [`crate::Tree::closed`], which may not block);
+//! Invariants: event loops call nothing of the tree but `closed` and `read_ready`, which may not block;
 //! an inode is opened passed-through or cached as [`OpenFiles`] says, never both; every request that
 //! would change something says `EROFS`.
 
@@ -78,11 +78,7 @@ impl Session {
         counters: Arc<Counters>,
     ) -> io::Result<Self> {
         let mut config = fuser::Config::default();
-        config.acl = if options.allow_other {
-            SessionACL::All
-        } else {
-            SessionACL::Owner
-        };
+        config.acl = if options.allow_other { SessionACL::All } else { SessionACL::Owner };
         config.n_threads = Some(options.event_loops.clamp(1, 16));
         config.clone_fd = true;
         let acl = config.acl;
@@ -117,14 +113,7 @@ thread_local! {
 impl Adapter {
     fn new(fs: Fs, options: &MountOptions, counters: Arc<Counters>) -> Self {
         let pool = |name, threads_max, guard| {
-            Pool::new(
-                name,
-                Limits {
-                    threads_max,
-                    queue_max: QUEUE_MAX,
-                    guard,
-                },
-            )
+            Pool::new(name, Limits { threads_max, queue_max: QUEUE_MAX, guard })
         };
         Self {
             shared: Arc::new(Shared {
@@ -133,23 +122,14 @@ impl Adapter {
                 passthrough: AtomicBool::new(options.passthrough),
                 counters,
             }),
-            metadata: pool(
-                "fuse-metadata",
-                METADATA_THREADS_MAX,
-                options.metadata_guard,
-            ),
+            metadata: pool("fuse-metadata", METADATA_THREADS_MAX, options.metadata_guard),
             reads: pool("fuse-read", READ_THREADS_MAX, options.read_guard),
         }
     }
 
     fn pending<R: Reply>(&self, request: &'static str, ino: INodeNo, reply: R) -> Pending<R> {
         let counters = Arc::clone(&self.shared.counters);
-        Pending {
-            reply,
-            request,
-            ino: ino.0,
-            counters,
-        }
+        Pending { reply, request, ino: ino.0, counters }
     }
 
     /// Runs what an event loop does for one request; a panic costs that request only.
@@ -245,10 +225,7 @@ impl Shared {
         match mode {
             Mode::Cached(_) => {
                 Counters::add(&self.counters.cached_opens);
-                reply.opened(
-                    handle,
-                    FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH,
-                );
+                reply.opened(handle, FopenFlags::FOPEN_KEEP_CACHE | FopenFlags::FOPEN_NOFLUSH);
             }
             Mode::Pass(backing) => {
                 Counters::add(&self.counters.passed_opens);
@@ -283,12 +260,7 @@ impl ListReply for ReplyDirectory {
 
     fn add_line(&mut self, line: &Listed<'_>) -> bool {
         let name = OsStr::from_bytes(line.name);
-        self.add(
-            INodeNo(line.stat.ino),
-            line.next,
-            file_type(line.stat.kind),
-            name,
-        )
+        self.add(INodeNo(line.stat.ino), line.next, file_type(line.stat.kind), name)
     }
 
     fn send(self) {
@@ -301,11 +273,7 @@ impl ListReply for ReplyDirectoryPlus {
 
     fn add_line(&mut self, line: &Listed<'_>) -> bool {
         let name = OsStr::from_bytes(line.name);
-        let ttl = if line.lasting {
-            LASTING
-        } else {
-            Duration::ZERO
-        };
+        let ttl = if line.lasting { LASTING } else { Duration::ZERO };
         let attr = file_attr(&line.stat);
         self.add(attr.ino, line.next, name, &ttl, &attr, GENERATION)
     }
@@ -398,12 +366,8 @@ impl Filesystem for Adapter {
         let depth = u32::from(self.shared.passthrough.load(Ordering::Relaxed));
         // Each is within what its setter takes; the answer of a setter is the value before.
         config.set_max_stack_depth(depth).map_err(|_| invalid())?;
-        config
-            .set_max_write(REQUEST_BYTES_MAX)
-            .map_err(|_| invalid())?;
-        config
-            .set_max_background(BACKGROUND_MAX)
-            .map_err(|_| invalid())?;
+        config.set_max_write(REQUEST_BYTES_MAX).map_err(|_| invalid())?;
+        config.set_max_background(BACKGROUND_MAX).map_err(|_| invalid())?;
         Ok(())
     }
 
@@ -482,6 +446,10 @@ impl Filesystem for Adapter {
         let pending = self.pending("read", ino, reply);
         self.guarded(|| {
             let Some(file) = self.shared.files.local_file(ino.0) else {
+                if let Some(data) = self.shared.fs.ready_read(ino.0, offset, size) {
+                    Counters::add(&self.shared.counters.tree_reads);
+                    return pending.reply.data(&data);
+                }
                 return self.read_from_tree(pending, offset, size);
             };
             BUFFER.with_borrow_mut(|buffer| {

@@ -39,21 +39,14 @@ pub(crate) fn mount(
             return by_helper(mountpoint, fs_name, allow_other);
         }
         Err(error) => {
-            return Err(MountError::NoFuse {
-                detail: error.to_string(),
-            });
+            return Err(MountError::NoFuse { detail: error.to_string() });
         }
     };
     match directly(&device, mountpoint, fs_name, allow_other) {
         Ok(()) => Ok(device.into()),
         Err(Errno::PERM | Errno::ACCESS) => by_helper(mountpoint, fs_name, allow_other),
-        Err(Errno::NODEV) => Err(MountError::NoFuse {
-            detail: "not in this kernel".to_owned(),
-        }),
-        Err(errno) => Err(MountError::Io {
-            path: mountpoint.into(),
-            source: errno.into(),
-        }),
+        Err(Errno::NODEV) => Err(MountError::NoFuse { detail: "not in this kernel".to_owned() }),
+        Err(errno) => Err(MountError::Io { path: mountpoint.into(), source: errno.into() }),
     }
 }
 
@@ -78,14 +71,8 @@ fn directly(
 }
 
 fn by_helper(mountpoint: &Path, fs_name: &str, allow_other: bool) -> Result<OwnedFd, MountError> {
-    let not_allowed = |detail: String| MountError::NotAllowed {
-        path: mountpoint.into(),
-        detail,
-    };
-    let failed = |source: io::Error| MountError::Io {
-        path: mountpoint.into(),
-        source,
-    };
+    let not_allowed = |detail: String| MountError::NotAllowed { path: mountpoint.into(), detail };
+    let failed = |source: io::Error| MountError::Io { path: mountpoint.into(), source };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     let child = Command::new(helper_name())
         .args(["-o", &helper_options(fs_name, allow_other), "--"])
@@ -101,9 +88,7 @@ fn by_helper(mountpoint: &Path, fs_name: &str, allow_other: bool) -> Result<Owne
     let output = child.wait_with_output().map_err(failed)?;
     match received {
         Ok(Some(device)) if output.status.success() => Ok(device),
-        Ok(_) => Err(not_allowed(
-            String::from_utf8_lossy(&output.stderr).trim().to_owned(),
-        )),
+        Ok(_) => Err(not_allowed(String::from_utf8_lossy(&output.stderr).trim().to_owned())),
         Err(error) => Err(failed(error)),
     }
 }
@@ -121,12 +106,7 @@ fn receive(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
     loop {
-        match recvmsg(
-            socket,
-            &mut [IoSliceMut::new(&mut byte)],
-            &mut ancillary,
-            flags,
-        ) {
+        match recvmsg(socket, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
             Ok(_) => break,
             Err(Errno::INTR) => {}
             Err(errno) => return Err(errno.into()),

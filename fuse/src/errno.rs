@@ -135,12 +135,7 @@ mod tests {
 
     #[test]
     fn peers_cannot_flood_the_log() {
-        for error in [
-            TreeError::TimedOut,
-            TreeError::Unreachable {
-                detail: String::new(),
-            },
-        ] {
+        for error in [TreeError::TimedOut, TreeError::Unreachable { detail: String::new() }] {
             assert_eq!(level(&FsError::Tree(error)), Level::DEBUG);
         }
         assert_eq!(level(&FsError::Panicked), Level::ERROR);

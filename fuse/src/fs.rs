@@ -56,9 +56,7 @@ pub(crate) struct Fs {
 
 impl std::fmt::Debug for Fs {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Fs")
-            .field("root", &self.tree.root())
-            .finish_non_exhaustive()
+        out.debug_struct("Fs").field("root", &self.tree.root()).finish_non_exhaustive()
     }
 }
 
@@ -140,10 +138,7 @@ impl Fs {
     /// The target of a link.
     pub(crate) fn readlink(&self, ino: u64) -> Result<Vec<u8>, FsError> {
         let known = self.known(ino)?;
-        let target = self
-            .tree
-            .readlink(&known.cid)
-            .map_err(|error| self.failed(ino, error))?;
+        let target = self.tree.readlink(&known.cid).map_err(|error| self.failed(ino, error))?;
         if target.len() as u64 > stat::LINK_BYTES_MAX || target.contains(&0) || target.is_empty() {
             let detail = "a link's target is empty, too long or holds NUL".to_owned();
             return Err(self.failed(ino, TreeError::Corrupt { detail }));
@@ -153,10 +148,7 @@ impl Fs {
 
     /// Bytes the root directory tells of, for `statfs`.
     pub(crate) fn total_bytes(&self) -> u64 {
-        self.known(ROOT)
-            .ok()
-            .and_then(|root| root.attributes)
-            .map_or(0, |it| it.size)
+        self.known(ROOT).ok().and_then(|root| root.attributes).map_or(0, |it| it.size)
     }
 
     /// Inodes the kernel remembers.
@@ -189,9 +181,7 @@ impl Fs {
         let entry = listing.entry(position).ok_or(FsError::Stale)?;
         // Judged before it is remembered: a refused entry must not count as a lookup.
         self.owner.stat(0, &attributes)?;
-        let ino = self
-            .inodes
-            .remember(parent, &entry.name, entry.cid, Some(attributes));
+        let ino = self.inodes.remember(parent, &entry.name, entry.cid, Some(attributes));
         self.owner.stat(ino, &attributes).map(Looked::Found)
     }
 
@@ -201,10 +191,7 @@ impl Fs {
             return Ok(Some(Arc::clone(wrapper)));
         }
         let known = self.known(ino)?;
-        if known
-            .attributes
-            .is_some_and(|it| it.kind != Kind::Directory)
-        {
+        if known.attributes.is_some_and(|it| it.kind != Kind::Directory) {
             return Err(TreeError::NotDirectory.into());
         }
         Ok(self.listings.get(&known.cid))
@@ -215,10 +202,7 @@ impl Fs {
             return Ok(listing);
         }
         let known = self.known(ino)?;
-        let directory = self
-            .tree
-            .directory(&known.cid)
-            .map_err(|error| self.failed(ino, error))?;
+        let directory = self.tree.directory(&known.cid).map_err(|error| self.failed(ino, error))?;
         Ok(self.listings.keep(known.cid, Listing::new(directory)))
     }
 
@@ -237,21 +221,13 @@ impl Fs {
 /// A directory that holds one thing, named by its CID.
 fn alone(cid: Cid, attributes: Attributes) -> Arc<Listing> {
     let name = cid.to_string().into_bytes();
-    let entries = vec![Entry {
-        name,
-        cid,
-        attributes: Some(attributes),
-    }];
+    let entries = vec![Entry { name, cid, attributes: Some(attributes) }];
     Arc::new(Listing::new(Arc::new(Directory { entries })))
 }
 
 /// The attributes of that directory.
 fn around(attributes: Attributes) -> Attributes {
-    Attributes {
-        kind: Kind::Directory,
-        mode: None,
-        ..attributes
-    }
+    Attributes { kind: Kind::Directory, mode: None, ..attributes }
 }
 
 #[cfg(test)]

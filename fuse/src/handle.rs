@@ -46,12 +46,7 @@ impl DirectoryHandles {
 
     /// The listing behind a handle.
     pub(crate) fn get(&self, handle: u64) -> Result<Arc<Listing>, FsError> {
-        self.0
-            .read()
-            .listings
-            .get(&handle)
-            .cloned()
-            .ok_or(FsError::Stale)
+        self.0.read().listings.get(&handle).cloned().ok_or(FsError::Stale)
     }
 
     /// Ends a handle.
@@ -106,10 +101,7 @@ impl<B> OpenFiles<B> {
     /// Opens `ino`; `first` decides the mode when nobody else has it open.
     pub(crate) fn enter(&self, ino: u64, first: impl FnOnce() -> Mode<B>) -> Mode<B> {
         let mut files = self.0.lock();
-        let file = files.entry(ino).or_insert_with(|| OpenFile {
-            mode: first(),
-            opens: 0,
-        });
+        let file = files.entry(ino).or_insert_with(|| OpenFile { mode: first(), opens: 0 });
         file.opens += 1;
         file.mode.clone()
     }

@@ -61,21 +61,9 @@ impl Inodes {
         attributes: Attributes,
         number: fn(&Cid, u64, &[u8]) -> u64,
     ) -> Self {
-        let known = Known {
-            parent: ROOT,
-            cid: root,
-            attributes: Some(attributes),
-        };
-        let inode = Inode {
-            known,
-            name: Box::default(),
-            lookups: 1,
-        };
-        Self {
-            table: RwLock::new(HashMap::from([(ROOT, inode)])),
-            number,
-            root,
-        }
+        let known = Known { parent: ROOT, cid: root, attributes: Some(attributes) };
+        let inode = Inode { known, name: Box::default(), lookups: 1 };
+        Self { table: RwLock::new(HashMap::from([(ROOT, inode)])), number, root }
     }
 
     /// What is known of `ino`; `None` when the kernel was never told of it or forgot it.
@@ -96,16 +84,8 @@ impl Inodes {
         loop {
             match table.entry(ino) {
                 Slot::Vacant(slot) => {
-                    let known = Known {
-                        parent,
-                        cid,
-                        attributes,
-                    };
-                    slot.insert(Inode {
-                        known,
-                        name: name.into(),
-                        lookups: 1,
-                    });
+                    let known = Known { parent, cid, attributes };
+                    slot.insert(Inode { known, name: name.into(), lookups: 1 });
                     return ino;
                 }
                 Slot::Occupied(mut slot) => {

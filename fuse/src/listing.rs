@@ -33,9 +33,7 @@ impl Listing {
         let directory = if is_sound(&directory.entries) {
             directory
         } else {
-            Arc::new(Directory {
-                entries: sound(&directory.entries),
-            })
+            Arc::new(Directory { entries: sound(&directory.entries) })
         };
         let learned = directory.entries.iter().map(|_| OnceLock::new()).collect();
         Self { directory, learned }
@@ -58,10 +56,7 @@ impl Listing {
 
     /// The position of a name.
     pub(crate) fn find(&self, name: &[u8]) -> Option<usize> {
-        self.directory
-            .entries
-            .binary_search_by(|entry| entry.name.as_slice().cmp(name))
-            .ok()
+        self.directory.entries.binary_search_by(|entry| entry.name.as_slice().cmp(name)).ok()
     }
 
     /// What is known of the entry at a position.
@@ -80,9 +75,7 @@ impl Listing {
     /// The positions in a window whose attributes are not known.
     pub(crate) fn unknown(&self, from: usize, count: usize) -> Vec<usize> {
         let end = from.saturating_add(count).min(self.len());
-        (from..end)
-            .filter(|position| self.attributes(*position).is_none())
-            .collect()
+        (from..end).filter(|position| self.attributes(*position).is_none()).collect()
     }
 
     /// Is everything known that a listing shows?
@@ -97,11 +90,8 @@ fn is_sound(entries: &[Entry]) -> bool {
 }
 
 fn sound(entries: &[Entry]) -> Vec<Entry> {
-    let mut kept: Vec<Entry> = entries
-        .iter()
-        .filter(|entry| name::check(&entry.name).is_ok())
-        .cloned()
-        .collect();
+    let mut kept: Vec<Entry> =
+        entries.iter().filter(|entry| name::check(&entry.name).is_ok()).cloned().collect();
     kept.sort_by(|one, two| one.name.cmp(&two.name));
     kept.dedup_by(|two, one| one.name == two.name);
     kept
@@ -125,10 +115,7 @@ pub(crate) struct Listings {
 impl Listings {
     /// An empty cache that keeps listings of up to `entries_max` entries together.
     pub(crate) fn new(entries_max: usize) -> Self {
-        Self {
-            cache: Mutex::default(),
-            entries_max,
-        }
+        Self { cache: Mutex::default(), entries_max }
     }
 
     /// The listing of a directory if it is here, which counts as a use.
@@ -182,11 +169,7 @@ mod tests {
     use crate::tree::Kind;
 
     fn entry(name: &[u8]) -> Entry {
-        Entry {
-            name: name.to_vec(),
-            cid: cid(1),
-            attributes: None,
-        }
+        Entry { name: name.to_vec(), cid: cid(1), attributes: None }
     }
 
     fn listing(names: &[&[u8]]) -> Listing {
@@ -197,21 +180,9 @@ mod tests {
     #[test]
     fn names_no_file_system_has_are_dropped_and_the_rest_is_sorted() {
         let long = [b'x'; 256];
-        let listing = listing(&[
-            b"b",
-            b"",
-            b".",
-            b"..",
-            b"a/b",
-            b"a\0",
-            &long,
-            &long[..255],
-            b"a",
-            b"a",
-        ]);
-        let names: Vec<_> = (0..listing.len())
-            .map(|at| &listing.entry(at).unwrap().name)
-            .collect();
+        let listing =
+            listing(&[b"b", b"", b".", b"..", b"a/b", b"a\0", &long, &long[..255], b"a", b"a"]);
+        let names: Vec<_> = (0..listing.len()).map(|at| &listing.entry(at).unwrap().name).collect();
         assert_eq!(names, [&b"a"[..], b"b", &long[..255]]);
         assert_eq!(listing.find(b"b"), Some(1));
         assert_eq!(listing.find(b".."), None);

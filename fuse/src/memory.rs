@@ -111,21 +111,14 @@ impl MemoryTreeBuilder {
     pub fn file_with(&mut self, data: impl Into<Bytes>, mode: u32, mtime: (i64, u32)) -> Cid {
         let data = data.into();
         let plain = Attributes::plain(Kind::File, data.len() as u64);
-        let attributes = Attributes {
-            mode: Some(mode),
-            mtime: Some(mtime),
-            ..plain
-        };
+        let attributes = Attributes { mode: Some(mode), mtime: Some(mtime), ..plain };
         self.add(attributes, Content::File(data))
     }
 
     /// Adds a file that says it has `size` bytes but holds none: read it through a backing, or as a
     /// tree whose sizes lie.
     pub fn hollow_file(&mut self, size: u64) -> Cid {
-        self.add(
-            Attributes::plain(Kind::File, size),
-            Content::File(Bytes::new()),
-        )
+        self.add(Attributes::plain(Kind::File, size), Content::File(Bytes::new()))
     }
 
     /// Adds a symbolic link.
@@ -145,19 +138,12 @@ impl MemoryTreeBuilder {
             .map(|(name, cid)| Entry {
                 name: name.into(),
                 cid,
-                attributes: self
-                    .things
-                    .get(&cid)
-                    .map(|it| it.attributes)
-                    .filter(|_| !self.hidden),
+                attributes: self.things.get(&cid).map(|it| it.attributes).filter(|_| !self.hidden),
             })
             .collect();
         entries.sort_by(|one, two| one.name.cmp(&two.name));
         let directory = Arc::new(Directory { entries });
-        self.add(
-            Attributes::plain(Kind::Directory, 0),
-            Content::Directory(directory),
-        )
+        self.add(Attributes::plain(Kind::Directory, 0), Content::Directory(directory))
     }
 
     /// The tree below `root`.
@@ -175,13 +161,7 @@ impl MemoryTreeBuilder {
 
     fn add(&mut self, attributes: Attributes, content: Content) -> Cid {
         let cid = cid_of_number(self.things.len() as u64);
-        self.things.insert(
-            cid,
-            Thing {
-                attributes,
-                content,
-            },
-        );
+        self.things.insert(cid, Thing { attributes, content });
         cid
     }
 }
@@ -221,13 +201,12 @@ impl MemoryTree {
             Some(Behaviour::Panic) => panic!("the tree was told to panic at {cid}"),
             Some(Behaviour::Hang) => {
                 let mut released = self.released.lock();
-                self.release
-                    .wait_while(&mut released, |released| !*released);
+                self.release.wait_while(&mut released, |released| !*released);
             }
         }
-        self.things.get(cid).ok_or_else(|| TreeError::Unreachable {
-            detail: "not in this tree".to_owned(),
-        })
+        self.things
+            .get(cid)
+            .ok_or_else(|| TreeError::Unreachable { detail: "not in this tree".to_owned() })
     }
 }
 
@@ -265,9 +244,7 @@ impl Tree for MemoryTree {
         count(&self.calls.read);
         match &self.thing(cid)?.content {
             Content::File(data) => {
-                let from = usize::try_from(offset)
-                    .unwrap_or(usize::MAX)
-                    .min(data.len());
+                let from = usize::try_from(offset).unwrap_or(usize::MAX).min(data.len());
                 let to = from.saturating_add(len as usize).min(data.len());
                 Ok(data.slice(from..to))
             }

@@ -141,26 +141,17 @@ impl Mounted {
         };
         // Asked before anything is mounted: an unreachable root is an error here, not in `ls`.
         let fs = Fs::new(tree, owner).map_err(MountError::Tree)?;
-        let failed = |source| MountError::Io {
-            path: path.clone(),
-            source,
-        };
+        let failed = |source| MountError::Io { path: path.clone(), source };
         let device = device::mount(&path, &options.fs_name, options.allow_other)?;
         let guard = DetachOnFailure(&path);
-        let entry = mountinfo::on_top_of(&path)
-            .map_err(failed)?
-            .filter(MountEntry::is_shoal);
+        let entry = mountinfo::on_top_of(&path).map_err(failed)?.filter(MountEntry::is_shoal);
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let counters = Arc::default();
         let session = Session::start(fs, device, options, Arc::clone(&counters)).map_err(failed)?;
         let server = serve(session, entry.clone()).map_err(failed)?;
         std::mem::forget(guard);
         raise_read_ahead(&entry, options.read_ahead_kib);
-        Ok(Self {
-            entry,
-            counters,
-            server: Some(server),
-        })
+        Ok(Self { entry, counters, server: Some(server) })
     }
 
     /// Where it is mounted, resolved.
@@ -175,9 +166,7 @@ impl Mounted {
 
     /// Something that can take this mount down while a thread sits in [`Mounted::wait`].
     pub fn unmounter(&self) -> Unmounter {
-        Unmounter {
-            entry: self.entry.clone(),
-        }
+        Unmounter { entry: self.entry.clone() }
     }
 
     /// Blocks until the mount is taken down by whomever, and its last user is gone.
@@ -185,9 +174,7 @@ impl Mounted {
         let Some(server) = self.server.take() else {
             return Ok(());
         };
-        server
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the mount's server panicked")))
+        server.join().unwrap_or_else(|_| Err(io::Error::other("the mount's server panicked")))
     }
 }
 
@@ -230,10 +217,7 @@ impl Unmounter {
         match mountinfo::on_top_of(path) {
             Ok(Some(top)) if top == self.entry => act(path),
             Ok(_) => Err(UnmountError::NotMounted { path: path.clone() }),
-            Err(source) => Err(UnmountError::Io {
-                path: path.clone(),
-                source,
-            }),
+            Err(source) => Err(UnmountError::Io { path: path.clone(), source }),
         }
     }
 }
@@ -251,13 +235,8 @@ impl Drop for DetachOnFailure<'_> {
 
 /// The resolved mountpoint, cleared of a mount whose process is dead.
 fn place(mountpoint: &Path) -> Result<PathBuf, MountError> {
-    let not_a_directory = || MountError::NotADirectory {
-        path: mountpoint.into(),
-    };
-    let io = |source| MountError::Io {
-        path: mountpoint.into(),
-        source,
-    };
+    let not_a_directory = || MountError::NotADirectory { path: mountpoint.into() };
+    let io = |source| MountError::Io { path: mountpoint.into(), source };
     let beside = mountinfo::resolve_beside(mountpoint).map_err(|_| not_a_directory())?;
     while let Some(there) = mountinfo::on_top_of(&beside).map_err(io)? {
         if !there.is_shoal() {
@@ -265,39 +244,30 @@ fn place(mountpoint: &Path) -> Result<PathBuf, MountError> {
         }
         if !unmount::is_dead(&beside) {
             let source_name = there.source.to_string_lossy().into_owned();
-            return Err(MountError::AlreadyMounted {
-                path: beside,
-                source_name,
-            });
+            return Err(MountError::AlreadyMounted { path: beside, source_name });
         }
         unmount::detach(&beside).map_err(MountError::Stale)?;
     }
     let path = beside.canonicalize().map_err(|_| not_a_directory())?;
     if path == beside {
-        return if path.is_dir() {
-            Ok(path)
-        } else {
-            Err(not_a_directory())
-        };
+        return if path.is_dir() { Ok(path) } else { Err(not_a_directory()) };
     }
     // A link: what it leads to may be a mount again.
     place(&path)
 }
 
 fn serve(session: Session, entry: MountEntry) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new()
-        .name("fuse-server".to_owned())
-        .spawn(move || {
-            let outcome = session.run();
-            // The session ends with its mount; when it ended by an error, nothing may be left that
-            // answers nobody.
-            let unmounter = Unmounter { entry };
-            match unmounter.detach() {
-                Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
-                Err(error) => tracing::warn!(%error, "a mount stays behind"),
-            }
-            outcome
-        })
+    std::thread::Builder::new().name("fuse-server".to_owned()).spawn(move || {
+        let outcome = session.run();
+        // The session ends with its mount; when it ended by an error, nothing may be left that
+        // answers nobody.
+        let unmounter = Unmounter { entry };
+        match unmounter.detach() {
+            Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
+            Err(error) => tracing::warn!(%error, "a mount stays behind"),
+        }
+        outcome
+    })
 }
 
 /// The kernel grants 128 KiB at the handshake; with privilege the mount's own setting can be raised,

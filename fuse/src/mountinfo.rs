@@ -40,9 +40,7 @@ impl MountEntry {
 /// The mount on top of exactly this directory, if there is one. `path` is absolute and resolved.
 pub(crate) fn on_top_of(path: &Path) -> io::Result<Option<MountEntry>> {
     let table = std::fs::read("/proc/self/mountinfo")?;
-    Ok(parse(&table)
-        .filter(|entry| entry.mountpoint == path)
-        .last())
+    Ok(parse(&table).filter(|entry| entry.mountpoint == path).last())
 }
 
 /// Is this very mount still in the table?
@@ -70,13 +68,7 @@ fn parse_line(line: &[u8]) -> Option<MountEntry> {
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let fs_type = String::from_utf8(fields.next()?.to_vec()).ok()?;
     let source = unescape(fields.next()?);
-    Some(MountEntry {
-        id,
-        device,
-        mountpoint: PathBuf::from(mountpoint),
-        fs_type,
-        source,
-    })
+    Some(MountEntry { id, device, mountpoint: PathBuf::from(mountpoint), fs_type, source })
 }
 
 fn unescape(field: &[u8]) -> OsString {
@@ -133,13 +125,9 @@ mod tests {
 
     #[test]
     fn lines_that_are_cut_short_are_no_mounts() {
-        for line in [
-            "",
-            "12",
-            "12 1 0:1 / /x rw",
-            "12 1 0:1 / /x rw - ext4",
-            "x 1 0:1 / /x rw - a b",
-        ] {
+        for line in
+            ["", "12", "12 1 0:1 / /x rw", "12 1 0:1 / /x rw - ext4", "x 1 0:1 / /x rw - a b"]
+        {
             assert_eq!(parse_line(line.as_bytes()), None, "{line:?}");
         }
     }
@@ -157,10 +145,7 @@ mod tests {
 
     #[test]
     fn a_path_is_resolved_beside_its_last_name() {
-        assert_eq!(
-            resolve_beside(Path::new("/usr/../x")).unwrap(),
-            Path::new("/x")
-        );
+        assert_eq!(resolve_beside(Path::new("/usr/../x")).unwrap(), Path::new("/x"));
         assert_eq!(resolve_beside(Path::new("/")).unwrap(), Path::new("/"));
         assert!(resolve_beside(Path::new("/no/such/place")).is_err());
     }

@@ -94,9 +94,7 @@ pub(crate) struct Pool(Arc<Shared>);
 
 impl std::fmt::Debug for Pool {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Pool")
-            .field("name", &self.0.name)
-            .finish_non_exhaustive()
+        out.debug_struct("Pool").field("name", &self.0.name).finish_non_exhaustive()
     }
 }
 
@@ -218,11 +216,7 @@ impl Shared {
             let overdue = std::mem::replace(&mut state.waiting, rest);
             if overdue.is_empty() {
                 self.watch.wait_for(&mut state, tick);
-                quiet = if state.waiting.is_empty() {
-                    quiet + tick
-                } else {
-                    Duration::ZERO
-                };
+                quiet = if state.waiting.is_empty() { quiet + tick } else { Duration::ZERO };
                 continue;
             }
             drop(state);

@@ -1,10 +1,11 @@
 //! What a mount shows: a tree of immutable things, each named by its CID.
 //!
 //! The mount asks, somebody else answers: the node over its control socket, or the in-memory tree of
-//! the tests. Every method blocks until it has an answer and is called from worker threads only,
-//! many at a time. **The implementer keeps the deadlines** (10 s for metadata, 30 s without progress
-//! for a read, at once when no provider is left); the mount has its own, longer guard only so that a
-//! broken implementer cannot hang a process that reads.
+//! the tests. Every method blocks until it has an answer and is called from worker threads, many at a
+//! time; the two that are called from event loops say so and may not block. **The implementer keeps
+//! the deadlines** (10 s for metadata, 30 s without progress for a read, at once when no provider is
+//! left); the mount has its own, longer guard only so that a broken implementer cannot hang a process
+//! that reads.
 //!
 //! A CID names content for ever, so nothing here is ever invalidated: what was answered once is kept
 //! by the kernel for a year. Only *success* and *proven* absence are kept; errors are asked again.
@@ -44,12 +45,7 @@ pub struct Attributes {
 impl Attributes {
     /// Attributes of a thing that stores neither mode nor time.
     pub fn plain(kind: Kind, size: u64) -> Self {
-        Self {
-            kind,
-            size,
-            mode: None,
-            mtime: None,
-        }
+        Self { kind, size, mode: None, mtime: None }
     }
 }
 
@@ -99,6 +95,13 @@ pub trait Tree: Send + Sync + 'static {
     /// Up to `len` bytes of a file from `offset`: fewer only at the end of the file, none behind it.
     /// `len` is at most [`READ_BYTES_MAX`]. Calls for one file come concurrently and out of order.
     fn read(&self, cid: &Cid, offset: u64, len: u32) -> Result<Bytes, TreeError>;
+
+    /// The same from memory and at once, exactly as many bytes as asked for; `None` when that cannot
+    /// be. Called from an event loop, which saves a change of threads: must not block.
+    fn read_ready(&self, cid: &Cid, offset: u64, len: u32) -> Option<Bytes> {
+        let _ = (cid, offset, len);
+        None
+    }
 
     /// A descriptor, open for reading, of a local file that holds exactly the bytes of this file,
     /// all of them and verified; `None` when there is no such file, and then [`Tree::read`] serves.

@@ -60,9 +60,7 @@ pub fn unmount(path: &Path) -> Result<(), UnmountError> {
         Ok(()) => {}
         Err(Errno::BUSY) if is_dead(target) => detach(target)?,
         Err(Errno::BUSY) => {
-            return Err(UnmountError::Busy {
-                path: target.into(),
-            });
+            return Err(UnmountError::Busy { path: target.into() });
         }
         Err(Errno::PERM) => unmount_by_helper(target)?,
         // Somebody else took it down between the look and the call.
@@ -71,9 +69,7 @@ pub fn unmount(path: &Path) -> Result<(), UnmountError> {
     }
     match mountinfo::is_there(&mount) {
         Ok(false) => Ok(()),
-        Ok(true) => Err(UnmountError::Busy {
-            path: target.into(),
-        }),
+        Ok(true) => Err(UnmountError::Busy { path: target.into() }),
         Err(error) => Err(failed(target, error)),
     }
 }
@@ -97,10 +93,7 @@ fn find(path: &Path) -> Result<MountEntry, UnmountError> {
 /// Has the process that served this mount gone? `statfs` is never answered from a cache, and a
 /// living mount answers it at once.
 pub(crate) fn is_dead(mountpoint: &Path) -> bool {
-    matches!(
-        rustix::fs::statfs(mountpoint),
-        Err(Errno::NOTCONN | Errno::CONNABORTED)
-    )
+    matches!(rustix::fs::statfs(mountpoint), Err(Errno::NOTCONN | Errno::CONNABORTED))
 }
 
 /// Takes the mount out of the directory tree now; the kernel forgets it with its last user.
@@ -140,10 +133,7 @@ fn helper(options: &[&str], mountpoint: &Path) -> Result<(), UnmountError> {
     if detail.contains("busy") {
         return Err(UnmountError::Busy { path: path() });
     }
-    Err(UnmountError::NotAllowed {
-        path: path(),
-        detail,
-    })
+    Err(UnmountError::NotAllowed { path: path(), detail })
 }
 
 /// The set-uid helper that mounts and unmounts for users without privilege; `FUSERMOUNT_PATH`
@@ -153,8 +143,5 @@ pub(crate) fn helper_name() -> std::ffi::OsString {
 }
 
 fn failed(path: &Path, source: io::Error) -> UnmountError {
-    UnmountError::Io {
-        path: path.into(),
-        source,
-    }
+    UnmountError::Io { path: path.into(), source }
 }

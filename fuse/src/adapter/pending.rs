@@ -61,9 +61,7 @@ impl<R: ListReply> Pending<R> {
     /// Gives what fits of a directory from `offset` on.
     pub(super) fn list(mut self, fs: &Fs, handle: u64, offset: u64) {
         let reply = &mut self.reply;
-        let listed = fs.list(self.ino, handle, offset, R::COUNTED, |line| {
-            reply.add_line(line)
-        });
+        let listed = fs.list(self.ino, handle, offset, R::COUNTED, |line| reply.add_line(line));
         self.finish(listed, |reply, ()| reply.send());
     }
 }

@@ -32,13 +32,8 @@ impl Fs {
             return known;
         }
         let cid = self.known(ino)?.cid;
-        let local = self
-            .tree
-            .local_bytes(&cid)
-            .map_err(|error| self.failed(ino, error))?;
-        local
-            .map(|bytes| bytes.to_string().into_bytes())
-            .ok_or(FsError::NoAttribute)
+        let local = self.tree.local_bytes(&cid).map_err(|error| self.failed(ino, error))?;
+        local.map(|bytes| bytes.to_string().into_bytes()).ok_or(FsError::NoAttribute)
     }
 
     /// The names of the attributes of an inode, each ended by NUL.
@@ -48,18 +43,13 @@ impl Fs {
         if self.last_error(ino).is_ok() {
             names.push(LAST_ERROR);
         }
-        Ok(names
-            .into_iter()
-            .flat_map(|name| [name, b"\0"].concat())
-            .collect())
+        Ok(names.into_iter().flat_map(|name| [name, b"\0"].concat()).collect())
     }
 
     fn last_error(&self, ino: u64) -> Result<Vec<u8>, FsError> {
         self.known(ino)?;
         let errors = self.last_errors.lock();
         let found = errors.iter().find(|(other, _)| *other == ino);
-        found
-            .map(|(_, text)| text.clone().into_bytes())
-            .ok_or(FsError::NoAttribute)
+        found.map(|(_, text)| text.clone().into_bytes()).ok_or(FsError::NoAttribute)
     }
 }

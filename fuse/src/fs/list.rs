@@ -59,11 +59,8 @@ impl Fs {
 
     /// Is everything known that a reply from `offset` on shows?
     pub(crate) fn is_window_known(&self, handle: u64, offset: u64) -> bool {
-        let known = |listing: Arc<Listing>| {
-            listing
-                .unknown(position(offset), ATTRIBUTES_OF_MAX)
-                .is_empty()
-        };
+        let known =
+            |listing: Arc<Listing>| listing.unknown(position(offset), ATTRIBUTES_OF_MAX).is_empty();
         self.directories.get(handle).is_ok_and(known)
     }
 
@@ -98,12 +95,7 @@ impl Fs {
         let parent = self.known(ino)?.parent;
         for (at, (name, dot)) in [(&b"."[..], ino), (b"..", parent)].into_iter().enumerate() {
             let (stat, lasting) = self.dot(dot);
-            let line = Listed {
-                next: at as u64 + 1,
-                name,
-                stat,
-                lasting,
-            };
+            let line = Listed { next: at as u64 + 1, name, stat, lasting };
             if offset <= at as u64 && sink(&line) {
                 return Ok(());
             }
@@ -128,12 +120,9 @@ impl Fs {
             return true;
         };
         // Attributes that no file can have are as good as none.
-        let attributes = listing
-            .attributes(at)
-            .filter(|it| self.owner.stat(0, it).is_ok());
+        let attributes = listing.attributes(at).filter(|it| self.owner.stat(0, it).is_ok());
         let number = if counted {
-            self.inodes
-                .remember(parent, &entry.name, entry.cid, attributes)
+            self.inodes.remember(parent, &entry.name, entry.cid, attributes)
         } else {
             self.inodes.first_number(parent, &entry.name)
         };

@@ -53,9 +53,20 @@ impl Fs {
         let size = self.attributes(ino)?.size;
         let wanted = wanted(size, offset, buffer.len() as u64);
         let buffer = &mut buffer[..wanted as usize];
-        file.read_exact_at(buffer, offset)
-            .map_err(|error| FsError::LocalFile(error.kind()))?;
+        file.read_exact_at(buffer, offset).map_err(|error| FsError::LocalFile(error.kind()))?;
         Ok(buffer)
+    }
+
+    /// Reads what the tree has ready; never waits.
+    pub(crate) fn ready_read(&self, ino: u64, offset: u64, len: u32) -> Option<Bytes> {
+        let known = self.known(ino).ok()?;
+        let attributes = known.attributes.filter(|it| it.kind == Kind::File)?;
+        let wanted = wanted(attributes.size, offset, u64::from(len));
+        if wanted > READ_BYTES_MAX.into() {
+            return None;
+        }
+        let ready = self.tree.read_ready(&known.cid, offset, wanted as u32)?;
+        (ready.len() as u64 == wanted).then_some(ready)
     }
 
     /// Reads through the tree.
@@ -66,8 +77,7 @@ impl Fs {
             return Err(TreeError::IsDirectory.into());
         }
         let wanted = wanted(attributes.size, offset, u64::from(len)) as usize;
-        self.read_all(&cid, offset, wanted)
-            .map_err(|error| self.failed(ino, error))
+        self.read_all(&cid, offset, wanted).map_err(|error| self.failed(ino, error))
     }
 
     /// The last handle on a file is closed.
@@ -122,11 +132,7 @@ fn is_whole(file: &File, size: u64) -> bool {
     match file.metadata() {
         Ok(metadata) if metadata.is_file() && metadata.len() == size => true,
         Ok(metadata) => {
-            tracing::warn!(
-                len = metadata.len(),
-                size,
-                "a local file does not match its size"
-            );
+            tracing::warn!(len = metadata.len(), size, "a local file does not match its size");
             false
         }
         Err(error) => {

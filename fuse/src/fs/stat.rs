@@ -128,15 +128,7 @@ mod tests {
 
     fn stat(kind: Kind, size: u64, mode: Option<u32>) -> Result<Stat, FsError> {
         let mtime = Some((-1, 500_000_000));
-        OWNER.stat(
-            5,
-            &Attributes {
-                kind,
-                size,
-                mode,
-                mtime,
-            },
-        )
+        OWNER.stat(5, &Attributes { kind, size, mode, mtime })
     }
 
     #[test]
@@ -152,20 +144,14 @@ mod tests {
     #[test]
     fn sectors_round_up_and_owner_is_the_mounter() {
         let sectors = |size| stat(Kind::File, size, None).unwrap().sectors;
-        assert_eq!(
-            (sectors(0), sectors(1), sectors(512), sectors(513)),
-            (0, 1, 1, 2)
-        );
+        assert_eq!((sectors(0), sectors(1), sectors(512), sectors(513)), (0, 1, 1, 2));
         assert_eq!(stat(Kind::File, 0, None).unwrap().owner, OWNER);
     }
 
     #[test]
     fn sizes_no_file_can_have_are_corrupt() {
         let corrupt = |kind, size| {
-            matches!(
-                stat(kind, size, None),
-                Err(FsError::Tree(TreeError::Corrupt { .. }))
-            )
+            matches!(stat(kind, size, None), Err(FsError::Tree(TreeError::Corrupt { .. })))
         };
         assert!(corrupt(Kind::File, u64::MAX));
         assert!(corrupt(Kind::File, 1 << 63));
@@ -179,10 +165,7 @@ mod tests {
         let half = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
         assert_eq!(stat(Kind::File, 0, None).unwrap().mtime, half);
         assert_eq!(system_time((0, 1_000_000_000)), SystemTime::UNIX_EPOCH);
-        assert_eq!(
-            system_time((1, 1)),
-            SystemTime::UNIX_EPOCH + Duration::new(1, 1)
-        );
+        assert_eq!(system_time((1, 1)), SystemTime::UNIX_EPOCH + Duration::new(1, 1));
         system_time((i64::MIN, 0));
         system_time((i64::MAX, 999_999_999));
     }

@@ -1,4 +1,7 @@
 //! The file system's meaning, over a tree in memory and without a mount.
+//!
+//! Names, inodes, links and attributes here; listings and reads have files of their own. The kernel's
+//! view is in `tests/mount.rs`.
 
 mod listing;
 mod reading;
@@ -32,25 +35,14 @@ fn names_are_looked_up_once_and_then_known() {
     let root = builder.directory([("inner", inner)]);
     let (fs, tree) = fs_of(builder, root);
 
-    assert_eq!(
-        fs.known_lookup(ROOT, b"inner"),
-        None,
-        "nothing was read yet"
-    );
+    assert_eq!(fs.known_lookup(ROOT, b"inner"), None, "nothing was read yet");
     let inner = find(&fs, ROOT, b"inner");
     let stat = find(&fs, inner.ino, b"file");
     assert_eq!((stat.size, stat.permissions, stat.owner), (5, 0o755, OWNER));
-    assert_eq!(
-        fs.known_lookup(inner.ino, b"file"),
-        Some(Ok(Looked::Found(stat)))
-    );
+    assert_eq!(fs.known_lookup(inner.ino, b"file"), Some(Ok(Looked::Found(stat))));
     assert_eq!(fs.known_stat(stat.ino), Some(Ok(stat)));
     assert_eq!(tree.calls().directory.load(Ordering::Relaxed), 2);
-    assert_eq!(
-        tree.calls().attributes.load(Ordering::Relaxed),
-        1,
-        "of the root only"
-    );
+    assert_eq!(tree.calls().attributes.load(Ordering::Relaxed), 1, "of the root only");
 }
 
 #[test]
@@ -62,12 +54,7 @@ fn absence_is_proven_only_by_a_listing_that_was_read() {
     let (fs, tree) = fs_of(builder, root);
 
     let dir = find(&fs, ROOT, b"inner").ino;
-    tree.behave(
-        inner,
-        Behaviour::Fail(TreeError::Unreachable {
-            detail: String::new(),
-        }),
-    );
+    tree.behave(inner, Behaviour::Fail(TreeError::Unreachable { detail: String::new() }));
     let error = fs.lookup(dir, b"missing").unwrap_err();
     assert_eq!(crate::errno::errno(&error), libc::EIO);
     tree.heal(&inner);
@@ -92,10 +79,7 @@ fn names_of_every_byte_and_of_every_length() {
     assert_eq!(find(&fs, ROOT, &odd).size, 1);
     let too_long = [b'n'; 256];
     assert_eq!(fs.lookup(ROOT, &too_long), Err(FsError::NameTooLong));
-    assert_eq!(
-        fs.known_lookup(ROOT, &too_long),
-        Some(Err(FsError::NameTooLong))
-    );
+    assert_eq!(fs.known_lookup(ROOT, &too_long), Some(Err(FsError::NameTooLong)));
 }
 
 #[test]
@@ -106,21 +90,13 @@ fn inodes_are_forgotten_with_their_last_lookup() {
     let (fs, _tree) = fs_of(builder, root);
     let one = find(&fs, ROOT, b"a").ino;
     assert_eq!(find(&fs, ROOT, b"a").ino, one);
-    assert_ne!(
-        find(&fs, ROOT, b"b").ino,
-        one,
-        "two names of one file are two inodes"
-    );
+    assert_ne!(find(&fs, ROOT, b"b").ino, one, "two names of one file are two inodes");
     assert_eq!(fs.inode_count(), 3);
     fs.forget(one, 2);
     assert_eq!(fs.inode_count(), 2);
     assert_eq!(fs.stat(one), Err(FsError::Stale));
     assert_eq!(fs.read(one, 0, 1), Err(FsError::Stale));
-    assert_eq!(
-        find(&fs, ROOT, b"a").ino,
-        one,
-        "the number comes back with the path"
-    );
+    assert_eq!(find(&fs, ROOT, b"a").ino, one, "the number comes back with the path");
 }
 
 #[test]
@@ -131,10 +107,7 @@ fn a_single_file_is_shown_in_a_directory_under_its_cid() {
     let root = fs.known_stat(ROOT).unwrap().unwrap();
     assert_eq!((root.kind, root.permissions), (Kind::Directory, 0o555));
     let stat = find(&fs, ROOT, file.to_string().as_bytes());
-    assert_eq!(
-        (stat.kind, stat.size, stat.permissions),
-        (Kind::File, 5, 0o600)
-    );
+    assert_eq!((stat.kind, stat.size, stat.permissions), (Kind::File, 5, 0o600));
     assert_eq!(&fs.read(stat.ino, 0, 100).unwrap()[..], b"hello");
     assert_eq!(fs.lookup(ROOT, b"other"), Ok(Looked::Absent));
     assert_eq!(tree.calls().directory.load(Ordering::Relaxed), 0);
@@ -156,32 +129,16 @@ fn links_tell_their_target_and_bad_targets_are_errors() {
     let empty = builder.symlink("");
     let nul = builder.symlink(&b"a\0b"[..]);
     let long = builder.symlink(vec![b'x'; 4096]);
-    let root = builder.directory([
-        ("good", good),
-        ("empty", empty),
-        ("nul", nul),
-        ("long", long),
-    ]);
+    let root = builder.directory([("good", good), ("empty", empty), ("nul", nul), ("long", long)]);
     let (fs, _tree) = fs_of(builder, root);
     let stat = find(&fs, ROOT, b"good");
-    assert_eq!(
-        (stat.kind, stat.size, stat.permissions),
-        (Kind::Symlink, 6, 0o777)
-    );
+    assert_eq!((stat.kind, stat.size, stat.permissions), (Kind::Symlink, 6, 0o777));
     assert_eq!(fs.readlink(stat.ino).unwrap(), b"../a/\xff");
     for name in [&b"empty"[..], b"nul"] {
         let error = fs.readlink(find(&fs, ROOT, name).ino).unwrap_err();
-        assert_eq!(
-            crate::errno::errno(&error),
-            libc::EIO,
-            "{}",
-            name.escape_ascii()
-        );
+        assert_eq!(crate::errno::errno(&error), libc::EIO, "{}", name.escape_ascii());
     }
-    assert_eq!(
-        crate::errno::errno(&fs.lookup(ROOT, b"long").unwrap_err()),
-        libc::EIO
-    );
+    assert_eq!(crate::errno::errno(&fs.lookup(ROOT, b"long").unwrap_err()), libc::EIO);
     let inodes = fs.inode_count();
     fs.known_lookup(ROOT, b"long").unwrap().unwrap_err();
     assert_eq!(fs.inode_count(), inodes, "a refused entry is no lookup");
@@ -195,36 +152,20 @@ fn extended_attributes_tell_what_shoal_knows() {
     let (fs, tree) = fs_of(builder, root);
     let ino = find(&fs, ROOT, b"file").ino;
     let cid = file.to_string().into_bytes();
-    assert_eq!(
-        fs.known_extended(ino, b"user.shoal.cid"),
-        Some(Ok(cid.clone()))
-    );
+    assert_eq!(fs.known_extended(ino, b"user.shoal.cid"), Some(Ok(cid.clone())));
     assert_eq!(fs.extended(ino, b"ipfs.cid"), Ok(cid));
     assert_eq!(fs.known_extended(ino, b"user.shoal.local"), None);
     assert_eq!(fs.extended(ino, b"user.shoal.local"), Ok(b"5".to_vec()));
     assert_eq!(fs.extended(ino, b"user.other"), Err(FsError::NoAttribute));
-    assert_eq!(
-        fs.extended(ino, b"security.selinux"),
-        Err(FsError::NotSupported)
-    );
-    assert_eq!(
-        fs.extended(ino, b"user.shoal.lasterror"),
-        Err(FsError::NoAttribute)
-    );
-    assert_eq!(
-        fs.extended_names(ino).unwrap(),
-        b"user.shoal.cid\0user.shoal.local\0"
-    );
+    assert_eq!(fs.extended(ino, b"security.selinux"), Err(FsError::NotSupported));
+    assert_eq!(fs.extended(ino, b"user.shoal.lasterror"), Err(FsError::NoAttribute));
+    assert_eq!(fs.extended_names(ino).unwrap(), b"user.shoal.cid\0user.shoal.local\0");
 
     tree.behave(file, Behaviour::Fail(TreeError::TimedOut));
     fs.read(ino, 0, 1).unwrap_err();
     let why = fs.extended(ino, b"user.shoal.lasterror").unwrap();
     assert_eq!(why, TreeError::TimedOut.to_string().into_bytes());
-    assert!(
-        fs.extended_names(ino)
-            .unwrap()
-            .ends_with(b"user.shoal.lasterror\0")
-    );
+    assert!(fs.extended_names(ino).unwrap().ends_with(b"user.shoal.lasterror\0"));
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! The pool's promises: bounded, answered exactly once, in time, whatever the work does.
+//!
+//! Work is held up by channels and never by sleeping. A reply is a channel too, so what was answered,
+//! and whether it was, can be asked.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -21,21 +24,11 @@ fn reply() -> (Reply, Receiver<Result<u32, FsError>>) {
 }
 
 fn pool(threads_max: usize, queue_max: usize, guard: Duration) -> Pool {
-    Pool::new(
-        "test",
-        Limits {
-            threads_max,
-            queue_max,
-            guard,
-        },
-    )
+    Pool::new("test", Limits { threads_max, queue_max, guard })
 }
 
 fn give(ticket: Ticket<Reply>, value: u32) -> bool {
-    ticket
-        .take()
-        .map(|reply| reply.0.send(Ok(value)).unwrap())
-        .is_some()
+    ticket.take().map(|reply| reply.0.send(Ok(value)).unwrap()).is_some()
 }
 
 #[test]
@@ -56,10 +49,7 @@ fn a_panic_is_answered_and_costs_no_thread() {
     let pool = pool(1, 8, PATIENCE);
     let (bad, bad_answer) = reply();
     pool.submit(bad, |_ticket| panic!("told to"));
-    assert_eq!(
-        bad_answer.recv_timeout(PATIENCE).unwrap(),
-        Err(FsError::Panicked)
-    );
+    assert_eq!(bad_answer.recv_timeout(PATIENCE).unwrap(), Err(FsError::Panicked));
     let (good, good_answer) = reply();
     pool.submit(good, |ticket| {
         give(ticket, 1);
@@ -82,19 +72,10 @@ fn what_never_comes_back_is_refused_in_time_and_finds_its_reply_gone() {
     pool.submit(queued, |ticket| {
         give(ticket, 2);
     });
-    assert_eq!(
-        stuck_answer.recv_timeout(PATIENCE).unwrap(),
-        Err(FsError::Overdue)
-    );
-    assert_eq!(
-        queued_answer.recv_timeout(PATIENCE).unwrap(),
-        Err(FsError::Overdue)
-    );
+    assert_eq!(stuck_answer.recv_timeout(PATIENCE).unwrap(), Err(FsError::Overdue));
+    assert_eq!(queued_answer.recv_timeout(PATIENCE).unwrap(), Err(FsError::Overdue));
     open.send(()).unwrap();
-    assert!(
-        !outcome.recv_timeout(PATIENCE).unwrap(),
-        "the worker must find its reply gone"
-    );
+    assert!(!outcome.recv_timeout(PATIENCE).unwrap(), "the worker must find its reply gone");
 }
 
 #[test]

@@ -1,4 +1,7 @@
 //! Listing directories: offsets, sizes, and entries whose attributes are not here.
+//!
+//! Directories are read as the kernel does, reply by reply, with room for any number of lines.
+//! Counts what the tree is asked as well as what is shown.
 
 use super::*;
 use crate::inode::ROOT;
@@ -21,12 +24,7 @@ fn read_all(fs: &Fs, ino: u64, room: usize, counted: bool) -> Vec<Line> {
             }
             left -= 1;
             offset = line.next;
-            lines.push((
-                line.name.to_vec(),
-                line.stat.ino,
-                line.stat.kind,
-                line.lasting,
-            ));
+            lines.push((line.name.to_vec(), line.stat.ino, line.stat.kind, line.lasting));
             false
         })
         .unwrap();
@@ -40,12 +38,7 @@ fn read_all(fs: &Fs, ino: u64, room: usize, counted: bool) -> Vec<Line> {
 fn wide(count: usize, hidden: bool) -> (Fs, Arc<MemoryTree>) {
     let mut builder = MemoryTreeBuilder::new();
     let files: Vec<_> = (0..count)
-        .map(|number| {
-            (
-                format!("{number:06}"),
-                builder.file(number.to_string().into_bytes()),
-            )
-        })
+        .map(|number| (format!("{number:06}"), builder.file(number.to_string().into_bytes())))
         .collect();
     let root = builder.hide_attributes(hidden).directory(files);
     fs_of(builder, root)
@@ -56,10 +49,7 @@ fn every_entry_comes_once_whatever_the_replies_hold() {
     let (fs, _tree) = wide(10, false);
     for room in 1..13 {
         let lines = read_all(&fs, ROOT, room, false);
-        let names: Vec<_> = lines
-            .iter()
-            .map(|line| String::from_utf8_lossy(&line.0))
-            .collect();
+        let names: Vec<_> = lines.iter().map(|line| String::from_utf8_lossy(&line.0)).collect();
         assert_eq!(names[..3], [".", "..", "000000"], "room for {room}");
         assert_eq!((names.len(), &*names[11]), (12, "000009"));
     }
@@ -71,20 +61,12 @@ fn a_big_directory_is_listed_with_one_request_to_the_tree() {
     let lines = read_all(&fs, ROOT, 150, true);
     assert_eq!(lines.len(), 20_002);
     assert_eq!(tree.calls().directory.load(Ordering::Relaxed), 1);
-    assert_eq!(
-        tree.calls().attributes.load(Ordering::Relaxed),
-        1,
-        "of the root"
-    );
+    assert_eq!(tree.calls().attributes.load(Ordering::Relaxed), 1, "of the root");
     assert_eq!(fs.inode_count(), 20_001);
     for (_, ino, ..) in &lines[2..] {
         fs.forget(*ino, 1);
     }
-    assert_eq!(
-        fs.inode_count(),
-        1,
-        "what did not fit a reply was not counted"
-    );
+    assert_eq!(fs.inode_count(), 1, "what did not fit a reply was not counted");
 }
 
 #[test]
@@ -125,23 +107,15 @@ fn what_a_directory_does_not_tell_is_asked_in_windows_and_kept() {
     assert!(read_all(&fs, ROOT, 100, true).iter().all(|line| line.3));
     let asked = tree.calls().attributes.load(Ordering::Relaxed) - 1;
     assert_eq!(asked, 600, "each was asked once");
-    assert!(
-        fs.open_directory(ROOT).unwrap().1,
-        "now everything is known"
-    );
-    assert_eq!(
-        fs.known_lookup(ROOT, b"000599").unwrap().map(|_| ()),
-        Ok(())
-    );
+    assert!(fs.open_directory(ROOT).unwrap().1, "now everything is known");
+    assert_eq!(fs.known_lookup(ROOT, b"000599").unwrap().map(|_| ()), Ok(()));
 }
 
 #[test]
 fn an_entry_that_cannot_be_had_is_listed_as_a_directory_nobody_may_enter() {
     let mut builder = MemoryTreeBuilder::new();
     let (good, bad) = (builder.file(&b"x"[..]), builder.file(&b"y"[..]));
-    let root = builder
-        .hide_attributes(true)
-        .directory([("bad", bad), ("good", good)]);
+    let root = builder.hide_attributes(true).directory([("bad", bad), ("good", good)]);
     let (fs, tree) = fs_of(builder, root);
     tree.behave(bad, Behaviour::Fail(TreeError::TimedOut));
     let lines = read_all(&fs, ROOT, 99, true);

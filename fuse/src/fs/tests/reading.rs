@@ -1,4 +1,6 @@
 //! Opening and reading files: edges, short answers, lies about sizes, local files.
+//!
+//! The model is the slice of the file's bytes. Whatever a tree does, a read gives that or an error.
 
 use std::io::Write;
 
@@ -35,16 +37,17 @@ impl Tree for Dribble {
         assert!((1..=READ_BYTES_MAX).contains(&len));
         self.inner.read(cid, offset, len.min(self.step))
     }
+
+    fn read_ready(&self, cid: &Cid, offset: u64, len: u32) -> Option<Bytes> {
+        self.inner.read(cid, offset, len.min(self.step)).ok()
+    }
 }
 
 fn one_file(data: &[u8], step: u32) -> (Fs, u64) {
     let mut builder = MemoryTreeBuilder::new();
     let file = builder.file(data.to_vec());
     let root = builder.directory([("file", file)]);
-    let tree = Dribble {
-        inner: builder.finish(root),
-        step,
-    };
+    let tree = Dribble { inner: builder.finish(root), step };
     let fs = Fs::new(Arc::new(tree), OWNER).unwrap();
     let ino = find(&fs, ROOT, b"file").ino;
     (fs, ino)
@@ -76,10 +79,16 @@ fn reads_at_the_edges() {
     assert!(read(10, 1).is_empty());
     assert!(read(u64::MAX, u32::MAX).is_empty());
     assert!(read(3, 0).is_empty());
-    assert_eq!(
-        fs.read(ROOT, 0, 1),
-        Err(FsError::Tree(TreeError::IsDirectory))
-    );
+    assert_eq!(fs.read(ROOT, 0, 1), Err(FsError::Tree(TreeError::IsDirectory)));
+}
+
+#[test]
+fn what_is_ready_is_taken_only_when_it_is_everything() {
+    let (fs, ino) = one_file(b"0123456789", 4);
+    assert_eq!(fs.ready_read(ino, 2, 4).as_deref(), Some(&b"2345"[..]));
+    assert_eq!(fs.ready_read(ino, 8, 99).as_deref(), Some(&b"89"[..]));
+    assert_eq!(fs.ready_read(ino, 2, 5), None, "the tree had only four bytes ready");
+    assert_eq!(fs.ready_read(ROOT, 0, 1), None);
 }
 
 #[test]
@@ -98,10 +107,7 @@ fn a_file_shorter_than_it_says_is_an_error_and_never_zeros() {
     let (fs, _tree) = fs_of(builder, root);
     let ino = find(&fs, ROOT, b"hollow").ino;
     let error = fs.read(ino, 0, 10).unwrap_err();
-    assert!(
-        matches!(error, FsError::Tree(TreeError::Corrupt { .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, FsError::Tree(TreeError::Corrupt { .. })), "{error:?}");
 }
 
 #[test]
@@ -124,27 +130,13 @@ fn only_large_files_are_asked_for_a_backing_and_only_whole_ones_are_taken() {
     assert_eq!(fs.known_open(large), Some(Ok(true)));
     let backing = fs.backing(large).unwrap().unwrap();
     let mut buffer = [0; 9];
-    assert_eq!(
-        fs.read_local(large, &backing, size as u64 - 4, &mut buffer)
-            .unwrap(),
-        [7; 4]
-    );
-    assert_eq!(
-        fs.read_local(large, &backing, size as u64, &mut buffer)
-            .unwrap(),
-        []
-    );
+    assert_eq!(fs.read_local(large, &backing, size as u64 - 4, &mut buffer).unwrap(), [7; 4]);
+    assert_eq!(fs.read_local(large, &backing, size as u64, &mut buffer).unwrap(), []);
 
     file.as_file().set_len(size as u64 - 1).unwrap();
-    assert!(
-        fs.backing(large).unwrap().is_none(),
-        "it is not the size that stat shows"
-    );
+    assert!(fs.backing(large).unwrap().is_none(), "it is not the size that stat shows");
     let cut = fs.read_local(large, &backing, size as u64 - 4, &mut buffer);
-    assert!(
-        matches!(cut, Err(FsError::LocalFile(_))),
-        "no zeros for what is gone"
-    );
+    assert!(matches!(cut, Err(FsError::LocalFile(_))), "no zeros for what is gone");
 }
 
 #[test]
@@ -154,14 +146,8 @@ fn what_is_no_file_cannot_be_opened() {
     let root = builder.directory([("link", link)]);
     let (fs, _tree) = fs_of(builder, root);
     let link = find(&fs, ROOT, b"link").ino;
-    assert_eq!(
-        fs.known_open(ROOT),
-        Some(Err(FsError::Tree(TreeError::IsDirectory)))
-    );
-    assert_eq!(
-        fs.known_open(link),
-        Some(Err(FsError::Tree(TreeError::NotSymlink)))
-    );
+    assert_eq!(fs.known_open(ROOT), Some(Err(FsError::Tree(TreeError::IsDirectory))));
+    assert_eq!(fs.known_open(link), Some(Err(FsError::Tree(TreeError::NotSymlink))));
     assert_eq!(fs.known_open(99), Some(Err(FsError::Stale)));
 }
 

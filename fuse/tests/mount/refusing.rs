@@ -1,15 +1,15 @@
 //! Every attempt to change something is refused with EROFS, and nothing changes.
-
-#[path = "rig/scratch.rs"]
-mod scratch;
+//!
+//! Most of these end in the kernel because the mount itself is read-only; that is part of what is
+//! tested, not a shortcut around it.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::SystemTime;
 
+use crate::scratch::{Scratch, number, usable};
 use rustix::fs::XattrFlags;
-use scratch::{Scratch, number, usable};
 use shoal_fuse::memory::MemoryTreeBuilder;
 
 #[test]

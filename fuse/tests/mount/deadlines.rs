@@ -1,16 +1,14 @@
 //! Nothing waits for ever: what hangs or panics costs the one who asked, and nobody else.
-
-#![expect(clippy::unwrap_used, reason = "helpers of tests may as well")]
-
-#[path = "rig/scratch.rs"]
-mod scratch;
+//!
+//! Guards are short here, and what must not wait for them is held against a time between them and
+//! the defaults. Does not test the deadlines of a real tree.
 
 use std::fs;
 use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scratch::{Scratch, noise, number, usable};
+use crate::scratch::{Scratch, noise, number, usable};
 use shoal_dag::Cid;
 use shoal_fuse::MountOptions;
 use shoal_fuse::memory::{Behaviour, MemoryTreeBuilder};

@@ -1,9 +1,7 @@
 //! Files that lie whole on the local disk: read by the kernel alone where it may, right in any case.
-
-#![expect(clippy::print_stdout, clippy::unwrap_used, reason = "helpers of tests may as well")]
-
-#[path = "rig/scratch.rs"]
-mod scratch;
+//!
+//! Bytes alone prove little here, so the mount's own counters are asked who served them. Kernels that
+//! pass nothing through skip what needs it.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +10,7 @@ use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
 
-use scratch::{Scratch, noise, usable};
+use crate::scratch::{Scratch, noise, usable};
 use shoal_dag::Cid;
 use shoal_fuse::memory::MemoryTreeBuilder;
 use shoal_fuse::{MountOptions, Statistics};

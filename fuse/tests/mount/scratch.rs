@@ -3,17 +3,6 @@
 //! Tests that need the kernel call [`usable`] first and return when it says no: the reason is printed,
 //! and where `SHOAL_TEST_REQUIRE` contains `fuse` it is a failure instead.
 
-#![allow(
-    clippy::allow_attributes,
-    dead_code,
-    reason = "each test program uses some of this, none uses all"
-)]
-#![allow(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "tests may, and this is called by nothing else"
-)]
-
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

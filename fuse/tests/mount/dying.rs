@@ -1,9 +1,7 @@
 //! How mounts end: unmounted from outside, in use, or with their process killed.
-
-#![expect(clippy::unwrap_used, reason = "helpers of tests may as well")]
-
-#[path = "rig/scratch.rs"]
-mod scratch;
+//!
+//! The process to kill is this test program itself, run again for the one test `child`. What is no
+//! mount of ours must come to no harm.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -13,7 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scratch::{Place, Scratch, mount_line, number, usable};
+use crate::scratch::{Place, Scratch, mount_line, number, usable};
 use shoal_dag::Cid;
 use shoal_fuse::memory::{Behaviour, MemoryTree, MemoryTreeBuilder};
 use shoal_fuse::{MountError, MountOptions, Mounted, TreeError, UnmountError, unmount};
@@ -43,7 +41,7 @@ fn child() {
 /// A process that mounts on a directory, once it has.
 fn mounting_child(path: &Path) -> Child {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
+        .args(["--exact", "dying::child", "--nocapture"])
         .env(CHILD, path)
         .stdout(Stdio::piped())
         .spawn()

@@ -1,9 +1,6 @@
 //! What a mount shows is what the tree holds: names, bytes, kinds, modes, times, attributes.
-
-#![expect(clippy::unwrap_used, reason = "helpers of tests may as well")]
-
-#[path = "rig/scratch.rs"]
-mod scratch;
+//!
+//! Also what it does *not* do: ask again for what it knows, or pass over what it cannot have.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -14,7 +11,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 
-use scratch::{Scratch, mount_line, noise, number, usable};
+use crate::scratch::{Scratch, mount_line, noise, number, usable};
 use shoal_dag::Cid;
 use shoal_fuse::memory::{Behaviour, MemoryTreeBuilder};
 use shoal_fuse::{MountOptions, TreeError};
@@ -212,7 +209,7 @@ fn a_single_file_and_numbers_that_stay_over_remounts() {
     if !usable() {
         return;
     }
-    let numbers = |_| {
+    let numbers = |()| {
         let mut builder = MemoryTreeBuilder::new();
         let file = builder.file(&b"hello"[..]);
         let scratch = Scratch::new(builder.finish(file));
