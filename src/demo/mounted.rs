@@ -80,7 +80,7 @@ async fn wait_for(
 }
 
 /// True when something is mounted at `dir`, an absolute path.
-fn stands(dir: &Path) -> bool {
+pub(super) fn stands(dir: &Path) -> bool {
     let table = fs::read("/proc/self/mountinfo").unwrap_or_default();
     let dir = in_table(dir.as_os_str().as_bytes());
     let mut lines = table.split(|byte| *byte == b'\n');

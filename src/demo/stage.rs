@@ -2,7 +2,7 @@
 //!
 //! The stage owns everything that must not outlive the demo: each process started (by its id), the
 //! mount, the directory, and the blocking work that reads or writes below it. [`Stage::clear`] ends
-//! them in the order mount, processes, work, directory; the script that runs on the stage may be
+//! them in the order work, mount, processes, directory; the script that runs on the stage may be
 //! dropped at any await before. Processes get a process group of their own, so that Ctrl-C at a
 //! terminal reaches the demo alone, which then ends them itself; their stderr goes to a file each,
 //! quoted when one fails.
@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::process::Process;
-use super::{at, failed};
+use super::{at, failed, mounted};
 use crate::control::{
     client::{Answer, Client},
     protocol::{Failure, Outcome, Request, Response, Status},
@@ -40,7 +40,7 @@ const VERB_WAIT_MAX: Duration = Duration::from_mins(5);
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// How long blocking work may take to notice that it should end: one piece of 1 MiB on a slow disk.
-const WORK_WAIT_MAX: Duration = Duration::from_secs(10);
+const WORK_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long `umount` may take while the stage is cleared.
 const UNMOUNT_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -199,25 +199,35 @@ impl Stage {
     /// Ends everything; the first thing that could not be ended is told.
     pub(super) async fn clear(&mut self, keep: bool) -> Result<(), Failure> {
         self.stop.cancel();
+        self.work.close();
+        // Work that reads through the mount ends by itself now, unless the mount hangs: then it ends
+        // with the mount.
+        let ended = timeout(WORK_WAIT_MAX, self.work.wait()).await.is_ok();
+        let unmounted = self.unmount().await;
         let mut result = Ok(());
-        if let Some((peer, dir)) = self.mount.take() {
-            let unmount = self.start(&peer, &["umount".as_ref(), dir.as_os_str()]);
-            if let Ok(process) = unmount {
-                result = self.finish(process, UNMOUNT_WAIT_MAX).await.map(drop);
-            }
-        }
         for process in &mut self.processes {
             result = result.and(process.stop().await);
         }
-        self.work.close();
-        if timeout(WORK_WAIT_MAX, self.work.wait()).await.is_err() {
+        // Once more where the mount's own process stood in the way.
+        let unmounted = if unmounted.is_ok() { unmounted } else { self.unmount().await };
+        result = result.and(unmounted);
+        if !ended && timeout(WORK_WAIT_MAX, self.work.wait()).await.is_err() {
             let dir = self.dir.display();
             return Err(failed(format!("a read or write below {dir} does not end; it is left")));
         }
-        if keep {
+        if keep || self.mount.as_ref().is_some_and(|(_, dir)| mounted::stands(dir)) {
             return result;
         }
         result.and(fs::remove_dir_all(&self.dir).map_err(|e| at(&self.dir, "remove", &e)))
+    }
+
+    /// Undoes the mount, if it stands.
+    async fn unmount(&mut self) -> Result<(), Failure> {
+        let Some((peer, dir)) = self.mount.clone().filter(|(_, dir)| mounted::stands(dir)) else {
+            return Ok(());
+        };
+        let process = self.start(&peer, &["umount".as_ref(), dir.as_os_str()])?;
+        self.finish(process, UNMOUNT_WAIT_MAX).await.map(drop)
     }
 }
 
