@@ -21,13 +21,13 @@ use crate::{control::protocol::Failure, mount};
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub(crate) struct MountArgs {
-    /// The tree; without it, any tree is at DIR/ipfs/CID
+    /// The tree; all trees at once are not built yet
     #[arg(value_name = "CID")]
     target: Option<OsString>,
 
     /// Where to mount it: a directory
     #[arg(required = true, value_name = "DIR")]
-    dir: PathBuf,
+    mountpoint: PathBuf,
 
     /// Return when the drive can be used
     #[arg(long)]
@@ -43,7 +43,7 @@ pub(crate) struct MountArgs {
 pub(crate) struct UmountArgs {
     /// Where it is mounted
     #[arg(value_name = "DIR")]
-    dir: PathBuf,
+    mountpoint: PathBuf,
 }
 
 /// Runs `mount`.
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report
     if args.rw {
         return Err(Failure::failed("mounting for writing is not built yet").into());
     }
-    let dir = PathBuf::from(absolute(args.dir.as_os_str())?);
+    let dir = PathBuf::from(absolute(args.mountpoint.as_os_str())?);
     let target = args.target.map(OsString::into_vec);
     mount::run(&context.settings, target.as_deref(), &dir, args.background).await?;
     Ok(Report::nothing())
@@ -59,7 +59,7 @@ pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report
 
 /// Runs `umount`.
 pub(crate) fn unmount(args: &UmountArgs) -> Result<Report, End> {
-    let dir = PathBuf::from(absolute(args.dir.as_os_str())?);
+    let dir = PathBuf::from(absolute(args.mountpoint.as_os_str())?);
     mount::unmount(&dir)?;
     Ok(Report::nothing())
 }
