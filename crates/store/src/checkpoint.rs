@@ -116,9 +116,11 @@ impl Shared {
         if changes.is_empty() {
             return Ok(());
         }
-        let lens = changes.packs.clone();
-        self.index.apply(changes)?;
-        self.packs.committed(&lens);
+        self.index.apply(&mut changes)?;
+        self.packs.committed(&changes.packs);
+        if drained.is_none() {
+            self.overlay.supersede(&changes);
+        }
         self.unlink(&commit.unlink);
         Ok(())
     }

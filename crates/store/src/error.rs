@@ -129,7 +129,7 @@ pub enum WriteError {
     },
     /// What had to be copied inside the store could not be read.
     #[error("write: cannot copy what is in the store")]
-    Read(#[from] ReadError),
+    Read(#[source] Box<ReadError>),
     /// The index could not be written.
     #[error("write the index: {reason}")]
     Index {
@@ -144,6 +144,12 @@ pub enum WriteError {
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+impl From<ReadError> for WriteError {
+    fn from(error: ReadError) -> Self {
+        Self::Read(Box::new(error))
+    }
 }
 
 impl WriteError {

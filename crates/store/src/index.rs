@@ -257,6 +257,19 @@ impl Index {
     }
 }
 
+impl Drop for Index {
+    fn drop(&mut self) {
+        let database = self.database.get_mut().take();
+        // redb writes when it closes, and panics where its pages are damaged.
+        if let Err(error) = guarded(|| {
+            drop(database);
+            Ok(())
+        }) {
+            tracing::error!(%error, "the index did not close cleanly");
+        }
+    }
+}
+
 fn closed() -> IndexError {
     IndexError { reason: "it could not be opened again".to_owned(), kind: Failure::Other }
 }

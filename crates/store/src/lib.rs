@@ -65,7 +65,9 @@ pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
-pub use records::{RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX};
+pub use records::{
+    RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
+};
 pub use settle::SettleOptions;
 pub use store::{Options, Store};
 pub use usage::Usage;

@@ -48,6 +48,27 @@ impl Layer {
     }
 }
 
+/// What the overlay knows about something that it may also know to be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Known<T> {
+    /// Nothing: ask the index.
+    Nothing,
+    /// It is gone, whatever the index says.
+    Gone,
+    /// It is this.
+    Is(T),
+}
+
+impl<T: Clone> Known<T> {
+    fn of(found: Option<&Option<T>>) -> Self {
+        match found {
+            None => Self::Nothing,
+            Some(None) => Self::Gone,
+            Some(Some(is)) => Self::Is(is.clone()),
+        }
+    }
+}
+
 /// What a change did to the overlay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pressure {
@@ -107,18 +128,18 @@ impl Overlay {
         layers.live.entries.get(digest).or_else(draining).copied()
     }
 
-    /// The record of a blob: `Some(None)` when it is known to be gone.
-    pub(crate) fn blob(&self, id: BlobId) -> Option<Option<BlobRecord>> {
+    /// The record of a blob.
+    pub(crate) fn blob(&self, id: BlobId) -> Known<BlobRecord> {
         let layers = self.layers.lock();
         let draining = || layers.draining.as_ref()?.blobs.get(&id);
-        layers.live.blobs.get(&id).or_else(draining).cloned()
+        Known::of(layers.live.blobs.get(&id).or_else(draining))
     }
 
-    /// The blob of a root: `Some(None)` when it is known to be not whole.
-    pub(crate) fn whole(&self, digest: &Digest) -> Option<Option<Whole>> {
+    /// The blob of a root.
+    pub(crate) fn whole(&self, digest: &Digest) -> Known<Whole> {
         let layers = self.layers.lock();
         let draining = || layers.draining.as_ref()?.wholes.get(digest);
-        layers.live.wholes.get(digest).or_else(draining).copied()
+        Known::of(layers.live.wholes.get(digest).or_else(draining))
     }
 
     /// Is there nothing that the index does not have?
@@ -164,7 +185,24 @@ impl Overlay {
         live.has_packed |= old.has_packed;
     }
 
-    /// Forgets an entry in every layer; the caller sees to the index.
+    /// A batch was committed past the overlay: where both know a block or a root, the batch's home is the
+    /// one that pins rely on.
+    pub(crate) fn supersede(&self, changes: &Changes) {
+        let live = &mut self.layers.lock().live;
+        if live.weight() == 0 {
+            return;
+        }
+        for (digest, new) in &changes.entries {
+            if let Some(entry) = live.entries.get_mut(digest) {
+                *entry = Entry { public: entry.public || new.public, ..*new };
+            }
+        }
+        for (digest, _) in &changes.wholes {
+            live.wholes.remove(digest);
+        }
+    }
+
+    /// Forgets an entry; the caller sees to the index.
     pub(crate) fn forget(&self, digest: &Digest) {
         self.layers.lock().live.entries.remove(digest);
     }

@@ -36,7 +36,9 @@ impl Store {
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
-        keys.iter().for_each(|key| self.shared.overlay.mark(&key.digest, public));
+        for key in &keys {
+            self.shared.overlay.mark(&key.digest, public);
+        }
         let marks = keys.iter().map(|key| (key.digest, public)).collect();
         let changes = Changes { marks, ..Changes::default() };
         self.shared.commit(Commit { changes, drain: true, ..Commit::default() })

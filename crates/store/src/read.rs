@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use shoal_dag::{BLOCK_BYTES_MAX, Bytes, Cid};
 
@@ -15,6 +16,7 @@ use crate::error::ReadError;
 use crate::files::read_at;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
+use crate::overlay::Known;
 use crate::pack::scan::matches;
 use crate::store::{Shared, Store};
 
@@ -222,16 +224,18 @@ impl Shared {
     /// The record of a blob, and whether the index does not say this yet.
     pub(crate) fn record(&self, id: BlobId) -> Result<Option<(BlobRecord, bool)>, IndexError> {
         match self.overlay.blob(id) {
-            Some(record) => Ok(record.map(|record| (record, true))),
-            None => Ok(self.index.blob(id)?.map(|record| (record, false))),
+            Known::Is(record) => Ok(Some((record, true))),
+            Known::Gone => Ok(None),
+            Known::Nothing => Ok(self.index.blob(id)?.map(|record| (record, false))),
         }
     }
 
     /// The blob that is the whole content of a root.
     pub(crate) fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
         let whole = match self.overlay.whole(&root.digest) {
-            Some(whole) => whole,
-            None => self.index.whole(&root.digest)?,
+            Known::Is(whole) => Some(whole),
+            Known::Gone => None,
+            Known::Nothing => self.index.whole(&root.digest)?,
         };
         let id = match whole {
             Some(Whole { blob, hash }) if hash == root.hash => blob,
@@ -300,16 +304,11 @@ impl Shared {
         if len as usize > BLOCK_BYTES_MAX {
             return Err(wrong(path));
         }
-        let data = match reference {
-            Some(reference) => match reference.open() {
-                Some(file) => read_at(&file, offset, len as usize),
-                None => return Err(wrong(path)),
-            },
-            None => {
-                let file = self.files.open(&self.layout, place);
-                file.and_then(|file| read_at(&file, offset, len as usize))
-            }
+        let file = match reference {
+            Some(reference) => reference.open().map(Arc::new).ok_or(io::ErrorKind::NotFound.into()),
+            None => self.files.open(&self.layout, place),
         };
+        let data = file.and_then(|file| read_at(&file, offset, len as usize));
         let data = match data {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(wrong(path)),
             data => data.map_err(|error| ReadError::io(&path, error))?,

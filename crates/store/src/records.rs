@@ -15,6 +15,9 @@ pub const RECORD_KEY_BYTES_MAX: usize = 512;
 /// Records are facts, not content; content goes into blocks.
 pub const RECORD_VALUE_BYTES_MAX: usize = 64 * 1024;
 
+/// A record's key, then its value.
+pub type Record = (Vec<u8>, Vec<u8>);
+
 impl Store {
     /// Writes a record durably, replacing one of the same key.
     pub fn put_record(&self, ns: &str, key: &[u8], value: &[u8]) -> Result<(), WriteError> {
@@ -53,12 +56,7 @@ impl Store {
     }
 
     /// At most `limit` records in the order of their keys, from the key `from` on (inclusive).
-    pub fn records(
-        &self,
-        ns: &str,
-        from: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, ReadError> {
+    pub fn records(&self, ns: &str, from: &[u8], limit: usize) -> Result<Vec<Record>, ReadError> {
         let Ok(prefix) = full_key(ns, &[]) else { return Ok(Vec::new()) };
         let first = [prefix.as_slice(), from].concat();
         let rows = self.shared.index.read(|tx| {

@@ -78,9 +78,12 @@ impl Store {
         let mut position = 0;
         for (cid, offset, len) in leaves {
             let path = whole.path.clone();
-            let wrong = |path| match whole.reference {
-                true => ReadError::Changed { cid, path },
-                false => ReadError::Corrupt { cid, path },
+            let wrong = |path| {
+                if whole.reference {
+                    ReadError::Changed { cid, path }
+                } else {
+                    ReadError::Corrupt { cid, path }
+                }
             };
             let Some(key) = Key::of(&cid) else { return Err(wrong(path)) };
             let data = read_at(&whole.file, offset, len.min(LEAF_BYTES_MAX) as usize)

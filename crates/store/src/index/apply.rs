@@ -62,10 +62,10 @@ enum Rank {
 }
 
 impl Index {
-    /// Commits the changes.
-    pub(crate) fn apply(&self, mut changes: Changes) -> Result<(), WriteError> {
+    /// Commits the changes, whose entries are sorted for it.
+    pub(crate) fn apply(&self, changes: &mut Changes) -> Result<(), WriteError> {
         changes.entries.sort_unstable_by_key(|entry| entry.0);
-        self.write(|tx| apply(tx, &changes)).map_err(|error| self.write_error(error))
+        self.write(|tx| apply(tx, changes)).map_err(|error| self.write_error(error))
     }
 }
 

@@ -204,11 +204,11 @@ fn rewrite(path: &Path, header: &Header, boot_id: &str, good: &[Record]) -> std:
 }
 
 fn record_of(shared: &Shared, id: BlobId) -> Result<Option<BlobRecord>, OpenError> {
-    if let Some(record) = shared.overlay.blob(id) {
-        return Ok(record);
+    match shared.record(id) {
+        Ok(found) => Ok(found.map(|(record, _)| record)),
+        Err(error) => {
+            let (path, reason) = (shared.layout.index(), error.to_string());
+            Err(OpenError::Damaged { path, reason })
+        }
     }
-    shared.index.blob(id).map_err(|error| OpenError::Damaged {
-        path: shared.layout.index(),
-        reason: error.to_string(),
-    })
 }

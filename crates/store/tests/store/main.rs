@@ -1,0 +1,17 @@
+//! The store through its public surface: what it keeps, what it survives, what it refuses.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a panic with its line is what a failing test is for, and a skipped one says why"
+)]
+
+mod basics;
+mod concurrent;
+mod damage;
+mod fetch;
+mod fixture;
+mod full_disk;
+mod move_out;
+mod pins;
+mod recovery;
+mod reference;
