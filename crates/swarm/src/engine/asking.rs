@@ -135,7 +135,7 @@ impl Engine {
             .peers
             .iter()
             .filter(|(owner, other)| **owner != peer && !other.outstanding.is_empty())
-            .map(|(owner, other)| (other.pipe.expected(other.inflight, self.now), *owner))
+            .map(|(owner, other)| (other.pipe.expected(other.inflight, 0, self.now), *owner))
             .max();
         let Some((theirs, owner)) = slower else { return };
         let Some(other) = self.peers.get(&owner) else { return };
@@ -147,10 +147,15 @@ impl Engine {
         let Some((sequence, asked)) = stolen.map(|(sequence, asked)| (*sequence, *asked)) else {
             return;
         };
-        if theirs > 3 * known.pipe.expected(u64::from(asked.bytes), self.now) {
+        if theirs > 3 * known.pipe.expected(0, u64::from(asked.bytes), self.now) {
             self.take_back(owner, &[sequence], true);
             self.ask(peer, asked.swarm, asked.slot);
             self.idle.remove(&peer);
+            // One that has not delivered yet would only get the next block to sit on.
+            let silent = self.peers.get_mut(&owner).filter(|other| !other.pipe.proven());
+            if let Some(silent) = silent {
+                silent.pipe.expire(self.now);
+            }
         }
     }
 }

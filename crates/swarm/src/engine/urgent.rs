@@ -54,7 +54,7 @@ impl Engine {
         able.filter(|(peer, _)| except != Some(**peer))
             .filter_map(|(peer, _)| Some((*peer, self.peers.get(peer)?)))
             .filter(|(_, known)| known.pipe.urgent_room(known.inflight, self.now))
-            .map(|(peer, known)| (known.pipe.expected(known.inflight + bytes, self.now), peer))
+            .map(|(peer, known)| (known.pipe.expected(known.inflight, bytes, self.now), peer))
             .min()
     }
 
@@ -72,7 +72,7 @@ impl Engine {
             let Some(known) = self.peers.get(&owner) else { continue };
             let before = known.outstanding.range(..=sequence).map(|(_, asked)| asked.bytes);
             let ahead: u64 = before.map(u64::from).sum();
-            let theirs = known.pipe.expected(ahead, self.now);
+            let theirs = known.pipe.expected(ahead, 0, self.now);
             let Some((ours, other)) = self.soonest(number, slot, Some(owner)) else { continue };
             if theirs > MOVE_MIN && theirs > ours + ours / 2 {
                 self.take_back(owner, &[sequence], true);

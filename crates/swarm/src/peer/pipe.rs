@@ -160,14 +160,19 @@ impl Pipe {
         now < self.rest_until
     }
 
-    /// In how long `bytes` will have come, with what was asked before among them.
-    pub(crate) fn expected(&self, bytes: u64, now: Duration) -> Duration {
+    /// In how long `more` bytes will have come, asked for behind `inflight` others.
+    pub(crate) fn expected(&self, inflight: u64, more: u64, now: Duration) -> Duration {
         if self.proven && self.rate > 0.0 {
-            return Duration::from_secs_f64((bytes as f64 / self.rate).min(3600.0));
+            return Duration::from_secs_f64(((inflight + more) as f64 / self.rate).min(3600.0));
         }
-        // Nothing is known of it: the longer it has kept silent, the longer it will.
-        let silent = now.saturating_sub(self.heard);
-        UNKNOWN + if bytes > 0 { 2 * silent } else { Duration::ZERO }
+        // Nothing is known of it: the longer it keeps silent, the longer it will.
+        let silent = if inflight > 0 { now.saturating_sub(self.heard) } else { Duration::ZERO };
+        UNKNOWN + 2 * silent
+    }
+
+    /// Whether it has delivered since it last began anew.
+    pub(crate) fn proven(&self) -> bool {
+        self.proven
     }
 
     pub(crate) fn rate(&self) -> u64 {

@@ -51,7 +51,6 @@ fn a_liar_is_found_out_and_sent_away() {
 #[test]
 fn a_staller_costs_its_own_requests_only() {
     let (mut world, root, leecher) = two_and_one(13, Manner::Mute);
-    for ms in 1..400 { world.run(Duration::from_millis(ms * 25)); let st=world.stats(leecher); println!("{:?} {} {} {:?} {:?}", world.now, st.blocks_received, st.outstanding, world.nodes[leecher].engine.peer_stats(shoal_swarm::PeerNo(0)).unwrap(), world.nodes[leecher].engine.peer_stats(shoal_swarm::PeerNo(1)).unwrap().outstanding); }
     world.run(secs(60));
     let took = world.done(leecher, &root);
     println!("one staller of two: {took:.2} s, 5.26 s is the honest one's time");
