@@ -116,7 +116,8 @@ fn main() {
         }
         pair.queue.push_back((1, Event::Open { session: SESSION, root }));
         let (cid, session) = (root, SESSION);
-        let want = Event::Want { session, cid, under: None, place: None, deadline: None, tree: true };
+        let want =
+            Event::Want { session, cid, under: None, place: None, deadline: None, tree: true };
         pair.queue.push_back((1, want));
         let start = Instant::now();
         while let Some((at, event)) = pair.queue.pop_front() {

@@ -139,6 +139,7 @@ impl Swarm {
         let old = std::mem::replace(self, fresh);
         self.sharing = old.sharing;
         self.members = old.members;
+        self.asked_to_join = old.asked_to_join;
         for member in self.members.values_mut() {
             member.forget_slots();
         }

@@ -266,3 +266,26 @@ impl Swarm {
         }
     }
 }
+
+#[cfg(test)]
+impl Swarm {
+    /// Panics where a branch is not what it is counted from.
+    #[track_caller]
+    pub(crate) fn check_branches(&self) {
+        for (number, branch) in &self.branches {
+            let open = branch.slots().filter(|at| self.table.slot(*at).state != State::Complete);
+            assert_eq!(branch.remaining as usize, open.count(), "{branch:?}");
+            assert!(branch.remaining > 0, "a complete branch is dropped: {branch:?}");
+            let below = branch.slots().filter(|at| self.table.slot(*at).branch != NONE).count();
+            assert_eq!(branch.below as usize, below);
+            assert_eq!(self.table.slot(branch.slot).branch, *number);
+        }
+        for (deadline, slot) in &self.urgent {
+            assert_eq!(self.deadlines.get(slot), Some(deadline));
+        }
+        assert_eq!(self.urgent.len(), self.deadlines.len());
+        for slot in self.wants.keys().chain(self.deadlines.keys()).chain(&self.dirty) {
+            assert_ne!(self.table.slot(*slot).state, State::Free);
+        }
+    }
+}

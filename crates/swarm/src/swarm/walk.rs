@@ -181,9 +181,9 @@ impl Swarm {
                 (State::Held, Probe::Branch(links)) if slot.branch == NONE => {
                     self.descend(at, &links, out);
                 }
-                (State::Held, Probe::Leaf) => self.complete(at, out),
+                (State::Held, Probe::Leaf) if slot.branch == NONE => self.complete(at, out),
                 // It was here and is gone: somebody removed it. Fetch it again if it is wanted.
-                (State::Held, Probe::Missing) if slot.tree => {
+                (State::Held, Probe::Missing) if slot.tree && slot.branch == NONE => {
                     self.table.change(at, State::Missing);
                 }
                 _ => {}

@@ -27,7 +27,12 @@ impl Catalog {
     fn cid(&mut self, codec: u64) -> Cid {
         self.next += 1;
         let name = self.next.to_le_bytes();
-        shoal_dag::hash::cid_of(shoal_dag::hash::HashKind::Blake3, codec, shoal_dag::Version::V1, &name)
+        shoal_dag::hash::cid_of(
+            shoal_dag::hash::HashKind::Blake3,
+            codec,
+            shoal_dag::Version::V1,
+            &name,
+        )
     }
 
     /// A new leaf.

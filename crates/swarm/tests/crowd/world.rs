@@ -135,7 +135,8 @@ impl World {
     /// Connects two nodes.
     pub(crate) fn connect(&mut self, a: usize, b: usize) {
         for (node, other) in [(a, b), (b, a)] {
-            let address = IpAddr::V4(Ipv4Addr::new(10, 0, (other / 250) as u8, (other % 250) as u8));
+            let address =
+                IpAddr::V4(Ipv4Addr::new(10, 0, (other / 250) as u8, (other % 250) as u8));
             let prefix = Prefix::of(address);
             self.tell(node, Event::PeerConnected { peer: PeerNo(other as u32), prefix });
         }
