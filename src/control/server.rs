@@ -41,6 +41,13 @@ pub struct Responder {
 pub struct ClientGone;
 
 impl Responder {
+    /// A responder whose answers are taken from the returned queue, for tests.
+    #[cfg(test)]
+    pub(crate) fn for_tests(answers: usize) -> (Self, mpsc::Receiver<Frame<Response>>) {
+        let (queue, taken) = mpsc::channel(answers);
+        (Self { queue }, taken)
+    }
+
     /// Sends a message.
     ///
     /// # Errors

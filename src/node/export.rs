@@ -362,3 +362,6 @@ fn set_times(path: &Path, meta: &Metadata) -> Result<(), Failure> {
     rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags)
         .map_err(|error| Failure::io("set the time of", path, &error.into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,9 +23,16 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Files of one session whose readers' positions are remembered.
 const READERS_MAX: usize = 64;
 
+/// How long it is remembered that nobody is left: a new search then finds out again.
+const LEFT_ALONE_KEPT: Duration = Duration::from_secs(5);
+
 /// Largest read-ahead beyond what a reader asked for: eight runs of 1 MiB, what a 100 ms path at
 /// 80 MB/s needs.
 const READ_AHEAD_MAX: u64 = 8 << 20;
+
+/// How far behind the furthest read another one still belongs to the same reader: two reads of the
+/// largest size that the kernel sends.
+const OUT_OF_ORDER_MAX: u64 = 2 << 20;
 
 /// How long a fetch waits.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +50,7 @@ pub struct Session {
     id: SessionId,
     view: watch::Receiver<View>,
     readers: Mutex<HashMap<Cid, Reader>>,
+    left_alone: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -65,7 +73,8 @@ impl Session {
     pub async fn open(handle: &Handle, root: Cid, announce: bool) -> Result<Arc<Self>, Failure> {
         let (id, view) = handle.open(root, announce).await?;
         let handle = handle.clone();
-        Ok(Arc::new(Self { handle, id, view, readers: Mutex::default() }))
+        let (readers, left_alone) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Self { handle, id, view, readers, left_alone }))
     }
 
     /// The session from outside, as of the last publication.
@@ -98,10 +107,12 @@ impl Session {
         tell: &mut (dyn FnMut(&View) + Send),
     ) -> Result<(), Failure> {
         let cid = want.cid;
-        let (done, mut fetched) = oneshot::channel();
         let began = Instant::now();
-        self.handle.tell(Command::Want { session: self.id, want, done }).await;
+        self.check_left_alone(&cid, waiting)?;
+        // Dropped after the receiver, so that the task sees who has stopped waiting.
         let mut taken_back = TakeBack { session: self, cid, armed: true };
+        let (done, mut fetched) = oneshot::channel();
+        self.handle.tell(Command::Want { session: self.id, want, done }).await;
         let mut view = self.view.clone();
         loop {
             tokio::select! {
@@ -115,9 +126,25 @@ impl Session {
             let now = view.borrow_and_update().clone();
             tell(&now);
             if let Some(failure) = given_up(&cid, &now, began, waiting) {
+                if now.exhausted() {
+                    *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner) =
+                        Some(Instant::now());
+                }
                 return Err(failure);
             }
         }
+    }
+
+    /// Fails at once where another reader has just found out that nobody is left, so that a listing of
+    /// a thousand names does not find it out a thousand times.
+    fn check_left_alone(&self, cid: &Cid, waiting: Waiting) -> Result<(), Failure> {
+        let since = *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let view = self.view();
+        let alone = since.is_some_and(|since| since.elapsed() < LEFT_ALONE_KEPT);
+        if waiting.impatient && alone && view.joined == 0 {
+            return Err(nobody_left(cid, &view));
+        }
+        Ok(())
     }
 
     /// How far beyond `end` a reader of `file` that begins at `start` should be read ahead: nothing at
@@ -127,17 +154,20 @@ impl Session {
         if readers.len() >= READERS_MAX && !readers.contains_key(file) {
             readers.clear();
         }
-        let reader = readers.entry(*file).or_default();
+        readers.entry(*file).or_default().read(start, end)
+    }
+}
+
+impl Reader {
+    /// Takes note of a read and says how far beyond it to read ahead.
+    fn read(&mut self, start: u64, end: u64) -> u64 {
         // The kernel's own read-ahead comes in parts and slightly out of order.
-        let goes_on = reader.end > 0 && start <= reader.end && start + (2 << 20) >= reader.end;
-        let least = (end - start) * 2;
-        reader.window =
-            if goes_on { (reader.window * 2).clamp(least, READ_AHEAD_MAX) } else { 0 };
-        reader.end = reader.end.max(end);
-        if !goes_on {
-            reader.end = end;
-        }
-        reader.window
+        let goes_on =
+            self.end > 0 && start <= self.end && start + OUT_OF_ORDER_MAX >= self.end;
+        let least = ((end - start) * 2).min(READ_AHEAD_MAX);
+        self.window = if goes_on { (self.window * 2).clamp(least, READ_AHEAD_MAX) } else { 0 };
+        self.end = if goes_on { self.end.max(end) } else { end };
+        self.window
     }
 }
 
@@ -167,8 +197,7 @@ fn given_up(cid: &Cid, view: &View, began: Instant, waiting: Waiting) -> Option<
         return Some(failure.hint("name a peer to start from with --bootstrap MULTIADDR"));
     }
     if waiting.impatient && view.exhausted() {
-        let text = format!("no provider of {cid} is left ({})", view.waiting_for());
-        return Some(Failure::new(Exit::NotFound, text));
+        return Some(nobody_left(cid, view));
     }
     let quiet = view.moved.max(began).elapsed();
     if quiet >= waiting.idle {
@@ -180,6 +209,11 @@ fn given_up(cid: &Cid, view: &View, began: Instant, waiting: Waiting) -> Option<
         return Some(Failure::new(Exit::NotFound, text).hint("--timeout says how long to wait"));
     }
     None
+}
+
+fn nobody_left(cid: &Cid, view: &View) -> Failure {
+    let text = format!("no provider of {cid} is left ({})", view.waiting_for());
+    Failure::new(Exit::NotFound, text)
 }
 
 /// The sessions that are open, by root, so that many readers of one root share one.
@@ -213,5 +247,59 @@ impl Sessions {
     pub fn existing(&self, root: &Cid) -> Option<Arc<Session>> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.get(root).and_then(Weak::upgrade)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_ahead_grows_with_a_reader_that_goes_on_and_ends_with_a_jump() {
+        let mut reader = Reader::default();
+        let mib = 1 << 20;
+        assert_eq!(reader.read(0, mib), 0, "the first read may be the only one");
+        assert_eq!(reader.read(mib, 2 * mib), 2 * mib);
+        assert_eq!(reader.read(2 * mib, 3 * mib), 4 * mib);
+        assert_eq!(reader.read(3 * mib, 4 * mib), 8 * mib);
+        assert_eq!(reader.read(4 * mib, 5 * mib), READ_AHEAD_MAX, "bounded");
+        assert_eq!(reader.read(900 * mib, 901 * mib), 0, "a jump");
+        assert_eq!(reader.read(0, 4096), 0, "a jump back");
+    }
+
+    #[test]
+    fn reads_slightly_out_of_order_are_one_reader() {
+        let mut reader = Reader::default();
+        reader.read(0, 128 << 10);
+        reader.read(256 << 10, 384 << 10);
+        reader.read(256 << 10, 384 << 10);
+        assert!(reader.read(128 << 10, 256 << 10) > 0);
+        assert_eq!(reader.end, 384 << 10);
+    }
+
+    #[test]
+    fn waiting_ends_by_its_rules() {
+        let cid: Cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+            .parse()
+            .expect("the CID of nothing");
+        let patient = Waiting { idle: Duration::from_secs(60), impatient: false };
+        let impatient = Waiting { impatient: true, ..patient };
+        let began = Instant::now();
+        let mut view = View::new();
+        assert_eq!(given_up(&cid, &view, began, patient), None);
+        view.starving = true;
+        view.search.rounds = 1;
+        assert_eq!(given_up(&cid, &view, began, impatient), None, "not settled yet");
+        view.search.settled = true;
+        assert_eq!(given_up(&cid, &view, began, patient), None, "patience hopes on");
+        let failure = given_up(&cid, &view, began, impatient).expect("nobody is left");
+        assert_eq!(failure.exit, Exit::NotFound);
+        view.search.dialling = 1;
+        assert_eq!(given_up(&cid, &view, began, impatient), None, "a provider is being dialled");
+        view.nobody = true;
+        assert!(given_up(&cid, &view, began, patient).is_some(), "a miss fails at once");
+        let idle = Waiting { idle: Duration::ZERO, impatient: false };
+        let failure = given_up(&cid, &View::new(), began, idle).expect("time is up");
+        assert!(failure.message.contains("arrived"), "{}", failure.message);
     }
 }

@@ -368,3 +368,6 @@ fn row(change: &RecordChange) -> (Vec<u8>, Option<Vec<u8>>) {
         RecordChange::Remove { key: multihash, provider } => (key(multihash, provider), None),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// Longest pause between two searches.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
+/// How long nothing must change before it is settled that nobody has what is wanted: a peer that has
+/// just connected needs a round trip to say what it holds.
+const SETTLED_AFTER: Duration = Duration::from_secs(2);
+
 /// Providers dialled per round: more than a session can use at once.
 const DIALS_PER_ROUND_MAX: usize = 32;
 
@@ -36,6 +40,7 @@ pub(super) struct Searching {
     dialled: usize,
     dialling: BTreeSet<PeerId>,
     unreachable: BTreeSet<PeerId>,
+    changed: Option<Instant>,
 }
 
 impl Searching {
@@ -57,6 +62,7 @@ impl Searching {
             found: self.found.len() as u32,
             unreachable: self.unreachable.len() as u32,
             dialling: self.dialling.len() as u32,
+            settled: self.changed.is_some_and(|at| at.elapsed() >= SETTLED_AFTER),
             ..self.view
         }
     }
@@ -65,6 +71,7 @@ impl Searching {
     pub(super) fn connected(&mut self, id: &PeerId) {
         self.dialling.remove(id);
         self.unreachable.remove(id);
+        self.changed = Some(Instant::now());
     }
 
     fn due(&self) -> bool {
@@ -81,6 +88,7 @@ impl Searching {
     fn ended(&mut self) {
         self.query = None;
         self.view.rounds += 1;
+        self.changed = Some(Instant::now());
     }
 
     /// Plans the next search of a session that still waits.
@@ -151,6 +159,7 @@ impl Task {
                 for state in self.sessions.values_mut() {
                     if state.searching.dialling.remove(&id) {
                         state.searching.unreachable.insert(id);
+                        state.searching.changed = Some(Instant::now());
                     }
                 }
             }

@@ -65,15 +65,35 @@ impl Session {
         }
     }
 
-    /// Somebody waits for something that nobody connected has.
+    /// Forgets who has stopped waiting for a block; true when nobody waits for it any more.
+    fn taken_back(&mut self, cid: &Cid) -> bool {
+        let Some(waiting) = self.waiting.get_mut(cid) else {
+            return false;
+        };
+        waiting.retain(|done| !done.is_closed());
+        let nobody = waiting.is_empty();
+        if nobody {
+            self.waiting.remove(cid);
+            self.starving.remove(cid);
+        }
+        nobody
+    }
+
+    /// Somebody waits for something that nobody connected has. What was only read ahead counts for
+    /// nothing.
     pub(super) fn is_starving(&self) -> bool {
-        !self.starving.is_empty()
+        let waits = |cid: &Cid| self.waiting.get(cid).is_some_and(|all| has_reader(all));
+        self.starving.iter().any(waits)
     }
 
     /// Somebody waits for something.
     pub(super) fn is_wanting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.waiting.values().any(|waiting| has_reader(waiting))
     }
+}
+
+fn has_reader(waiting: &[oneshot::Sender<()>]) -> bool {
+    waiting.iter().any(|done| !done.is_closed())
 }
 
 #[derive(Debug)]
@@ -151,7 +171,7 @@ impl Task {
                     let now = self.now();
                     self.engine.handle_timeout(now);
                 }
-                _ = look.tick() => self.look_round().await,
+                _ = look.tick(), if !self.sessions.is_empty() => self.look_round().await,
             }
             self.act().await;
         }
@@ -182,9 +202,9 @@ impl Task {
             Command::Close(session) => self.close(session).await,
             Command::Want { session, want, done } => self.want(session, want, done),
             Command::Unwant(session, cid) => {
-                if let Some(state) = self.sessions.get_mut(&session) {
-                    state.waiting.remove(&cid);
-                    state.starving.remove(&cid);
+                let unwanted =
+                    self.sessions.get_mut(&session).is_some_and(|state| state.taken_back(&cid));
+                if unwanted {
                     self.tell_engine(Event::Unwant { session, cid });
                 }
             }
@@ -353,7 +373,6 @@ impl Task {
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Got { session, cid } | Action::TreeDone { session, cid } => {
-                    self.publish_view(session);
                     if let Some(state) = self.sessions.get_mut(&session) {
                         state.satisfied(&cid);
                     }
@@ -431,7 +450,9 @@ impl Task {
         let sources = stats.per_peer.iter().filter_map(|(peer, bytes)| {
             Some((self.peers.get(peer)?.id.to_string(), *bytes))
         });
-        let (search, starving) = (state.searching.view(), state.is_starving());
+        // What some peer is asked for is not starving, whatever else is.
+        let starving = state.is_starving() && stats.outstanding == 0;
+        let search = state.searching.view();
         let (peers_connected, error) = (state.connected.len() as u64, &self.network_error);
         state.view.send_modify(|view| {
             if stats.bytes_received > view.bytes_received {

@@ -23,6 +23,8 @@ pub struct Search {
     pub unreachable: u32,
     /// Dials of providers still going on.
     pub dialling: u32,
+    /// Nothing about providers has changed for a while: who is connected by now has said what it has.
+    pub settled: bool,
 }
 
 /// A session from outside.
@@ -80,7 +82,8 @@ impl View {
     /// need not wait on. A new search or a new peer changes it.
     pub const fn exhausted(&self) -> bool {
         let search = self.search;
-        self.starving && search.rounds > 0 && !search.running && search.dialling == 0
+        let tried = search.rounds > 0 && !search.running && search.dialling == 0;
+        self.starving && tried && search.settled
     }
 
     /// What is waited for, in words.

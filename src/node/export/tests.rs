@@ -1,0 +1,158 @@
+//! Exports from a real store: what is written, and what a hostile DAG cannot make it write.
+
+use std::os::unix::fs::MetadataExt;
+
+use shoal_dag::{
+    Block, Profile, Version,
+    build::{DirectoryBuilder, leaf, symlink},
+    hash::{self, HashKind},
+    pb,
+    unixfs::{Kind, UnixFs},
+};
+use shoal_store::{BatchOptions, Options, PinOptions};
+use tempfile::TempDir;
+
+use super::*;
+
+struct Lab {
+    dir: TempDir,
+    store: Store,
+}
+
+impl Lab {
+    fn new() -> Self {
+        let dir = TempDir::new().expect("a temporary directory");
+        let store = Store::open(&dir.path().join("store"), Options::default()).expect("a store");
+        fs::create_dir(dir.path().join("here")).expect("a directory");
+        Self { dir, store }
+    }
+
+    fn put(&self, block: &Block) -> Cid {
+        let batch = self.store.batch(BatchOptions { public: true });
+        batch.put(&block.cid, &block.data).expect("room");
+        batch.pin(&block.cid, PinOptions::default()).expect("a pin");
+        batch.commit().expect("a commit");
+        block.cid
+    }
+
+    fn file(&self, bytes: &'static [u8]) -> (Cid, u64) {
+        let leaf = leaf(Profile::Shoal, bytes);
+        self.put(&Block { cid: leaf.cid, data: Bytes::from_static(bytes) });
+        (leaf.cid, leaf.dag_size)
+    }
+
+    fn directory(&self, entries: &[(&[u8], (Cid, u64))]) -> (Cid, u64) {
+        let mut builder = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
+        for (name, (cid, size)) in entries {
+            builder.insert(name, *cid, *size).expect("a good entry");
+        }
+        let (block, size) = builder.finish().expect("a small directory");
+        (self.put(&block), size)
+    }
+
+    fn out(&self) -> PathBuf {
+        self.dir.path().join("here/out")
+    }
+
+    fn export(&self, root: Cid) -> Result<Exported, Failure> {
+        let (out, answers) = Responder::for_tests(10_000);
+        let export = Export {
+            store: self.store.clone(),
+            root,
+            target: self.out(),
+            force: false,
+            copy: false,
+            sync: false,
+            umask: 0o027,
+            out,
+        };
+        let exported = export.run();
+        drop(answers);
+        exported
+    }
+
+    /// Everything beside the target, which must be nothing after a failure.
+    fn beside(&self) -> usize {
+        fs::read_dir(self.dir.path().join("here")).expect("the directory").count()
+    }
+}
+
+#[test]
+fn a_tree_is_written_with_the_umask_and_its_links() {
+    let lab = Lab::new();
+    let (link, size) = symlink(Profile::Shoal, b"../../escape", Metadata::NONE);
+    lab.put(&link);
+    let inner = lab.directory(&[(b"file", lab.file(b"inner")), (b"link", (link.cid, size))]);
+    let (root, _) = lab.directory(&[(b"a\xff", lab.file(b"bytes")), (b"d", inner)]);
+    let exported = lab.export(root).expect("an export");
+    assert_eq!((exported.bytes, exported.files), (10, 3));
+    let raw = lab.out().join(std::ffi::OsStr::from_bytes(b"a\xff"));
+    assert_eq!(fs::read(&raw).expect("the file"), b"bytes");
+    assert_eq!(fs::metadata(&raw).expect("the file").mode() & 0o777, 0o640);
+    assert_eq!(fs::metadata(lab.out()).expect("the directory").mode() & 0o777, 0o750);
+    let target = fs::read_link(lab.out().join("d/link")).expect("a link, not followed");
+    assert_eq!(target.as_os_str().as_bytes(), b"../../escape");
+    assert_eq!(lab.beside(), 1);
+}
+
+/// A directory block with whatever names: the builder refuses these, so it is written by hand.
+fn hostile_directory(lab: &Lab, names: &[&'static [u8]]) -> Cid {
+    let (file, size) = lab.file(b"payload");
+    let mut names = names.to_vec();
+    names.sort_unstable();
+    let link = |name: &&'static [u8]| pb::PbLink { hash: file, name: Some(name), tsize: Some(size) };
+    let message = UnixFs::new(Kind::Directory).encode();
+    let node = pb::PbNode { links: names.iter().map(link).collect(), data: Some(&message) };
+    let data = Bytes::from(node.encode().expect("a block"));
+    let cid = hash::cid_of(HashKind::Blake3, hash::DAG_PB, Version::V1, &data);
+    lab.put(&Block { cid, data })
+}
+
+#[test]
+fn names_that_no_file_system_may_have_never_reach_the_disk() {
+    let lab = Lab::new();
+    let names: [&[u8]; 9] =
+        [b"", b".", b"..", b"../up", b"/abs", b"a/b", b"nul\0", &[b'x'; 256], b"good"];
+    let root = hostile_directory(&lab, &names);
+    let exported = lab.export(root).expect("the rest is written");
+    assert_eq!(exported.refused.len(), 8, "{:?}", exported.refused);
+    let written: Vec<_> = fs::read_dir(lab.out())
+        .expect("the directory")
+        .map(|entry| entry.expect("an entry").file_name())
+        .collect();
+    assert_eq!(written, ["good"]);
+    assert_eq!(lab.beside(), 1, "nothing appeared beside the target");
+    assert!(!lab.dir.path().join("up").exists());
+}
+
+#[test]
+fn a_repeated_name_is_written_once_and_told() {
+    let lab = Lab::new();
+    let root = hostile_directory(&lab, &[b"twin", b"twin"]);
+    let exported = lab.export(root).expect("an export");
+    assert_eq!(exported.refused, ["twin"]);
+}
+
+#[test]
+fn a_failure_in_the_middle_leaves_nothing() {
+    let lab = Lab::new();
+    let missing = leaf(Profile::Shoal, b"never stored");
+    let (root, _) =
+        lab.directory(&[(b"a", lab.file(b"here")), (b"b", (missing.cid, missing.dag_size))]);
+    let failure = lab.export(root).expect_err("a block is missing");
+    assert_eq!(failure.exit, crate::exit::Exit::TryAgain);
+    assert_eq!(lab.beside(), 0);
+}
+
+#[test]
+fn what_stands_at_the_target_stays_without_force() {
+    let lab = Lab::new();
+    fs::write(lab.out(), "mine").expect("a file");
+    assert!(check_target(&lab.out(), false).is_err());
+    assert!(check_target(&lab.out(), true).is_ok());
+    let (file, _) = lab.file(b"theirs");
+    // Also when it appears after the check.
+    lab.export(file).expect_err("it is not replaced");
+    assert_eq!(fs::read(lab.out()).expect("the file"), b"mine");
+    assert_eq!(lab.beside(), 1);
+}

@@ -1,0 +1,103 @@
+//! What is shared and what is not, over a real store.
+
+use shoal_dag::{
+    Bytes, Profile, Version,
+    build::{DirectoryBuilder, leaf},
+    hash::HashKind,
+    unixfs::Metadata,
+};
+use shoal_store::{BatchOptions, Options, PinOptions};
+use tempfile::TempDir;
+
+use super::*;
+
+fn store() -> (TempDir, Store) {
+    let dir = TempDir::new().expect("a temporary directory");
+    let store = Store::open(&dir.path().join("store"), Options::default()).expect("a store");
+    (dir, store)
+}
+
+/// Adds a directory with one file, pinned; returns both.
+fn add(store: &Store, bytes: &'static [u8], local: bool) -> (Cid, Cid) {
+    let batch = store.batch(BatchOptions { public: !local });
+    let leaf = leaf(Profile::Shoal, bytes);
+    batch.put(&leaf.cid, &Bytes::from_static(bytes)).expect("room");
+    let mut builder = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
+    builder.insert(b"file", leaf.cid, leaf.dag_size).expect("a good entry");
+    let (block, _) = builder.finish().expect("a small directory");
+    batch.put(&block.cid, &block.data).expect("room");
+    batch.pin(&block.cid, PinOptions { local }).expect("a pin");
+    batch.commit().expect("a commit");
+    (block.cid, leaf.cid)
+}
+
+#[test]
+fn pins_are_announced_and_shared_unless_local() {
+    let (_dir, store) = store();
+    let (open, file) = add(&store, b"for all", false);
+    let (local, hidden) = add(&store, b"for me", true);
+    assert_eq!(roots(&store).expect("roots"), [open]);
+    assert!(holdings(&store, &open).all);
+    assert!(holdings(&store, &file).all, "a part of a pinned tree is shared whole");
+    assert!(holdings(&store, &local).is_empty());
+    assert!(holdings(&store, &hidden).is_empty());
+}
+
+#[test]
+fn cached_content_is_shared_with_nobody() {
+    let (_dir, store) = store();
+    let data = Bytes::from_static(b"read once through a mount");
+    let cid = hash::cid_of(HashKind::Blake3, hash::RAW, Version::V1, &data);
+    store.keep(&cid, None, &data, false).expect("room");
+    assert!(holdings(&store, &cid).is_empty());
+}
+
+#[test]
+fn a_kept_part_is_told_under_its_root_until_it_is_forgotten() {
+    let (_dir, store) = store();
+    let (part, _) = add(&store, b"part", false);
+    let (root, _) = add(&store, b"another tree", true);
+    record_part(&store, &root, &part, &[(root, 7)]).expect("a record");
+    let told = holdings(&store, &root);
+    assert_eq!((told.all, &told.complete[..]), (false, &[part][..]));
+    assert_eq!(told.have, [(root, 7, vec![1])]);
+    assert!(roots(&store).expect("roots").contains(&root), "the root is announced for its part");
+    forget_parts(&store, &part).expect("a record");
+    assert!(holdings(&store, &root).is_empty());
+}
+
+#[test]
+fn probes_tell_leaves_branches_and_what_is_missing() {
+    let (_dir, store) = store();
+    let (root, file) = add(&store, b"bytes", false);
+    let missing = leaf(Profile::Shoal, b"elsewhere").cid;
+    let found = probe(&store, vec![(root, None), (file, None), (missing, None)]);
+    assert!(matches!(&found[0].1, Probe::Branch(links) if links.children[0].cid == file));
+    assert_eq!(found[1].1, Probe::Leaf);
+    assert_eq!(found[2].1, Probe::Missing);
+}
+
+#[test]
+fn debts_last_until_they_are_removed() {
+    let (_dir, store) = store();
+    let (root, file) = add(&store, b"owed", false);
+    Debt::new(&root, &file, &[(root, 0)], 4).record(&store).expect("a record");
+    assert_eq!(debt_count(&store), 1);
+    let debts = all_of::<Debt>(&store, DEBTS, 10);
+    assert_eq!(debts[0].1, Debt::new(&root, &file, &[(root, 0)], 4));
+    assert!(roots(&store).expect("roots").contains(&root));
+}
+
+#[test]
+fn provider_records_come_back_as_they_were() {
+    let (_dir, store) = store();
+    let provider = shoal_net::Keypair::generate_ed25519().public().to_peer_id();
+    let address = "/ip4/127.0.0.1/tcp/4001".parse().expect("an address");
+    let record =
+        ProviderRecord { key: vec![1; 34], provider, addrs: vec![address], expires_unix_s: 9 };
+    write_records(&store, &[RecordChange::Put(record.clone())]).expect("a record");
+    assert_eq!(load_records(&store), [record.clone()]);
+    let removed = RecordChange::Remove { key: record.key, provider };
+    write_records(&store, &[removed]).expect("a record");
+    assert!(load_records(&store).is_empty());
+}
