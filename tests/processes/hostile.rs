@@ -68,7 +68,7 @@ impl Blocks {
         for (cid, data) in &self.0 {
             batch.put(cid, data).unwrap();
         }
-        batch.pin(root, PinOptions::default());
+        batch.pin(root, PinOptions::default()).unwrap();
         batch.commit().unwrap();
     }
 }
