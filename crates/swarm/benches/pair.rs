@@ -3,6 +3,12 @@
 //! Prints nanoseconds per leaf for both engines together, with and without the work of the loop
 //! around them. `cargo bench -p shoal-swarm`.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "it measures time and prints it"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};

@@ -74,7 +74,9 @@ mod tests {
         let mut random = Random::new(1);
         let prints: Vec<u64> = (0..100_000).map(|_| random.draw()).collect();
         let mut filter = Filter::default();
-        prints.iter().for_each(|print| filter.insert(*print));
+        for print in &prints {
+            filter.insert(*print);
+        }
         assert!(prints.iter().all(|print| filter.contains(*print)));
         let wrong = (0..100_000).filter(|_| filter.contains(random.draw())).count();
         assert!(wrong < 500, "{wrong} of 100,000 strangers were let in");

@@ -15,6 +15,9 @@ pub(crate) type Print = u64;
 /// A map keyed by fingerprints. It is never iterated: its order means nothing.
 pub(crate) type PrintMap<V> = std::collections::HashMap<Print, V, BuildHasherDefault<Plain>>;
 
+/// A set of fingerprints, as [`PrintMap`].
+pub(crate) type PrintSet = std::collections::HashSet<Print, BuildHasherDefault<Plain>>;
+
 /// Fingerprints are hashes already.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Plain(u64);

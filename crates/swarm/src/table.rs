@@ -172,12 +172,11 @@ impl Table {
 
     /// Fills a slot that was allocated; an alias when the block has a slot already.
     pub(crate) fn fill(&mut self, at: u32, slot: Slot) -> State {
-        let state = match self.find(slot.print, &slot.cid) {
-            Some(primary) => State::Alias(primary),
-            None => {
-                self.index.insert(slot.print, at);
-                slot.state
-            }
+        let state = if let Some(primary) = self.find(slot.print, &slot.cid) {
+            State::Alias(primary)
+        } else {
+            self.index.insert(slot.print, at);
+            slot.state
         };
         self.slots[at as usize] = Slot { state, ..slot };
         state
@@ -199,10 +198,10 @@ impl Table {
         }
         self.used -= count;
         let (mut start, mut len) = (base, count);
-        if let Some((before, before_len)) = self.free.range(..base).next_back() {
-            if before + before_len == base {
-                (start, len) = (*before, before_len + len);
-            }
+        if let Some((before, before_len)) = self.free.range(..base).next_back()
+            && before + before_len == base
+        {
+            (start, len) = (*before, before_len + len);
         }
         if let Some(after_len) = self.free.remove(&(base + count)) {
             len += after_len;

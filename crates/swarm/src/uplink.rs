@@ -198,12 +198,11 @@ impl Uplink {
 
     /// Most that is granted ahead: what leaves within a moment.
     fn granted_max(&self) -> u64 {
-        match &self.bucket {
-            Some(bucket) => bucket.burst() as u64,
-            None => {
-                let moment = self.rate * GRANTED_TIME.as_secs_f64();
-                (moment as u64).clamp(GRANTED_MIN, GRANTED_MAX)
-            }
+        if let Some(bucket) = &self.bucket {
+            bucket.burst() as u64
+        } else {
+            let moment = self.rate * GRANTED_TIME.as_secs_f64();
+            (moment as u64).clamp(GRANTED_MIN, GRANTED_MAX)
         }
     }
 

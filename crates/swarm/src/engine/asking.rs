@@ -67,10 +67,10 @@ impl Engine {
                 Some((*number, swarm.next_for(peer, &mut self.random)?))
             })
         })?;
-        if order.len() > 1 {
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.turn = found.0;
-            }
+        if order.len() > 1
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.turn = found.0;
         }
         Some(found)
     }

@@ -36,7 +36,7 @@ impl Engine {
         if !self.peers.contains_key(&peer) {
             return;
         }
-        self.take_back_all(peer, false);
+        self.take_back_quietly(peer);
         self.uplink.disconnected(peer);
         self.questions.retain(|(asker, _), _| *asker != peer);
         self.peers.remove(&peer);
@@ -58,6 +58,7 @@ impl Engine {
         if swarm.sessions.is_empty() && swarm.members.is_empty() {
             self.drop_swarm(number);
         } else {
+            self.place_urgent(number);
             self.wake(number);
         }
     }
@@ -146,10 +147,10 @@ impl Engine {
     pub(super) fn shared(&mut self, peer: PeerNo, root: Cid, holdings: Holdings) {
         let print = self.keys.print(&root);
         let question = self.questions.remove(&(peer, print));
-        if question.is_some() {
-            if let Some(known) = self.peers.get_mut(&peer) {
-                known.questions = known.questions.saturating_sub(1);
-            }
+        if question.is_some()
+            && let Some(known) = self.peers.get_mut(&peer)
+        {
+            known.questions = known.questions.saturating_sub(1);
         }
         if let Some(number) = self.roots.get(&print).copied() {
             self.sharing_known(number, holdings);
@@ -194,10 +195,10 @@ impl Engine {
     /// Forgets the shared root that has been known longest, when there are too many.
     fn make_room_for_shared(&mut self) {
         let shared = || self.swarms.iter().filter(|(_, swarm)| swarm.sessions.is_empty());
-        if shared().count() >= SHARED_ROOTS_MAX {
-            if let Some(oldest) = shared().map(|(number, _)| *number).next() {
-                self.drop_swarm(oldest);
-            }
+        if shared().count() >= SHARED_ROOTS_MAX
+            && let Some(oldest) = shared().map(|(number, _)| *number).next()
+        {
+            self.drop_swarm(oldest);
         }
     }
 

@@ -36,10 +36,16 @@ impl Engine {
             .collect()
     }
 
-    /// Takes back everything asked of a peer, and lets others have it.
-    pub(super) fn take_back_all(&mut self, peer: PeerNo, tell: bool) {
+    /// Takes back everything asked of a peer that is gone. Others are asked once it is forgotten.
+    pub(super) fn take_back_quietly(&mut self, peer: PeerNo) {
         let sequences = self.sequences(peer, None);
-        self.take_back(peer, &sequences, tell);
+        self.take_back(peer, &sequences, false);
+    }
+
+    /// Takes back everything asked of a peer that rests now, and lets others have it.
+    pub(super) fn take_back_all(&mut self, peer: PeerNo) {
+        let sequences = self.sequences(peer, None);
+        self.take_back(peer, &sequences, true);
         let numbers: Vec<u32> =
             self.peers.get(&peer).into_iter().flat_map(|known| known.swarms.clone()).collect();
         for number in numbers {

@@ -172,7 +172,7 @@ fn answers(actions: &[Action], probes: &[Probe]) -> Vec<Event> {
                     };
                     let receipt = Receipt::Stored { links };
                     Event::Received { peer: *peer, cid: ask.cid, len: 65_536, receipt }
-                }))
+                }));
             }
             Action::Serve { peer, cids, .. } => events.extend(cids.iter().map(|cid| Event::Sent {
                 peer: *peer,

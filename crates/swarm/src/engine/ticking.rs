@@ -35,7 +35,7 @@ impl Engine {
             if let Some(known) = self.peers.get_mut(&peer) {
                 known.pipe.expire(self.now);
             }
-            self.take_back_all(peer, true);
+            self.take_back_all(peer);
         }
     }
 

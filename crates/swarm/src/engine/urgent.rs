@@ -33,10 +33,10 @@ impl Engine {
         let open: Vec<u32> =
             first.filter(|slot| swarm.table.slot(*slot).state == State::Missing).collect();
         for slot in open {
-            if let Some((_, peer)) = self.soonest(number, slot, None) {
-                if self.may_ask() {
-                    self.ask(peer, number, slot);
-                }
+            if let Some((_, peer)) = self.soonest(number, slot, None)
+                && self.may_ask()
+            {
+                self.ask(peer, number, slot);
             }
         }
     }

@@ -121,7 +121,7 @@ impl Pipe {
             return self.window.max(1.0);
         }
         let room = if self.proven { self.window - inflight as f64 } else { 0.0 };
-        let worth = (self.window / 4.0).min(REFILL_BYTES_MAX).max(1.0);
+        let worth = (self.window / 4.0).clamp(1.0, REFILL_BYTES_MAX);
         if room >= worth { room } else { 0.0 }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::Holding;
 use crate::bits::BitSet;
 use crate::limits::{COMPLETE_MAX, KEPT_BYTES_MAX};
-use crate::random::{Print, PrintMap};
+use crate::random::{Print, PrintSet};
 
 /// A peer in a swarm.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Member {
     pub(crate) cursor: u32,
     /// When it was last told everything that is here.
     pub(crate) told_at: Option<Duration>,
-    complete: PrintMap<()>,
+    complete: PrintSet,
     complete_order: VecDeque<Print>,
     kept: BTreeMap<Print, Vec<u8>>,
     kept_order: VecDeque<Print>,
@@ -40,7 +40,7 @@ impl Member {
             not: BitSet::default(),
             cursor,
             told_at: None,
-            complete: PrintMap::default(),
+            complete: PrintSet::default(),
             complete_order: VecDeque::new(),
             kept: BTreeMap::new(),
             kept_order: VecDeque::new(),
@@ -66,19 +66,19 @@ impl Member {
 
     /// Whether it told that it holds everything below this branch.
     pub(crate) fn completed(&self, branch: Print) -> bool {
-        self.complete.contains_key(&branch)
+        self.complete.contains(&branch)
     }
 
     /// Remembers a complete sub-tree.
     pub(crate) fn complete(&mut self, branch: Print) {
-        if self.complete.insert(branch, ()).is_some() {
+        if !self.complete.insert(branch) {
             return;
         }
         self.complete_order.push_back(branch);
-        if self.complete_order.len() > COMPLETE_MAX {
-            if let Some(oldest) = self.complete_order.pop_front() {
-                self.complete.remove(&oldest);
-            }
+        if self.complete_order.len() > COMPLETE_MAX
+            && let Some(oldest) = self.complete_order.pop_front()
+        {
+            self.complete.remove(&oldest);
         }
     }
 

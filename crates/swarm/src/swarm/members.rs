@@ -4,6 +4,7 @@
 //! make every block equally less rare. An announcement about a branch that is complete here is
 //! dropped: nothing of it will be asked for.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shoal_dag::Cid;
@@ -179,11 +180,12 @@ impl Swarm {
         };
         member.complete(print);
         let Some(at) = self.table.find(print, branch) else { return };
-        let mut work = vec![at];
+        // Aliases make the blocks in view a graph: every branch is entered once.
+        let (mut work, mut seen) = (vec![at], BTreeSet::new());
         while let Some(at) = work.pop() {
             self.mark(peer, at);
             let number = self.table.slot(self.table.resolve(at)).branch;
-            if number != NONE {
+            if number != NONE && seen.insert(number) {
                 work.extend(self.branches.get(&number).map_or(0..0, super::Branch::slots));
             }
         }
@@ -208,7 +210,7 @@ impl Swarm {
         if self.table.pool == 0 {
             return None;
         }
-        let runs = self.members.values().all(|member| member.all());
+        let runs = self.members.values().all(super::member::Member::all);
         let member = self.members.get_mut(&peer)?;
         let start = if runs { member.cursor } else { random.below(self.table.end()) };
         let held = (!member.all()).then_some(&member.has);

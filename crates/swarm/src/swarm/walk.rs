@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::limits::{BRANCHES_DONE_MAX, PROBE_MAX, PROBING_MAX};
-use crate::random::{Print, PrintMap};
+use crate::random::{Print, PrintSet};
 use crate::swarm::{Out, Swarm};
 use crate::table::{NONE, State};
 use crate::{Action, Links, Probe};
@@ -28,8 +28,10 @@ pub(crate) struct Walk {
     waiting: BTreeMap<(Reverse<u16>, u32), u32>,
     /// Blocks being probed.
     probing: u32,
+    /// Some slots belong to a tree.
+    active: bool,
     /// Branches known complete, so that a tree that repeats itself is walked once.
-    done: PrintMap<()>,
+    done: PrintSet,
 }
 
 impl Walk {
@@ -43,9 +45,14 @@ impl Walk {
         self.probing > 0
     }
 
+    /// Whether anything was walked since the last stop.
+    pub(crate) fn active(&self) -> bool {
+        self.active
+    }
+
     /// Whether a branch is known to be complete.
     pub(crate) fn is_done(&self, print: Print) -> bool {
-        self.done.contains_key(&print)
+        self.done.contains(&print)
     }
 
     fn quiet(&self) -> bool {
@@ -59,7 +66,7 @@ impl Walk {
     /// Remembers a complete branch.
     pub(crate) fn completed(&mut self, print: Print) {
         if self.done.len() < BRANCHES_DONE_MAX {
-            self.done.insert(print, ());
+            self.done.insert(print);
         }
     }
 
@@ -73,6 +80,12 @@ impl Walk {
 impl Swarm {
     /// Everything below this slot is wanted from now on.
     pub(crate) fn walk_from(&mut self, at: u32, out: &mut Out) {
+        self.walk.active = true;
+        self.add_to_tree(at);
+        self.probe(out);
+    }
+
+    fn add_to_tree(&mut self, at: u32) {
         let mut work = vec![self.table.resolve(at)];
         while let Some(at) = work.pop() {
             let slot = self.table.slot_mut(at);
@@ -94,13 +107,11 @@ impl Swarm {
                 _ => {}
             }
         }
-        self.probe(out);
     }
 
     /// Nothing is walked any more: slots of trees fall back to what they are without a want.
     pub(crate) fn stop_walking(&mut self) {
-        self.walk =
-            Walk { probing: 0, done: std::mem::take(&mut self.walk.done), ..Walk::default() };
+        self.walk = Walk { done: std::mem::take(&mut self.walk.done), ..Walk::default() };
         for at in 0..self.table.end() {
             let wanted = self.wants.contains_key(&at);
             let slot = self.table.slot_mut(at);
@@ -208,7 +219,7 @@ impl Swarm {
             let sizes = links.children.iter().map(|child| child.size);
             self.tally.size_hint = sizes.fold(0, u64::saturating_add);
         }
-        if self.walk.done.contains_key(&print) {
+        if self.walk.done.contains(&print) {
             return self.complete(at, out);
         }
         self.dirty.insert(at);
@@ -251,36 +262,11 @@ impl Swarm {
                     self.table.slot_mut(child).tree = true;
                     self.table.change(child, State::Unknown);
                 }
-                State::Alias(primary) if !self.table.slot(primary).tree => {
-                    self.walk_from_later(primary);
-                }
+                State::Alias(primary) => self.add_to_tree(primary),
                 _ => {}
             }
         }
         self.walk.cursors.push((number, 0));
-    }
-
-    /// Adds the block that an alias stands for to the tree; its children follow when it is probed.
-    fn walk_from_later(&mut self, at: u32) {
-        let slot = self.table.slot_mut(at);
-        let (print, state, branch) = (slot.print, slot.state, slot.branch);
-        match state {
-            State::Idle => {
-                slot.tree = true;
-                self.table.change(at, State::Unknown);
-                self.walk.single(at, print);
-            }
-            State::Held if branch == NONE => {
-                slot.tree = true;
-                self.walk.single(at, print);
-            }
-            State::Held => {
-                slot.tree = true;
-                self.want_children(at);
-            }
-            State::Missing | State::Asked(..) => slot.tree = true,
-            _ => {}
-        }
     }
 
     /// Nothing is being fetched or probed: the frontier may be overdrawn to go on.
@@ -294,7 +280,8 @@ impl Swarm {
     fn resume(&mut self) {
         while let Some((key, count)) = self.walk.waiting.first_key_value() {
             let (key, count) = (*key, *count);
-            if !self.has_room(count) && !(self.stalled() && self.walk.probing == 0) {
+            let go_on = self.stalled() && self.walk.probing == 0;
+            if !(self.has_room(count) || go_on) {
                 return;
             }
             self.walk.waiting.remove(&key);

@@ -134,14 +134,9 @@ impl Swarm {
     }
 
     fn settle_walk(&mut self) {
-        let walking = self.wants.values().flatten().any(|want| want.tree);
-        if !walking && self.table_has_tree() {
+        if self.walk.active() && self.no_tree_wanted() {
             self.stop_walking();
         }
-    }
-
-    fn table_has_tree(&self) -> bool {
-        (0..self.table.end()).any(|at| self.table.slot(at).tree)
     }
 
     /// Tells the wants of a slot that they are satisfied: single ones when the block is here, all

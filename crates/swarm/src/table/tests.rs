@@ -77,7 +77,7 @@ fn the_rarest_is_found_among_what_is_held() {
     for at in base..base + 100 {
         table.fill(at, slot(u64::from(at)));
         table.change(at, State::Missing);
-        for _ in 0..(at % 7) + 1 {
+        for _ in 0..=(at % 7) {
             table.count_holder(at, true);
         }
     }
@@ -85,7 +85,9 @@ fn the_rarest_is_found_among_what_is_held() {
     let none = BitSet::default();
     assert_eq!(table.rarest(50, None, &none), Some(56));
     let mut held = BitSet::default();
-    [3, 5, 6].iter().for_each(|at| assert!(held.set(*at)));
+    for at in [3, 5, 6] {
+        assert!(held.set(at));
+    }
     assert_eq!(table.rarest(50, Some(&held), &none), Some(3));
     let mut except = BitSet::default();
     except.set(3);

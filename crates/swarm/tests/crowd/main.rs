@@ -4,6 +4,12 @@
 //! links with rates and latency, and looks at when fetches end and what was sent. Everything
 //! follows from the seed in the test; figures are printed.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "what surrounds the engines is part of the test"
+)]
+
 mod catalog;
 mod faults;
 mod fetches;

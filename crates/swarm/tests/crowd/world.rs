@@ -63,7 +63,7 @@ pub(crate) struct Node {
 }
 
 enum Happening {
-    Told(Event),
+    Told(Box<Event>),
     AtDoor { from: u32, cid: Cid },
     Arrives { from: u32, cid: Cid },
     Timer,
@@ -194,7 +194,7 @@ impl World {
 
     /// An event for a node, now.
     pub(crate) fn tell(&mut self, node: usize, event: Event) {
-        self.later(self.now, node, Happening::Told(event));
+        self.later(self.now, node, Happening::Told(Box::new(event)));
     }
 
     fn later(&mut self, at: Duration, node: usize, what: Happening) {
@@ -223,7 +223,7 @@ impl World {
         let now = self.now;
         match what {
             Happening::Told(event) => {
-                self.nodes[node].engine.handle(event, now);
+                self.nodes[node].engine.handle(*event, now);
             }
             Happening::AtDoor { from, cid } => return self.enter(node, from, cid),
             Happening::Arrives { from, cid } => self.arrive(node, from, cid),
@@ -344,7 +344,7 @@ impl World {
 
     fn deliver(&mut self, node: usize, peer: PeerNo, message: Message) {
         let event = Event::Message { peer: PeerNo(node as u32), message };
-        self.later(self.now + self.latency, peer.0 as usize, Happening::Told(event));
+        self.later(self.now + self.latency, peer.0 as usize, Happening::Told(Box::new(event)));
     }
 
     fn serve(&mut self, node: usize, peer: PeerNo, cid: Cid, cached_ok: bool) {
@@ -368,7 +368,7 @@ impl World {
         let arrival = Duration::from_secs_f64(left) + self.latency;
         self.later(arrival, to, Happening::AtDoor { from, cid });
         let sent = Event::Sent { peer, cid, len, outcome: Served::Done };
-        self.later(Duration::from_secs_f64(left), node, Happening::Told(sent));
+        self.later(Duration::from_secs_f64(left), node, Happening::Told(Box::new(sent)));
     }
 }
 

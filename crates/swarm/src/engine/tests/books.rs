@@ -7,7 +7,6 @@ use crate::table::{NONE, State};
 
 impl Engine {
     /// Panics where a figure is not what it is counted from.
-    #[track_caller]
     pub(super) fn check_books(&self) {
         let mut asked = 0;
         for (peer, known) in &self.peers {
@@ -36,7 +35,6 @@ impl Engine {
 }
 
 impl Swarm {
-    #[track_caller]
     fn check_books(&self) {
         let (mut pool, mut asked, mut used) = (0, 0, 0);
         for at in 0..self.table.end() {
@@ -55,7 +53,6 @@ impl Swarm {
         self.check_branches();
     }
 
-    #[track_caller]
     fn check_slot(&self, at: u32) {
         let slot = self.table.slot(at);
         let holders = self.members.values().filter(|member| member.has.has(at)).count();

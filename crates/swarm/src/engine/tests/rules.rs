@@ -202,3 +202,32 @@ fn endless_joins_are_flooding() {
     }
     assert!((500..1_000).contains(&floods), "{floods}");
 }
+
+#[test]
+fn regression_a_reader_does_not_ask_one_that_goes() {
+    let mut bench = Bench::new();
+    bench.step(Event::Open { session: SESSION, root: cid(2) });
+    bench.join(2, Holding::All);
+    let (session, cid, deadline) = (SESSION, cid(4), Some(Duration::ZERO));
+    let want = Event::Want { session, cid, under: None, place: None, deadline, tree: false };
+    assert_eq!(asked(&bench.step(want)), [cid]);
+    assert_eq!(asked(&bench.step(Event::PeerDisconnected { peer: PEER })), []);
+}
+
+#[test]
+fn regression_a_tower_of_diamonds_is_entered_once() {
+    let mut bench = Bench::new();
+    bench.step(Event::Open { session: SESSION, root: cid(1) });
+    bench.join(1, Holding::Part);
+    bench.want(1, true);
+    // 2^40 ways from the top to the bottom.
+    for n in (1..81).step_by(2) {
+        let child = Child { cid: cid(n + 2), size: 1 };
+        let links = Links { kind: LinksKind::Directory, children: vec![child, child] };
+        let found = vec![(cid(n), Probe::Branch(links))];
+        bench.step(Event::Probed { session: SESSION, found });
+    }
+    bench.step(Event::Probed { session: SESSION, found: vec![(cid(81), Probe::Missing)] });
+    let told = bench.says(Message::HaveAll { root: cid(1), branch: cid(3) });
+    assert_eq!(asked(&told), [cid(81)]);
+}

@@ -45,7 +45,7 @@ fn a_long_fast_path_grows_to_twice_its_product() {
         }
         let (asked, comes) = flying.pop_front().unwrap();
         now = comes;
-        pipe.delivered(LEAF, now - asked, now);
+        pipe.delivered(LEAF, now.checked_sub(asked).unwrap(), now);
     }
     let room = pipe.room(0, now);
     assert!((20e6..34e6).contains(&room), "{room}");
@@ -67,7 +67,7 @@ fn a_slow_path_settles_near_the_slack() {
 fn silence_expires_and_the_peer_rests_longer_each_time() {
     let mut pipe = Pipe::new(ms(0));
     pipe.begin(ms(0));
-    assert!(!pipe.expired(EXPIRY_UNPROVEN - ms(1)));
+    assert!(!pipe.expired(EXPIRY_UNPROVEN.checked_sub(ms(1)).unwrap()));
     assert!(pipe.expired(EXPIRY_UNPROVEN));
     pipe.expire(ms(10_000));
     assert!(pipe.resting(ms(13_999)) && !pipe.resting(ms(14_000)));
