@@ -185,6 +185,20 @@ impl Overlay {
         live.has_packed |= old.has_packed;
     }
 
+    /// Marks a blob as kept, on top of the newest record of it; `known` is what the index says.
+    pub(crate) fn keep_blob(&self, id: BlobId, known: BlobRecord) -> Pressure {
+        let mut layers = self.layers.lock();
+        let layers = &mut *layers;
+        let was_empty = layers.live.weight() == 0;
+        let draining = || layers.draining.as_ref()?.blobs.get(&id);
+        let newest = layers.live.blobs.get(&id).or_else(draining).cloned();
+        // A record that is gone stays gone.
+        if let Some(record) = newest.unwrap_or(Some(known)) {
+            layers.live.blobs.insert(id, Some(BlobRecord { kept: true, ..record }));
+        }
+        if was_empty { Pressure::First } else { Pressure::None }
+    }
+
     /// A batch was committed past the overlay: where both know a block or a root, the batch's home is the
     /// one that pins rely on.
     pub(crate) fn supersede(&self, changes: &Changes) {

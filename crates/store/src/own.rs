@@ -93,12 +93,14 @@ impl Shared {
         if record.is_owned() {
             return Ok(());
         }
-        if let Some(reference) = &record.reference {
-            if !reference.moved {
-                return Ok(());
-            }
-            self.take_back(id, reference)?;
+        let Some(reference) = &record.reference else {
+            let pressure = self.overlay.keep_blob(id, record);
+            return self.relieve(pressure);
+        };
+        if !reference.moved {
+            return Ok(());
         }
+        self.take_back(id, reference)?;
         let record = BlobRecord { kept: true, reference: None, ..record };
         let pressure = self.overlay.change(|layer| {
             layer.blobs.insert(id, Some(record));

@@ -1,4 +1,6 @@
 //! Opening, adding, reading, deduplicating.
+//!
+//! What a store does on a good day, and which directories it refuses to be opened in.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

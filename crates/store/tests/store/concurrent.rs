@@ -1,4 +1,6 @@
 //! Many threads at once, and a disk that fails under them.
+//!
+//! The sync that fails is one that the test makes fail; a real one is the crash tests' business.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,6 @@
 //! Wrong bytes on the disk: never given out, always named, never a panic.
+//!
+//! Flips and cuts bytes of blobs, packs and the index. The index may refuse or give right answers.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,6 @@
 //! Keeping blocks from peers, and settling files.
+//!
+//! Also what places that a stranger lied about do to a blob: nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

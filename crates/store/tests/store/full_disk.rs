@@ -1,4 +1,6 @@
 //! A full disk: said so, nothing lost, and the store works on when there is room again.
+//!
+//! Mounts a tmpfs of 16 MiB; without the privilege it says that it was skipped.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,6 @@
 //! Pins, records and secrets.
+//!
+//! What is small and must last: listed in pages, bounded, found again after reopening.
 
 use shoal_dag::hash::{DAG_PB, HashKind, cid_of};
 use shoal_dag::{Cid, Version};

@@ -1,4 +1,6 @@
 //! Users' files that stand for blobs.
+//!
+//! Read where they are, hashed on every read, and named when they were edited.
 
 use std::fs;
 
