@@ -64,6 +64,11 @@ impl Verb {
         matches!(self, Self::Cat(_) | Self::Completions(_))
     }
 
+    /// It goes on where it stopped when it is run again.
+    pub(crate) const fn resumes(&self) -> bool {
+        matches!(self, Self::Get(_) | Self::Pin(_))
+    }
+
     /// Words for what its progress counts.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
@@ -205,6 +210,27 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    /// An argument of the same id would be taken for the global option.
+    #[track_caller]
+    fn keeps_clear_of_globals(command: &clap::Command, globals: &[&str]) {
+        for verb in command.get_subcommands() {
+            let clash = verb.get_arguments().find(|argument| {
+                !argument.is_global_set() && globals.contains(&argument.get_id().as_str())
+            });
+            assert!(clash.is_none(), "{} has {clash:?}", verb.get_name());
+            keeps_clear_of_globals(verb, globals);
+        }
+    }
+
+    #[test]
+    fn no_verb_hides_a_global_option() {
+        let command = Cli::command();
+        let globals = command.get_arguments().filter(|argument| argument.is_global_set());
+        let globals: Vec<&str> = globals.map(|argument| argument.get_id().as_str()).collect();
+        assert!(globals.len() > 8, "{globals:?}");
+        keeps_clear_of_globals(&command, &globals);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub(crate) struct Context {
     pub(crate) console: Console,
     outcome_aside: bool,
     json: bool,
+    resumes: bool,
     attached: Option<Attached>,
 }
 
@@ -61,6 +62,7 @@ impl Context {
             console: Console { output: Output::standard(json_lines)?, talk },
             outcome_aside: verb.writes_bytes(),
             json: globals.json,
+            resumes: verb.resumes(),
             attached: None,
         })
     }
@@ -151,7 +153,10 @@ impl Context {
 
     /// Ends at once: what was half done is picked up by the next run.
     pub(crate) async fn interrupted(mut self) -> Exit {
-        let failure = Failure::new(Exit::Interrupted, "interrupted");
+        let mut failure = Failure::new(Exit::Interrupted, "interrupted");
+        if self.resumes {
+            failure = failure.hint("run it again: it goes on where it stopped");
+        }
         let exit = self.tell(Err(failure.into())).await;
         let attached = self.attached.take();
         let abandon = async {

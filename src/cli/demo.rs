@@ -19,7 +19,7 @@ use crate::demo::{self, DemoOptions};
 pub(crate) struct DemoArgs {
     /// Directory to use [default: one made for this, of at least 300 MB]
     #[arg(value_name = "DIR")]
-    dir: Option<PathBuf>,
+    source: Option<PathBuf>,
 
     /// Leave the temporary directory and say where it is
     #[arg(long)]
@@ -28,6 +28,6 @@ pub(crate) struct DemoArgs {
 
 /// Runs the verb.
 pub(crate) async fn run(_: &mut Context, args: DemoArgs) -> Result<Report, End> {
-    demo::run(DemoOptions { dir: args.dir, keep: args.keep }).await?;
+    demo::run(DemoOptions { dir: args.source, keep: args.keep }).await?;
     Ok(Report::nothing())
 }

@@ -1,8 +1,8 @@
 //! `shoal ls`: the entries of a directory.
 //!
-//! A line is the CID, the content's size (`-` when it is not known without fetching) and the name; a
-//! directory's name ends in a slash. Names are raw bytes where a program reads them and escaped on a
-//! terminal, where the columns are aligned too.
+//! A line is the CID, the content's size (`-` for a directory, and when it is not known without
+//! fetching) and the name; a directory's name ends in a slash. Names are raw bytes where a program
+//! reads them and escaped on a terminal, where the columns are aligned too.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
@@ -25,8 +25,8 @@ const SIZE_WIDTH: usize = 12;
 
 /// List a directory
 ///
-/// A line for each entry: its CID, its size in bytes (`-` when that would have to be fetched) and its
-/// name, with a slash after a directory's.
+/// A line for each entry: its CID, its size in bytes (`-` for a directory, and when it would have to be
+/// fetched) and its name, with a slash after a directory's.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// The directory; a file lists itself
@@ -99,7 +99,8 @@ fn own_name(target: &[u8]) -> Vec<u8> {
 }
 
 fn line(entry: &Listed, terminal: bool) -> Vec<u8> {
-    let size = entry.size.map_or_else(|| "-".to_owned(), |size| size.to_string());
+    let size = entry.size.filter(|_| entry.kind != Some(Kind::Directory));
+    let size = size.map_or_else(|| "-".to_owned(), |size| size.to_string());
     let width = if terminal { SIZE_WIDTH } else { 0 };
     let mut line = format!("{} {size:>width$} ", entry.cid).into_bytes();
     if terminal {
@@ -132,7 +133,7 @@ mod tests {
 
     #[test]
     fn directories_end_in_a_slash_and_unknown_sizes_are_dashes() {
-        assert_eq!(line(&entry(b"d", Some(Kind::Directory), None), false), b"bafk - d/");
+        assert_eq!(line(&entry(b"d", Some(Kind::Directory), Some(0)), false), b"bafk - d/");
         assert_eq!(line(&entry(b"x", None, None), false), b"bafk - x");
     }
 

@@ -183,7 +183,7 @@ impl Talk {
         if let Some(total) = total.filter(|total| *total > 0) {
             if bar.length() != Some(total) {
                 bar.set_length(total);
-                bar.set_style(style("{spinner} [{bar:24}] {wide_msg}"));
+                bar.set_style(style("{spinner} [{bar:12}] {wide_msg}"));
             }
             bar.set_position(self.progress.as_ref().map_or(0, |progress| progress.bytes));
         }
@@ -308,6 +308,6 @@ mod tests {
     #[test]
     fn the_templates_are_sound() {
         let bar = new_bar();
-        bar.set_style(style("{spinner} [{bar:24}] {wide_msg}"));
+        bar.set_style(style("{spinner} [{bar:12}] {wide_msg}"));
     }
 }
