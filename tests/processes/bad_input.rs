@@ -42,7 +42,7 @@ fn a_miss_with_nobody_to_ask_fails_at_once() {
 fn what_is_no_cid_is_called_that() {
     let lab = Lab::new();
     let too_long = "b".repeat(300);
-    for word in ["bafybroken", "no cid", "", "Qm", "../x", "bafkqaaa/", &too_long] {
+    for word in ["bafybroken", "no cid", "", "Qm", "../x", &too_long] {
         let run = lab.store("c").run(&[&"cat", &word]);
         let code = run.code();
         assert!(code == Some(1) || code == Some(2), "{word:?}: {run}");

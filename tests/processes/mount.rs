@@ -180,9 +180,7 @@ fn a_single_file_is_mounted_as_a_directory_with_it() {
 fn seeded(lab: &Lab, source: &Path, option: &str) -> (Peer, String) {
     let a = lab.store("a");
     let cid = a.run(&[&"add", &option, &source]).cid();
-    let seed = a.seed();
-    a.announced(1);
-    (seed, cid)
+    (a.seed(), cid)
 }
 
 /// Up to 1 MiB at `offset`.

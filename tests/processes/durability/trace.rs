@@ -38,12 +38,14 @@ pub(super) struct Trace {
 }
 
 impl Trace {
-    /// Reads a log, up to the write of `cid` to file descriptor 1.
+    /// Reads a log, up to the write of `cid` to stdout.
     #[track_caller]
     pub(super) fn read(log: &Path, store: &Path, cid: &str) -> Self {
         let calls = calls(&fs::read_to_string(log).unwrap());
+        // Its number need not be 1: stdout may have been duplicated. Only there is it the first word.
         let writes_cid = |call: &&Call| {
-            call.name == "write" && call.arguments.starts_with("1<") && call.arguments.contains(cid)
+            call.name == "write"
+                && call.arguments.split('"').nth(1).is_some_and(|w| w.starts_with(cid))
         };
         let cid_at = calls.iter().find(writes_cid).expect("the CID is written to stdout").begin;
         let store = store.to_str().expect("a temporary directory has a plain name");
@@ -95,10 +97,12 @@ impl Trace {
     }
 }
 
-/// True for what lies in the store and must last: the lock names its holder, the socket is no file.
+/// True for what lies in the store and must last. The lock names its holder, the socket is no file,
+/// and `partial` tells what is not whole: for content that is added, it is there to be removed.
 fn below(path: &str, store: &str) -> bool {
+    let spared = ["lock", "control.sock", "partial/"];
     let inside = path.strip_prefix(store).and_then(|path| path.strip_prefix('/'));
-    inside.is_some_and(|path| path != "lock" && !path.starts_with("control.sock"))
+    inside.is_some_and(|path| !spared.iter().any(|start| path.starts_with(start)))
 }
 
 /// The path that `-y` shows behind the first file descriptor: `12</path>, ...`.
@@ -153,7 +157,8 @@ fn a_write_after_its_sync_and_a_call_in_two_lines_are_seen() {
 1 write(8</s/good>, \"x\", 1) = 1
 1 fsync(8</s/good>) = 0
 1 fsync(6</s/late>) = -1 EIO (Input/output error)
-1 write(1<pipe:[1]>, \"bafy path\\n\", 10) = 10
+1 write(2<pipe:[2]>, \"added bafy path\\n\", 16) = 16
+1 write(9<pipe:[1]>, \"bafy path\\n\", 10) = 10
 1 fsync(5</s/packs/1>) = 0
 ";
     let dir = tempfile::tempdir().unwrap();
