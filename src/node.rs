@@ -13,18 +13,17 @@
 
 use std::{
     fmt, io,
-    os::unix::fs::PermissionsExt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use shoal_store::{OpenError, Store};
-use tokio::{net::UnixListener, sync::watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::Settings,
-    control::{protocol::Failure, server},
+    control::{protocol::Failure, server, socket},
 };
 
 pub mod add;
@@ -88,7 +87,7 @@ impl Node {
         };
         let dir = settings.dir.clone();
         let store = blocking(move || Store::open(&dir, options)).await?;
-        let listener = bind(settings)?;
+        let listener = socket::bind(&settings.socket())?;
         let stop = CancellationToken::new();
         let node = Arc::new(Self {
             swarm: swarm::start(settings, store.clone(), persistent, stop.clone()),
@@ -130,6 +129,12 @@ impl Node {
     /// The swarm task.
     pub const fn swarm(&self) -> &swarm::Handle {
         &self.swarm
+    }
+
+    /// True when there may be somebody to ask for what is missing.
+    pub fn may_ask(&self) -> bool {
+        let lan = matches!(self.settings.network, shoal_net::Network::Lan);
+        lan || self.persistent || !self.settings.bootstrap.is_empty()
     }
 
     /// The sessions that readers share.
@@ -211,16 +216,4 @@ where
             Err(_) => std::future::pending().await,
         },
     }
-}
-
-/// The lock is ours, so whatever socket stands there belongs to a dead process.
-fn bind(settings: &Settings) -> Result<UnixListener, io::Error> {
-    let path = settings.socket();
-    match std::fs::remove_file(&path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
-    Ok(listener)
 }

@@ -69,6 +69,7 @@ pub(crate) async fn converse(
     console: &mut Console,
 ) -> Result<Outcome, Stop> {
     console.talk.begin();
+    console.talk.input_is_read(input.is_some());
     client.send(&exchange.request()).await?;
     let (mut sender, mut answers) = client.split();
     let mut feeding = pin!(feed(input, &mut sender));
@@ -111,6 +112,7 @@ async fn next(
             answer = &mut answer => return Ok(answer?),
             sent = &mut *feeding, if !*fed => {
                 *fed = true;
+                talk.input_is_read(false);
                 match sent {
                     Ok(()) => {}
                     Err(FeedError::Read(end)) => return Err(Stop::End(end)),

@@ -28,6 +28,9 @@ const TICK: Duration = Duration::from_millis(100);
 /// Work that ends sooner shows no moving line.
 const BAR_AFTER: Duration = Duration::from_millis(250);
 
+/// What is waited for when nobody says anything.
+const SILENCE: &str = "waiting for the node";
+
 /// Standard error.
 #[derive(Debug)]
 pub(crate) struct Talk {
@@ -35,6 +38,7 @@ pub(crate) struct Talk {
     moving: bool,
     colour: bool,
     label: &'static str,
+    silence: &'static str,
     since: Instant,
     ticks: Option<Interval>,
     bar: Option<ProgressBar>,
@@ -56,6 +60,7 @@ impl Talk {
             moving: terminal && !dumb && !globals.quiet && globals.verbose == 0,
             colour: colour(globals),
             label: "done",
+            silence: SILENCE,
             since: now,
             ticks: None,
             bar: None,
@@ -70,6 +75,11 @@ impl Talk {
     /// Says what progress counts, such as `fetched`.
     pub(crate) const fn count_as(&mut self, label: &'static str) {
         self.label = label;
+    }
+
+    /// Says what it means when the node is silent: whether it is standard input that is waited for.
+    pub(crate) const fn input_is_read(&mut self, reading: bool) {
+        self.silence = if reading { "reading standard input" } else { SILENCE };
     }
 
     /// An exchange begins: nothing is known of it.
@@ -163,7 +173,7 @@ impl Talk {
             (Some(phase), _) => Some(phase.clone()),
             // A transfer that flows is told by its numbers, and they stand still when it does.
             (None, Some(_)) => None,
-            (None, None) => self.waiting.waits(now).then(|| "waiting for the node".to_owned()),
+            (None, None) => self.waiting.waits(now).then(|| self.silence.to_owned()),
         }
     }
 

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     frame::{self, Frame},
     protocol::{Hello, PROTOCOL_VERSION, Request, Response, Welcome},
+    socket,
 };
 
 /// Why an exchange with the node ended.
@@ -67,7 +68,7 @@ impl Client {
     /// # Errors
     /// As [`Self::over`]; nobody listening is [`ClientError::Gone`].
     pub async fn connect(path: &Path) -> Result<Self, ClientError> {
-        Self::over(UnixStream::connect(path).await?).await
+        Self::over(socket::connect(path).await?).await
     }
 
     /// Speaks over a connected stream.

@@ -21,13 +21,16 @@ use super::{
     pin,
     read::{Reader, Resolved, tell},
     sessions::{Session, Waiting},
-    sharing::Debt,
+    sharing::{self, Debt},
     swarm::{View, Want},
 };
 use crate::control::{
     protocol::{Failure, Get, Outcome, Progress, Response},
     server::Responder,
 };
+
+/// Most space that is taken ahead on the word of a root block.
+const ALLOCATED_MAX: u64 = 8 << 30;
 
 /// Fetches to a path.
 ///
@@ -52,7 +55,10 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
         out: out.clone(),
     };
     let Exported { bytes, files, refused } = super::blocking(move || export.run()).await?;
-    let view = fetched.session.settled_view().await;
+    let view = match &fetched.session {
+        Some(session) => session.settled_view().await,
+        None => View::new(),
+    };
     if get.seed_on && !get.keep && view.bytes_received > 0 {
         owe(node, &fetched, view.bytes_received).await?;
     }
@@ -81,8 +87,8 @@ pub struct Fetched {
     pub root: Cid,
     /// What was fetched.
     pub resolved: Resolved,
-    /// The session, still open.
-    pub session: Arc<Session>,
+    /// The session, still open; `None` when everything was here.
+    pub session: Option<Arc<Session>>,
 }
 
 /// Brings everything below what `target` names into the store.
@@ -96,6 +102,9 @@ pub async fn fetch_tree(
     out: &Responder,
 ) -> Result<Fetched, Failure> {
     let path = parse_target(target)?;
+    if let Some(resolved) = all_here(node, &path).await {
+        return Ok(Fetched { root: path.root, resolved, session: None });
+    }
     let session = Session::open(node.swarm(), path.root, true).await?;
     let mut reader = Reader::new(node, path.root, waiting, Some(out)).over(Arc::clone(&session));
     let resolved = reader.resolve(&path).await?;
@@ -110,14 +119,30 @@ pub async fn fetch_tree(
             out.offer(Response::Progress(progress(view, total)));
         })
         .await?;
-    Ok(Fetched { root: path.root, resolved, session })
+    Ok(Fetched { root: path.root, resolved, session: Some(session) })
+}
+
+/// The end of the path when everything below it is in the store: then nobody is told what is read.
+async fn all_here(node: &Arc<Node>, path: &path::CidPath) -> Option<Resolved> {
+    let path = path.clone();
+    node.with_store(move |store| {
+        let resolved = sharing::resolve_here(store, &path)?;
+        sharing::is_all_here(store, &resolved.cid).then_some(resolved)
+    })
+    .await
 }
 
 /// Takes the space of a large file at once: measured, a fetch into allocated space takes half the time.
-/// Whether that works does not matter here.
+/// Its size is a stranger's claim, so no more is taken than does no harm. Whether it works does not
+/// matter here.
 async fn prepare(node: &Arc<Node>, cid: &Cid, top: &DagNode) {
     let (cid, size) = (*cid, top.file_size().unwrap_or(0));
-    let prepared = node.with_store(move |store| store.prepare(&cid, size, true)).await;
+    let prepared = node.with_store(move |store| {
+        let free = rustix::fs::statvfs(store.dir())
+            .map_or(0, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
+        store.prepare(&cid, size, size <= ALLOCATED_MAX.min(free / 4))
+    });
+    let prepared = prepared.await;
     if let Err(error) = prepared {
         tracing::debug!(%error, "space is not taken ahead");
     }

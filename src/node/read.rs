@@ -19,6 +19,7 @@ use shoal_dag::{
     path::CidPath,
     walk::{Budget, FileWalk, Step, WalkError},
 };
+use shoal_store::ReadError;
 use shoal_swarm::Place;
 
 use super::{
@@ -140,7 +141,14 @@ impl<'a> Reader<'a> {
             return Ok(Some(Bytes::copy_from_slice(data)));
         }
         let cid = *cid;
-        Ok(self.node.with_store(move |store| store.get(&cid)).await?)
+        match self.node.with_store(move |store| store.get(&cid)).await {
+            // The user's file that stood for it was changed: others may still have it.
+            Err(ReadError::Changed { .. }) if self.node.may_ask() => {
+                self.node.with_store(move |store| store.forget_block(&cid)).await?;
+                Ok(None)
+            }
+            read => Ok(read?),
+        }
     }
 
     /// A block as a node of a file system.

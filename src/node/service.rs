@@ -33,6 +33,9 @@ use crate::{
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
+/// Bytes of one `Read`: what the kernel asks of a mount at most.
+const READ_BYTES_MAX: u32 = 1 << 20;
+
 /// Answers to `Nodes` that wait for the network at once.
 const NODES_AT_ONCE: usize = 32;
 
@@ -78,6 +81,7 @@ impl Scope {
             Request::Nodes { root, cids, wait } => self.nodes(&root, &cids, wait).await,
             Request::Directory { root, cid, wait } => self.directory(&root, &cid, wait, out).await,
             Request::Read { root, cid, offset, len, wait } => {
+                let len = len.min(READ_BYTES_MAX);
                 self.read(&root, &cid, offset..offset.saturating_add(len.into()), wait, out).await
             }
             Request::Backing { cid } => self.backing(&cid).await,
@@ -142,7 +146,7 @@ impl Scope {
         let path = get::parse_target(target)?;
         let mut reader = Reader::new(&node, path.root, wait.into(), Some(out));
         let resolved = reader.resolve(&path).await?;
-        list_node(&mut reader, &resolved, out, true).await
+        list_node(&mut reader, &resolved, out).await
     }
 
     async fn directory(
@@ -156,7 +160,7 @@ impl Scope {
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let resolved = Resolved { cid, trail: Vec::new() };
-        let listed = list_node(&mut reader, &resolved, out, false).await;
+        let listed = list_node(&mut reader, &resolved, out).await;
         self.keep_session(root, &reader);
         listed
     }
@@ -270,7 +274,6 @@ async fn list_node(
     reader: &mut Reader<'_>,
     resolved: &Resolved,
     out: &Responder,
-    describe_entries: bool,
 ) -> Result<Outcome, Failure> {
     let data = reader.block(&resolved.cid, resolved.under(), None).await?;
     let described = describe(&resolved.cid, data.clone())?;
@@ -284,7 +287,7 @@ async fn list_node(
     for part in entries.chunks(LISTED_BATCH_MAX) {
         let part = part.to_vec();
         let listed = reader.node_handle().with_store(move |store| {
-            part.into_iter().map(|entry| listed(store, entry, describe_entries)).collect()
+            part.into_iter().map(|entry| listed(store, entry)).collect()
         });
         out.send(Response::Listed(listed.await)).await?;
     }
@@ -303,7 +306,7 @@ fn listed_self(described: &Described) -> Listed {
 }
 
 /// An entry with what can be told of it without asking anybody.
-fn listed(store: &shoal_store::Store, entry: Dirent, look: bool) -> Listed {
+fn listed(store: &shoal_store::Store, entry: Dirent) -> Listed {
     let mut listed = Listed {
         name: entry.name,
         cid: entry.cid.to_string(),
@@ -314,7 +317,7 @@ fn listed(store: &shoal_store::Store, entry: Dirent, look: bool) -> Listed {
     };
     if entry.cid.codec() == hash::RAW {
         (listed.kind, listed.size) = (Some(Kind::File), Some(entry.dag_size));
-    } else if let (true, Ok(Some(data))) = (look || store.has(&entry.cid), store.get(&entry.cid))
+    } else if let Ok(Some(data)) = store.get(&entry.cid)
         && let Ok(described) = describe(&entry.cid, data)
     {
         (listed.kind, listed.size) = (Some(described.kind), Some(described.size));

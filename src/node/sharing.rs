@@ -6,11 +6,16 @@
 //! running peer publishes the roots and settles debts; the rest are the disk-side answers that the
 //! swarm task asks for.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde::{Deserialize, Serialize};
 use shoal_dag::{
-    Cid, hash,
+    Cid, Node as DagNode, hash,
+    path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
 use shoal_net::{ProviderRecord, RecordChange};
@@ -20,6 +25,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Node,
+    read::Resolved,
     sessions::Session,
     swarm::{Command, Want},
 };
@@ -40,6 +46,9 @@ pub const SEEDS: &str = "seeds";
 /// How often debts are looked at.
 const SETTLE_EVERY: Duration = Duration::from_secs(5);
 
+/// How often what is left of a debt is written down: what a crash forgets is seeded on again.
+const WRITE_EVERY: Duration = Duration::from_secs(60);
+
 /// Debts that are seeded on at once; older ones wait for the next round.
 const DEBTS_MAX: usize = 256;
 
@@ -53,7 +62,7 @@ const PROVIDERS_MAX: usize = 32_768;
 const CHANGES_MAX: usize = 1024;
 
 /// Blocks looked at to find out whether all of a root that is not pinned itself is here.
-const LOOK_MAX: u64 = 20_000;
+const LOOK_MAX: u64 = 4_096;
 
 /// Something fetched that is seeded on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +105,12 @@ impl Debt {
     /// The store.
     pub fn record(&self, store: &Store) -> Result<(), WriteError> {
         let value = postcard::to_stdvec(self).unwrap_or_default();
-        store.put_record(DEBTS, &self.target, &value)
+        store.put_record(DEBTS, &self.key(), &value)
+    }
+
+    /// The same may be owed to the swarms of several roots.
+    fn key(&self) -> Vec<u8> {
+        [&self.target[..], &self.root].concat()
     }
 }
 
@@ -163,9 +177,18 @@ fn roots(store: &Store) -> Result<Vec<Cid>, ReadError> {
     Ok(roots)
 }
 
+/// A debt that is being seeded on.
+struct Seeding {
+    session: Arc<Session>,
+    debt: Debt,
+    sent: u64,
+    since: Instant,
+    written: Instant,
+}
+
 /// The worker of a running peer: announces what is shared and settles debts, until the node stops.
 pub async fn run(node: Arc<Node>) {
-    let mut seeding: HashMap<Vec<u8>, (Arc<Session>, u64)> = HashMap::new();
+    let mut seeding: HashMap<Vec<u8>, Seeding> = HashMap::new();
     let mut announced = Vec::new();
     loop {
         match node.with_store(roots).await {
@@ -178,7 +201,7 @@ pub async fn run(node: Arc<Node>) {
         }
         settle(&node, &mut seeding).await;
         tokio::select! {
-            () = node.stopped() => return,
+            () = node.stopped() => break,
             () = node.swarm().until_pins_change() => {}
             () = tokio::time::sleep(SETTLE_EVERY) => {}
         }
@@ -186,20 +209,24 @@ pub async fn run(node: Arc<Node>) {
 }
 
 /// Opens sessions for new debts, counts what was given and the time, and drops what is settled.
-async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, (Arc<Session>, u64)>) {
+async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, Seeding>) {
     let debts = node.with_store(|store| all_of::<Debt>(store, DEBTS, DEBTS_MAX)).await;
-    for (key, mut debt) in debts {
-        let Some((session, counted)) = seeding.get_mut(&key) else {
+    for (key, debt) in debts {
+        let Some(known) = seeding.get_mut(&key) else {
             if let Some(session) = seed_on(node, &debt).await {
-                seeding.insert(key, (session, 0));
+                let now = Instant::now();
+                let fresh = Seeding { session, debt, sent: 0, since: now, written: now };
+                seeding.insert(key, fresh);
             }
             continue;
         };
-        let sent = session.view().bytes_sent;
-        debt.owed = debt.owed.saturating_sub(sent.saturating_sub(*counted));
-        debt.left_ms = debt.left_ms.saturating_sub(SETTLE_EVERY.as_millis() as u64);
-        *counted = sent;
-        let settled = debt.owed == 0 || debt.left_ms == 0;
+        known.count();
+        let settled = known.debt.owed == 0 || known.debt.left_ms == 0;
+        if !settled && known.written.elapsed() < WRITE_EVERY {
+            continue;
+        }
+        known.written = Instant::now();
+        let debt = known.debt.clone();
         if settled {
             seeding.remove(&key);
         }
@@ -209,6 +236,18 @@ async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, (Arc<Session>, 
         if let Err(error) = kept.await {
             tracing::warn!(%error, "a debt cannot be written down");
         }
+    }
+}
+
+impl Seeding {
+    /// Counts what was given, and the time that it took.
+    fn count(&mut self) {
+        let sent = self.session.view().bytes_sent;
+        self.debt.owed = self.debt.owed.saturating_sub(sent.saturating_sub(self.sent));
+        self.sent = sent;
+        let passed = self.since.elapsed().as_millis() as u64;
+        self.debt.left_ms = self.debt.left_ms.saturating_sub(passed);
+        self.since = Instant::now();
     }
 }
 
@@ -242,6 +281,7 @@ fn probe_one(store: &Store, cid: &Cid) -> Probe {
     let data = match hash::identity(cid) {
         Some(data) => bytes::Bytes::copy_from_slice(data),
         None if cid.codec() == hash::RAW => {
+            forget_what_changed(store, cid);
             return if store.has(cid) { Probe::Leaf } else { Probe::Missing };
         }
         None => match store.get(cid) {
@@ -253,9 +293,21 @@ fn probe_one(store: &Store, cid: &Cid) -> Probe {
             }
         },
     };
+    forget_what_changed(store, cid);
     match Links::of(cid, &data) {
         Ok(Some(links)) => Probe::Branch(links),
         Ok(None) | Err(_) => Probe::Leaf,
+    }
+}
+
+/// A user's file that stands for this file's bytes and is not what it was: its leaves count as missing
+/// from now on, so that they are fetched again.
+fn forget_what_changed(store: &Store, file: &Cid) {
+    if let Err(error @ ReadError::Changed { .. }) = store.whole_file(file) {
+        tracing::warn!(%error, "it is forgotten");
+        if let Err(error) = store.forget_reference(file) {
+            tracing::warn!(%error, "a changed file cannot be forgotten");
+        }
     }
 }
 
@@ -288,22 +340,60 @@ fn add_part(holdings: &mut Holdings, target: &[u8], trail: &[(Vec<u8>, u32)]) {
 /// Whether everything below a root that lies inside a pinned tree is here and public.
 fn all_here(store: &Store, root: &Cid) -> bool {
     let budget = Budget { nodes_max: LOOK_MAX, ..Budget::TREE };
+    covers(root, budget, &|cid| store.is_public(cid), &|cid| store.get_public(cid))
+}
+
+/// Whether everything below a root is here. A file of the user that stands for a part of it and was
+/// changed counts as not here.
+pub fn is_all_here(store: &Store, root: &Cid) -> bool {
+    let has = |cid: &Cid| {
+        forget_what_changed(store, cid);
+        store.has(cid)
+    };
+    covers(root, Budget::TREE, &has, &|cid| {
+        forget_what_changed(store, cid);
+        store.get(cid)
+    })
+}
+
+/// Walks a tree by what `has` says of leaves and `get` gives of branches.
+fn covers(
+    root: &Cid,
+    budget: Budget,
+    has: &dyn Fn(&Cid) -> bool,
+    get: &dyn Fn(&Cid) -> Result<Option<bytes::Bytes>, ReadError>,
+) -> bool {
     let mut walk = TreeWalk::new(*root, budget);
     loop {
         match walk.poll() {
             Ok(TreeStep::Done) => return true,
             Ok(TreeStep::Need(cid)) if cid.codec() == hash::RAW => {
-                if !store.is_public(&cid) || walk.skip(&cid).is_err() {
+                if !has(&cid) || walk.skip(&cid).is_err() {
                     return false;
                 }
             }
-            Ok(TreeStep::Need(cid)) => match store.get_public(&cid) {
+            Ok(TreeStep::Need(cid)) => match get(&cid) {
                 Ok(Some(data)) if walk.handle_block(&cid, data.clone()).is_ok() => {}
                 _ => return false,
             },
             Err(_) => return false,
         }
     }
+}
+
+/// Follows a path as far as it is here; `None` where it leaves the store, or leads nowhere.
+pub fn resolve_here(store: &Store, path: &CidPath) -> Option<Resolved> {
+    let mut resolved = Resolved { cid: path.root, trail: Vec::new() };
+    for segment in &path.segments {
+        let data = store.get(&resolved.cid).ok()??;
+        let DagNode::Directory { entries, .. } = DagNode::decode(&resolved.cid, data).ok()? else {
+            return None;
+        };
+        let index = entries.iter().position(|entry| entry.name == *segment)?;
+        resolved.trail.push((resolved.cid, index));
+        resolved.cid = entries[index].cid;
+    }
+    Some(resolved)
 }
 
 #[derive(Serialize, Deserialize)]

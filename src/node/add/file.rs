@@ -20,7 +20,7 @@ use shoal_dag::{
     build::{self, FileBuilder, LeafBlock},
     chunk::Chunker,
 };
-use shoal_store::{BLOB_BYTES_MIN, BlobWriter, RefWriter, WriteError};
+use shoal_store::{BLOB_BYTES_MIN, Batch, BlobWriter, RefWriter, WriteError};
 
 use super::{Adding, Root, tree};
 use crate::control::protocol::Failure;
@@ -55,8 +55,11 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         }
     };
     let metadata = tree::file_metadata(adding, &stat);
-    let reference = adding.reference.then_some(path);
-    match add_bytes(adding, file, metadata, Some(stat.len()), reference) {
+    let added = match (adding.reference, adding.batch) {
+        (true, Some(batch)) => add_reference(adding, batch, path, metadata),
+        _ => add_bytes(adding, file, metadata, Some(stat.len()), None),
+    };
+    match added {
         Ok(root) => Ok(Some(root)),
         Err(AddError::Source(error)) => {
             adding.skip(path, error)?;
@@ -64,6 +67,24 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         }
         Err(AddError::Fatal(failure)) => Err(failure),
     }
+}
+
+/// Reads through the descriptor that the store looked at: a file renamed into its place meanwhile is
+/// another one.
+fn add_reference<'a>(
+    adding: &mut Adding<'a>,
+    batch: &'a Batch,
+    path: &Path,
+    metadata: Metadata,
+) -> Result<Root, AddError> {
+    let writer = match batch.reference(path) {
+        Ok(writer) => writer,
+        Err(WriteError::Io { source, .. }) => return Err(AddError::Source(source)),
+        Err(error) => return Err(error.into()),
+    };
+    let file = writer.file().try_clone().map_err(AddError::Source)?;
+    let len = Some(writer.size());
+    add_bytes(adding, file, metadata, len, Some(writer))
 }
 
 /// Why bytes could not be added.
@@ -85,12 +106,12 @@ impl From<WriteError> for AddError {
 ///
 /// # Errors
 /// See [`AddError`]; what was written of it is given up.
-pub fn add_bytes(
-    adding: &mut Adding<'_>,
+pub fn add_bytes<'a>(
+    adding: &mut Adding<'a>,
     source: impl Read + Send,
     metadata: Metadata,
     len: Option<u64>,
-    reference: Option<&Path>,
+    reference: Option<RefWriter<'a>>,
 ) -> Result<Root, AddError> {
     let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
     let chunker = Chunker::new(&adding.profile);
@@ -163,13 +184,13 @@ fn fill(source: &mut impl Read, buffer: &mut BytesMut) -> io::Result<bool> {
     Ok(eof)
 }
 
-fn write(
-    adding: &mut Adding<'_>,
+fn write<'a>(
+    adding: &mut Adding<'a>,
     groups: impl Iterator<Item = Group>,
     metadata: Metadata,
-    reference: Option<&Path>,
+    reference: Option<RefWriter<'a>>,
 ) -> Result<Root, AddError> {
-    let mut target = Target::new(adding, metadata, reference)?;
+    let mut target = Target::new(adding, metadata, reference);
     for group in groups {
         for chunk in group.map_err(AddError::Source)? {
             target.leaf(adding, chunk)?;
@@ -201,19 +222,15 @@ impl<'a> Target<'a> {
     fn new(
         adding: &Adding<'a>,
         metadata: Metadata,
-        reference: Option<&Path>,
-    ) -> Result<Self, AddError> {
+        reference: Option<RefWriter<'a>>,
+    ) -> Self {
         let home = match (adding.batch, reference) {
             (None, _) => Home::Nowhere,
-            (Some(batch), Some(path)) => match batch.reference(path) {
-                Ok(writer) => Home::Reference(writer),
-                Err(WriteError::Io { source, .. }) => return Err(AddError::Source(source)),
-                Err(error) => return Err(error.into()),
-            },
+            (Some(_), Some(writer)) => Home::Reference(writer),
             (Some(_), None) => Home::Undecided(Vec::new()),
         };
         let builder = FileBuilder::new(adding.profile, metadata);
-        Ok(Self { home, builder, branches: Vec::new(), offset: 0 })
+        Self { home, builder, branches: Vec::new(), offset: 0 }
     }
 
     fn leaf(&mut self, adding: &mut Adding<'a>, chunk: Bytes) -> Result<(), AddError> {

@@ -62,8 +62,12 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         return Ok(false);
     }
     let mut leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
-    let options = SettleOptions { sync: false, kept };
-    let whole = store.settle(file, size, &mut leaves, options)?;
+    // What a fetch has just brought was hashed as it came; what lay here before is hashed now.
+    if store.whole_file(file)?.is_some() {
+        store.verify_whole(file, &mut leaves)?;
+        leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
+    }
+    let whole = store.settle(file, size, &mut leaves, SettleOptions { sync: false, kept })?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),

@@ -36,6 +36,13 @@ const LISTENING_MAX: Duration = Duration::from_secs(1);
 /// Events taken in one go before actions are carried out.
 const EVENTS_AT_ONCE: usize = 64;
 
+/// How long it is remembered what of a root is shared: finding it out may cost a walk, and a stranger
+/// may ask again and again.
+const SHARED_KEPT: Duration = Duration::from_secs(2);
+
+/// Roots of which that is remembered.
+const SHARED_KEPT_MAX: usize = 256;
+
 /// What came back from the disk.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -48,8 +55,10 @@ pub(super) enum Work {
 pub(super) struct Session {
     pub(super) root: Cid,
     announce: bool,
+    announced: bool,
     pub(super) view: watch::Sender<View>,
-    waiting: HashMap<Cid, Vec<oneshot::Sender<()>>>,
+    /// Who waits, by block and by whether everything below it is meant.
+    waiting: HashMap<(Cid, bool), Vec<oneshot::Sender<()>>>,
     starving: BTreeSet<Cid>,
     connected: BTreeSet<PeerId>,
     pub(super) searching: Searching,
@@ -58,22 +67,33 @@ pub(super) struct Session {
 }
 
 impl Session {
-    fn satisfied(&mut self, cid: &Cid) {
-        self.starving.remove(cid);
-        for done in self.waiting.remove(cid).unwrap_or_default() {
+    fn satisfied(&mut self, cid: Cid, tree: bool) {
+        for done in self.waiting.remove(&(cid, tree)).unwrap_or_default() {
             let _gone = done.send(());
         }
+        if !self.waits_for(&cid) {
+            self.starving.remove(&cid);
+        }
+    }
+
+    fn waits_for(&self, cid: &Cid) -> bool {
+        [true, false].iter().any(|tree| {
+            self.waiting.get(&(*cid, *tree)).is_some_and(|waiting| has_reader(waiting))
+        })
     }
 
     /// Forgets who has stopped waiting for a block; true when nobody waits for it any more.
     fn taken_back(&mut self, cid: &Cid) -> bool {
-        let Some(waiting) = self.waiting.get_mut(cid) else {
-            return false;
-        };
-        waiting.retain(|done| !done.is_closed());
-        let nobody = waiting.is_empty();
+        for tree in [true, false] {
+            if let Some(waiting) = self.waiting.get_mut(&(*cid, tree)) {
+                waiting.retain(|done| !done.is_closed());
+                if waiting.is_empty() {
+                    self.waiting.remove(&(*cid, tree));
+                }
+            }
+        }
+        let nobody = !self.waits_for(cid);
         if nobody {
-            self.waiting.remove(cid);
             self.starving.remove(cid);
         }
         nobody
@@ -82,8 +102,7 @@ impl Session {
     /// Somebody waits for something that nobody connected has. What was only read ahead counts for
     /// nothing.
     pub(super) fn is_starving(&self) -> bool {
-        let waits = |cid: &Cid| self.waiting.get(cid).is_some_and(|all| has_reader(all));
-        self.starving.iter().any(waits)
+        self.starving.iter().any(|cid| self.waits_for(cid))
     }
 
     /// Somebody waits for something.
@@ -120,6 +139,7 @@ pub(super) struct Task {
     peers: BTreeMap<PeerNo, Peer>,
     published: Published,
     records: Option<mpsc::Sender<shoal_net::RecordChange>>,
+    shared_lately: HashMap<Cid, (Instant, Holdings)>,
     violations: BTreeMap<String, u64>,
     sent: u64,
     received: u64,
@@ -151,6 +171,7 @@ impl Task {
             peers: BTreeMap::new(),
             published: Published::default(),
             records: None,
+            shared_lately: HashMap::new(),
             violations: BTreeMap::new(),
             sent: 0,
             received: 0,
@@ -208,7 +229,10 @@ impl Task {
                     self.tell_engine(Event::Unwant { session, cid });
                 }
             }
-            Command::Announce(roots) => self.published.share(roots, self.net.as_ref()).await,
+            Command::Announce(roots) => {
+                self.shared_lately.clear();
+                self.published.share(roots, self.net.as_ref()).await;
+            }
             Command::Report(reply) => {
                 let _gone = reply.send(self.report());
             }
@@ -228,6 +252,7 @@ impl Task {
         let state = Session {
             root,
             announce,
+            announced: false,
             view,
             waiting: HashMap::new(),
             starving: BTreeSet::new(),
@@ -245,7 +270,7 @@ impl Task {
             return;
         };
         self.tell_engine(Event::Close { session });
-        if state.announce && state.needs_network {
+        if state.announced {
             self.published.fetch_ends(&state.root, self.net.as_ref()).await;
         }
         if let (Some(net), Some(query)) = (&self.net, state.searching.query()) {
@@ -261,7 +286,7 @@ impl Task {
         if state.waiting.is_empty() {
             state.view.send_modify(|view| view.moved = Instant::now());
         }
-        state.waiting.entry(want.cid).or_default().push(done);
+        state.waiting.entry((want.cid, want.tree)).or_default().push(done);
         let missing = !want.tree;
         self.tell_engine(Event::Want {
             session,
@@ -295,6 +320,9 @@ impl Task {
                 self.tell_engine(Event::Probed { session, found });
             }
             Work::Shared { peer, root, holdings } => {
+                if self.shared_lately.len() < SHARED_KEPT_MAX {
+                    self.shared_lately.insert(root, (Instant::now(), holdings.clone()));
+                }
                 self.tell_engine(Event::Shared { peer, root, holdings });
             }
         }
@@ -372,14 +400,11 @@ impl Task {
         self.search_where_needed().await;
         while let Some(action) = self.engine.poll_action() {
             match action {
-                Action::Got { session, cid } | Action::TreeDone { session, cid } => {
-                    if let Some(state) = self.sessions.get_mut(&session) {
-                        state.satisfied(&cid);
-                    }
-                }
+                Action::Got { session, cid } => self.satisfied(session, cid, false),
+                Action::TreeDone { session, cid } => self.satisfied(session, cid, true),
                 Action::NoProvider { session, cid } => {
                     if let Some(state) = self.sessions.get_mut(&session)
-                        && state.waiting.contains_key(&cid)
+                        && state.waits_for(&cid)
                     {
                         state.starving.insert(cid);
                     }
@@ -391,6 +416,12 @@ impl Task {
                 Action::Violation { kind, .. } => self.count_violation(format!("{kind:?}")),
                 action => self.act_on_net(action),
             }
+        }
+    }
+
+    fn satisfied(&mut self, session: SessionId, cid: Cid, tree: bool) {
+        if let Some(state) = self.sessions.get_mut(&session) {
+            state.satisfied(cid, tree);
         }
     }
 
@@ -422,7 +453,13 @@ impl Task {
         });
     }
 
-    fn ask_shared(&self, peer: PeerNo, root: Cid) {
+    fn ask_shared(&mut self, peer: PeerNo, root: Cid) {
+        self.shared_lately.retain(|_, (at, _)| at.elapsed() < SHARED_KEPT);
+        if let Some((_, holdings)) = self.shared_lately.get(&root) {
+            let holdings = holdings.clone();
+            self.tell_engine(Event::Shared { peer, root, holdings });
+            return;
+        }
         let (store, queue) = (self.store.clone(), self.work_queue.clone());
         tokio::task::spawn_blocking(move || {
             let holdings = sharing::holdings(&store, &root);
@@ -570,9 +607,11 @@ impl Task {
 
     /// Announces the root of a session that has begun to need others.
     pub(super) async fn announce_fetch(&mut self, session: SessionId) {
-        if let Some(state) = self.sessions.get(&session)
+        if let Some(state) = self.sessions.get_mut(&session)
             && state.announce
+            && !state.announced
         {
+            state.announced = true;
             let root = state.root;
             self.published.fetch_begins(root, self.net.as_ref()).await;
         }
