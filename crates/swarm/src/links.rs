@@ -75,3 +75,36 @@ impl Links {
         Ok(Some(Self { kind, children }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_dag::build::{FileBuilder, LeafBlock, leaf};
+    use shoal_dag::hash::{HashKind, RAW, cid_of};
+    use shoal_dag::{Metadata, Profile};
+
+    use super::*;
+
+    #[test]
+    fn a_leaf_has_no_links() {
+        let data = Bytes::from_static(b"leaf");
+        let cid = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, &data);
+        assert_eq!(Links::of(&cid, &data).unwrap(), None);
+    }
+
+    #[test]
+    fn a_file_has_its_leaves_in_order_with_their_sizes() {
+        let profile = Profile::default();
+        let leaves = [b"one".as_slice(), b"three", b"five!!"].map(|data| leaf(profile, data));
+        assert!(leaves.iter().all(|leaf| matches!(leaf.block, LeafBlock::Raw)));
+        let (mut builder, mut out) = (FileBuilder::new(profile, Metadata::default()), Vec::new());
+        for leaf in &leaves {
+            builder.push(leaf.link(), &mut out);
+        }
+        let root = builder.finish(&mut out).cid;
+        let block = out.iter().find(|block| block.cid == root).unwrap();
+        let links = Links::of(&root, &block.data).unwrap().unwrap();
+        assert_eq!(links.kind, LinksKind::File);
+        let expected = leaves.iter().map(|leaf| Child { cid: leaf.cid, size: leaf.size });
+        assert_eq!(links.children, expected.collect::<Vec<_>>());
+    }
+}

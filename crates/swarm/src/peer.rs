@@ -1,4 +1,8 @@
 //! One connected peer: what is asked of it, how it behaves, and which swarms it is in.
+//!
+//! Owns the window (`pipe`), the record of violations (`conduct`) and the list of what is
+//! outstanding, whose bytes always add up to `inflight`. What it asks of us is the uplink's, what
+//! it holds is its swarms'.
 
 mod conduct;
 mod pipe;

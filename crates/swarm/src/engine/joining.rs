@@ -1,4 +1,8 @@
 //! Peers come and go, take part in swarms, and tell what they hold.
+//!
+//! Messages pass bounds and the peer's work budget first. A join to a root that nothing here
+//! fetches becomes a question to the node; only its answer makes a swarm of it, so strangers cannot
+//! fill memory with roots. Requests are handed to `serving`, refusals to `receiving`.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! Blocks that came, or did not.
+//!
+//! A verified block counts for every swarm that misses it, whoever was asked; only what was wanted
+//! is credited to the giver. What was refused or corrupt is not asked of the same peer again until
+//! it announces it anew. Bytes are never seen here.
 
 use shoal_dag::Cid;
 

@@ -1,4 +1,8 @@
 //! Requests of peers, and what is granted to them.
+//!
+//! Decides whether a block may be asked for at all (the peer joined the root, and the block was
+//! fetched by a session or the root is shared) and how large it may be; whose turn it is, is the
+//! uplink's business. The node still checks what it gives: `cached_ok` tells it the rule.
 
 use std::time::Duration;
 

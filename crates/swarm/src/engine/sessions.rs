@@ -1,4 +1,8 @@
 //! Sessions: their swarms are joined, their wants placed, and left when the last one closes.
+//!
+//! Sessions of one root share its swarm. When the last one closes, members stay only if the node
+//! shares the root (a pinned fetch that is done); else they are told that we leave. Nothing about
+//! disk or pins is known here.
 
 use shoal_dag::Cid;
 

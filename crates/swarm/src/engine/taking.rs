@@ -1,4 +1,7 @@
 //! Taking blocks back from their owners: they return to the pool, the owner is told.
+//!
+//! Every block that is taken back is remembered at its owner for a while: it may be on its way, and
+//! is then a duplicate, not a violation. Who gets it next is decided elsewhere.
 
 use crate::engine::Engine;
 use crate::limits::REQUEST_CIDS_MAX;

@@ -1,4 +1,7 @@
 //! What only time makes necessary, every [`TICK`](crate::limits::TICK) while there is any of it.
+//!
+//! Expiry of ownership, announcements, wants without provider, moves of readers' blocks, stealing.
+//! A node where none of these can happen is not woken at all.
 
 use crate::PeerNo;
 use crate::engine::Engine;

@@ -163,13 +163,23 @@ impl Swarm {
         !self.wants.values().flatten().any(|want| want.tree)
     }
 
+    /// Something is asked of somebody: wants that it belongs to have a provider again.
+    fn forget_told(&mut self) {
+        for (at, list) in &mut self.wants {
+            let asked = matches!(self.table.slot(*at).state, State::Asked(..));
+            for want in list.iter_mut().filter(|want| want.tree || asked) {
+                want.told &= self.table.asked == 0;
+            }
+        }
+    }
+
     /// Tells wants that nobody connected can satisfy, once each time it becomes so.
     pub(crate) fn tell_no_provider(&mut self, now: Duration, out: &mut Out) {
         if !self.check_providers || !self.joins_settled(now) {
             return;
         }
         if self.table.asked > 0 || self.walk.probing() {
-            return;
+            return self.forget_told();
         }
         self.check_providers = false;
         let stuck = self.table.pool > 0 && !self.pool_has_provider();

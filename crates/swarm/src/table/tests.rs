@@ -1,4 +1,7 @@
 //! Ranges, the pool and its levels.
+//!
+//! Ranges of slots are taken and given back at random and counted again; the pick of the rarest
+//! slot is compared with what the levels were built from.
 
 use proptest::prelude::*;
 use shoal_dag::hash::{HashKind, RAW, cid_of};

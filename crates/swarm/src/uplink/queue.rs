@@ -1,4 +1,8 @@
 //! A peer's queue of requests, and how often each block has been sent.
+//!
+//! Owns the order within one queue and the memory of sent blocks: copies, true length, and whether
+//! the only copy was confirmed. That memory is two bounded generations; what falls out of it counts
+//! as never sent, which costs a little evenness and no correctness.
 
 use std::collections::VecDeque;
 use std::time::Duration;

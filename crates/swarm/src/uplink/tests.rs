@@ -1,4 +1,7 @@
 //! Whose block is written next.
+//!
+//! Peers with full queues contend for a thousand blocks and the shares are compared with the rule:
+//! credit, newcomers, a seed's accounts. Random choices come from a fixed seed.
 
 use std::net::{IpAddr, Ipv4Addr};
 

@@ -1,4 +1,7 @@
 //! Made-up trees: CIDs, lengths and links, without bytes.
+//!
+//! CIDs are hashes of a counter, so that a world can be built without data; the engine never looks
+//! at bytes. Sizes are those that a real tree of such leaves would tell in its links.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,7 @@
 //! Peers that die, lie, stay silent or are not there.
+//!
+//! Each costs its own requests and a little time, bounded here; no block is lost, and no bad block
+//! is asked of the same peer twice.
 
 use std::time::Duration;
 
@@ -71,6 +74,22 @@ fn nobody_there_is_told_once_and_the_want_goes_on() {
     world.run(secs(40));
     assert!(world.done(leecher, &root) < 22.0);
     assert_eq!(world.nodes[leecher].lonely.len(), 1);
+}
+
+#[test]
+fn nobody_there_is_told_again_after_somebody_was() {
+    let mut catalog = Catalog::default();
+    let root = catalog.file(1_000, 64);
+    let mut world = World::new(catalog, 17);
+    world.seed_node(&root, 100.0, 100.0);
+    let leecher = world.node(100.0, 100.0, Config::default());
+    world.fetch(leecher, &root);
+    world.run(secs(5));
+    world.connect(0, leecher);
+    world.kill_at(0, secs(7));
+    world.run(secs(20));
+    let told: Vec<u64> = world.nodes[leecher].lonely.iter().map(|(_, at)| at.as_secs()).collect();
+    assert_eq!(told, [0, 7]);
 }
 
 #[test]

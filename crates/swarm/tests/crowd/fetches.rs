@@ -1,4 +1,7 @@
 //! Fetches that nobody disturbs.
+//!
+//! One and two seeds, holders of parts, a half-full store, a tree beyond the frontier, and one
+//! that repeats itself: what comes is exactly what is missing, near the fluid bound.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,7 @@
 //! Bandwidth limits and readers.
+//!
+//! A limit holds within five in a hundred, alone and under contention; a reader's block overtakes
+//! the fetch around it, and a reader fetches nothing that it did not want.
 
 use std::time::Duration;
 

@@ -1,4 +1,8 @@
 //! Counts everything again that the engine keeps twice.
+//!
+//! Outstanding blocks against slot states, pools and levels against slots, holders against members,
+//! branches against children, grants against the uplink. Called after every step of the property
+//! test and of the single rules.
 
 use crate::engine::Engine;
 use crate::limits::{QUEUE_MAX, SLOTS_MAX};

@@ -1,4 +1,7 @@
 //! Single rules, event by event.
+//!
+//! Each test says a few events to one engine and compares the actions word for word where that is
+//! what others build on: joins, places, announcements, refusals, expiry, and former failures.
 
 use super::*;
 use crate::ViolationKind;

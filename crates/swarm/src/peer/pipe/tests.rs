@@ -1,4 +1,7 @@
 //! The window over the life of a connection.
+//!
+//! Each test delivers leaves along a made-up path and looks at the room that is left; times are
+//! those of the rule book, figures are bounds, not exact values.
 
 use super::*;
 
