@@ -71,6 +71,21 @@ fn one_byte_and_nothing_travel() {
 }
 
 #[test]
+fn a_file_of_several_levels_travels() {
+    let lab = Lab::new();
+    let source = lab.path("source");
+    tree::file(&source, 1, 160 << 20);
+    let a = lab.store("a");
+    let cid = a.run(&[&"add", &"--ref", &source]).cid();
+    let links = a.run(&[&"stat", &"--json", &cid]).ok().outcome()["links"].as_u64().unwrap();
+    assert!(links < 100, "{links} links in the root: there is one level only");
+    let peer = a.seed();
+    let (c, out) = (lab.store("c").told(peer.address()), lab.path("out"));
+    drop(c.run(&[&"get", &cid, &"-o", &out]).ok());
+    assert_eq!(tree::digest(&source), tree::digest(&out));
+}
+
+#[test]
 fn a_path_below_a_root_and_a_range_of_a_file_are_fetched_alone() {
     let lab = Lab::new();
     let source = lab.path("source");

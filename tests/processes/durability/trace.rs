@@ -72,7 +72,7 @@ impl Trace {
                 return;
             }
         };
-        let made = made.filter(|path| below(path, store));
+        let made = made.filter(|path| below(path, store) || **path == store);
         // Opening what was made before makes nothing.
         if let Some(path) = made.filter(|path| self.made.insert((**path).to_owned()))
             && let Some((directory, _)) = path.rsplit_once('/')
