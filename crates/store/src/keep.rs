@@ -12,9 +12,10 @@ use shoal_dag::{BLOCK_BYTES_MAX, Bytes, Cid};
 use crate::BLOB_BYTES_MIN;
 use crate::blob::{BlobRecord, PartialState};
 use crate::error::{ReadError, WriteError};
-use crate::key::{Key, inline};
+use crate::key::{Entry, Key, inline};
 use crate::overlay::Pressure;
 use crate::partial::{BLOB_BYTES_MAX, Leaf, Partial};
+use crate::read::Found;
 use crate::store::{Shared, Store};
 
 /// Where a leaf's bytes lie in the file that it belongs to.
@@ -91,11 +92,27 @@ impl Shared {
         let Some(root) = Key::of(place.file) else { return Ok(None) };
         let Some(partial) = self.partial(&root, place.size)? else { return Ok(None) };
         let leaf = Leaf { key, offset: place.offset, data, public };
+        let owned = self.owned(&key)?;
         let mut pressure = Pressure::None;
-        let was_written = partial.write(leaf, &self.partials, |digest, entry| {
-            pressure = self.overlay.insert(digest, entry);
+        let was_written = partial.write(leaf, &self.partials, |_, entry| {
+            pressure = self.adopt(&key, entry, owned);
         })?;
         Ok(was_written.then_some(pressure))
+    }
+
+    /// The entry of a block that the store owns.
+    pub(crate) fn owned(&self, key: &Key) -> Result<Option<Entry>, ReadError> {
+        Ok(self.find(key)?.filter(Found::is_owned).map(|found| found.entry))
+    }
+
+    /// Makes a new home of a block visible, unless it has one that pins may rely on: that one is not
+    /// hidden behind a home that may be moved out, not even until the next checkpoint.
+    pub(crate) fn adopt(&self, key: &Key, new: Entry, owned: Option<Entry>) -> Pressure {
+        match owned {
+            None => self.overlay.insert(key.digest, new),
+            Some(owned) if owned.public || !new.public => Pressure::None,
+            Some(owned) => self.overlay.insert(key.digest, Entry { public: true, ..owned }),
+        }
     }
 
     /// Appends a block to a pack, unless the store has it in a file of its own.

@@ -127,7 +127,11 @@ fn recover_fetch(
         }
     });
     for (key, entry) in entries {
-        shared.overlay.insert(key.digest, entry);
+        let owned = shared.owned(&key).map_err(|error| OpenError::Damaged {
+            path: shared.layout.index(),
+            reason: error.to_string(),
+        })?;
+        shared.adopt(&key, entry, owned);
     }
     Ok(())
 }
