@@ -5,7 +5,7 @@
 //! seeds it on; pinning makes it public.
 
 use bytes::Bytes;
-use shoal_dag::Cid;
+use shoal_dag::{Cid, hash};
 use shoal_net::{BlockRead, Blocks, KeepError};
 use shoal_store::{KeepPlace, ReadError, Store};
 use shoal_swarm::Place;
@@ -41,7 +41,9 @@ impl Blocks for StoreBlocks {
     }
 
     fn keep(&self, cid: &Cid, place: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
-        let place = place.filter(|place| place.size > 0).map(|place| KeepPlace {
+        // Only a raw leaf is a slice of its file; the engine cannot know what a block will turn out to be.
+        let slice = |place: &&Place| place.size > 0 && cid.codec() == hash::RAW;
+        let place = place.filter(slice).map(|place| KeepPlace {
             file: &place.file,
             size: place.size,
             offset: place.offset,
@@ -50,5 +52,34 @@ impl Blocks for StoreBlocks {
             tracing::warn!(%error, "a block from a peer cannot be kept");
             KeepError { reason: error.to_string() }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use shoal_dag::{Version, hash::HashKind};
+    use shoal_store::{Home, Options};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// A branch of a large file once was written over the place of its first leaf.
+    #[test]
+    fn only_raw_leaves_are_put_at_a_place_in_their_file() {
+        let dir = TempDir::new().expect("a temporary directory");
+        let store = Store::open(&dir.path().join("store"), Options::default()).expect("a store");
+        let blocks = StoreBlocks::new(store.clone());
+        let data = Bytes::from(vec![7; 1000]);
+        let cid_of = |codec| hash::cid_of(HashKind::Blake3, codec, Version::V1, &data);
+        let (leaf, file) = (cid_of(hash::RAW), cid_of(hash::DAG_PB));
+        let other = Bytes::from(vec![8; 1000]);
+        let branch = hash::cid_of(HashKind::Blake3, hash::DAG_PB, Version::V1, &other);
+        let place = Place { file, size: 1 << 20, offset: 4096 };
+        blocks.keep(&leaf, Some(&place), data).expect("room");
+        blocks.keep(&branch, Some(&place), other.clone()).expect("room");
+        let home = |cid| store.extent(cid).map(|extent| extent.home);
+        assert!(matches!(home(&leaf), Some(Home::Blob(_))));
+        assert!(matches!(home(&branch), Some(Home::Pack(_))));
+        assert_eq!(store.get(&branch).expect("readable"), Some(other));
     }
 }
