@@ -8,9 +8,15 @@
 //! signatures are checked; a `LedgerId` alone promises a length.
 
 use std::fmt;
+use std::str::FromStr;
+
+use multibase::Base;
 
 /// Length of [`LedgerId::to_cid_bytes`].
 pub const LEDGER_CID_BYTES: usize = CID_PREFIX.len() + KEY_BYTES;
+
+/// Characters of a name: base2, the longest spelling that anyone could mean, takes 321.
+const NAME_TEXT_MAX: usize = 512;
 
 const KEY_BYTES: usize = 32;
 
@@ -43,16 +49,31 @@ impl LedgerId {
 
     /// Reads the binary CID of a name.
     pub fn from_cid_bytes(bytes: &[u8]) -> Result<Self, CidError> {
-        let key = bytes
-            .strip_prefix(&CID_PREFIX)
-            .ok_or(CidError::NotEd25519)?;
+        let key = bytes.strip_prefix(&CID_PREFIX).ok_or(CidError::NotEd25519)?;
         match <[u8; KEY_BYTES]>::try_from(key) {
             Ok(key) => Ok(Self(key)),
-            Err(_) => Err(CidError::Length {
-                expected: LEDGER_CID_BYTES,
-                actual: bytes.len(),
-            }),
+            Err(_) => Err(CidError::Length { expected: LEDGER_CID_BYTES, actual: bytes.len() }),
         }
+    }
+}
+
+impl fmt::Display for LedgerId {
+    /// `k51...`: the CID in base36, as kubo prints names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&multibase::encode(Base::Base36Lower, self.to_cid_bytes()))
+    }
+}
+
+impl FromStr for LedgerId {
+    type Err = NameError;
+
+    /// Reads a name in any multibase, as gateways do; `Display` prints base36.
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.len() > NAME_TEXT_MAX {
+            return Err(NameError::Text);
+        }
+        let (_, bytes) = multibase::decode(text).map_err(|_| NameError::Text)?;
+        Ok(Self::from_cid_bytes(&bytes)?)
     }
 }
 
@@ -83,6 +104,18 @@ pub enum CidError {
     },
 }
 
+/// Why text names no ledger; whoever gave it must give another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Not multibase.
+    #[error("not a name in multibase")]
+    Text,
+    /// Multibase of something else.
+    #[error(transparent)]
+    Cid(#[from] CidError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,10 +135,7 @@ mod tests {
         for position in 0..CID_PREFIX.len() {
             let mut changed = cid;
             changed[position] ^= 1;
-            assert_eq!(
-                LedgerId::from_cid_bytes(&changed),
-                Err(CidError::NotEd25519)
-            );
+            assert_eq!(LedgerId::from_cid_bytes(&changed), Err(CidError::NotEd25519));
         }
     }
 
@@ -113,22 +143,26 @@ mod tests {
     fn other_lengths_are_refused_with_both_lengths() {
         let mut long = LedgerId::from_key_bytes([7; 32]).to_cid_bytes().to_vec();
         long.push(0);
-        let error = |actual| {
-            Err(CidError::Length {
-                expected: 40,
-                actual,
-            })
-        };
+        let error = |actual| Err(CidError::Length { expected: 40, actual });
         assert_eq!(LedgerId::from_cid_bytes(&long), error(41));
         assert_eq!(LedgerId::from_cid_bytes(&long[..39]), error(39));
         assert_eq!(LedgerId::from_cid_bytes(&[]), Err(CidError::NotEd25519));
     }
 
     #[test]
+    fn text_is_that_of_ipns() {
+        // A name of ipfs/gateway-conformance, `fixtures/ipns_records`.
+        let text = "k51qzi5uqu5dlkw8pxuw9qmqayfdeh4kfebhmreauqdc6a7c3y7d5i9fi8mk9w";
+        let id: LedgerId = text.parse().unwrap();
+        assert_eq!(id.to_string(), text);
+        assert_eq!("k51".parse::<LedgerId>(), Err(NameError::Cid(CidError::NotEd25519)));
+        assert_eq!("".parse::<LedgerId>(), Err(NameError::Text));
+        assert_eq!("?x".parse::<LedgerId>(), Err(NameError::Text));
+        assert_eq!("z".repeat(600).parse::<LedgerId>(), Err(NameError::Text));
+    }
+
+    #[test]
     fn debug_is_short() {
-        assert_eq!(
-            format!("{:?}", LedgerId::from_key_bytes([0x0f; 32])),
-            "LedgerId(0f0f0f0f..)"
-        );
+        assert_eq!(format!("{:?}", LedgerId::from_key_bytes([0x0f; 32])), "LedgerId(0f0f0f0f..)");
     }
 }

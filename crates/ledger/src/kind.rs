@@ -50,10 +50,7 @@ impl EntryKind {
 
     /// The kind of a code read from an entry.
     pub fn from_code(code: u64) -> Result<Self, UnknownKind> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.code() == code)
-            .ok_or(UnknownKind(code))
+        Self::ALL.into_iter().find(|kind| kind.code() == code).ok_or(UnknownKind(code))
     }
 
     /// Whether it can change who may sign. Readers replay these and no others, so the authority of

@@ -6,12 +6,10 @@
 //! a later one with a proof of logarithmic size, and two divergent heads reduce to one proof of
 //! constant size that anybody can check who knows only the name.
 //!
-//! This package will own the entry codec, the Merkle mountain range and its proofs, the state of a
-//! reader (newest accepted position, fraud proofs, forks), the state of a writer (sign, then sync,
-//! then send), recovery epochs, and the mapping to IPNS records. **So far it holds the vocabulary
-//! only**: identifiers, positions, kinds and limits. It checks no signature and decides nothing.
+//! Where to begin reading: `entry.rs` (the format), `tree.rs` (the history root), `tip.rs` (what makes
+//! the next entry valid, for a writer and for a full verifier alike).
 //!
-//! Invariants that hold from here on:
+//! Invariants:
 //! - Validity never depends on a clock or on a rate: times in entries are claims.
 //! - Positions of one reader never go back, by (epoch, index).
 //! - An unknown kind or an unreachable position is refused when it is read, never mapped to another.
@@ -21,11 +19,21 @@
 
 #![forbid(unsafe_code)]
 
+mod cbor;
+pub mod entry;
+mod hash;
 mod id;
+pub mod jump;
+mod key;
 mod kind;
 mod position;
+pub mod tree;
 
-pub use id::{CidError, LEDGER_CID_BYTES, LedgerId};
+pub use cbor::CborError;
+pub use entry::{Body, Draft, Entry, EntryError};
+pub use hash::{EntryId, Hash};
+pub use id::{CidError, LEDGER_CID_BYTES, LedgerId, NameError};
+pub use key::{PublicKey, SIGNATURE_BYTES, SecretKey};
 pub use kind::{EntryKind, UnknownKind};
 pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
 

@@ -36,11 +36,7 @@ pub struct Version(pub NonZeroU64);
 impl Epoch {
     /// The epoch of that number, at most [`EPOCH_MAX`].
     pub const fn new(epoch: u64) -> Result<Self, PositionError> {
-        if epoch > EPOCH_MAX {
-            Err(PositionError::Epoch(epoch))
-        } else {
-            Ok(Self(epoch))
-        }
+        if epoch > EPOCH_MAX { Err(PositionError::Epoch(epoch)) } else { Ok(Self(epoch)) }
     }
 
     /// The number.
@@ -52,11 +48,7 @@ impl Epoch {
 impl Index {
     /// The index of that number, at most [`INDEX_MAX`].
     pub const fn new(index: u64) -> Result<Self, PositionError> {
-        if index > INDEX_MAX {
-            Err(PositionError::Index(index))
-        } else {
-            Ok(Self(index))
-        }
+        if index > INDEX_MAX { Err(PositionError::Index(index)) } else { Ok(Self(index)) }
     }
 
     /// The number.
@@ -88,10 +80,7 @@ impl Position {
         if counted == 0 || epoch > EPOCH_MAX {
             return Err(PositionError::Sequence(sequence));
         }
-        Ok(Self {
-            epoch: Epoch(epoch),
-            index: Index(counted - 1),
-        })
+        Ok(Self { epoch: Epoch(epoch), index: Index(counted - 1) })
     }
 }
 
@@ -108,21 +97,14 @@ impl FromStr for Position {
     fn from_str(text: &str) -> Result<Self, PositionError> {
         let parts = text.strip_prefix('#').and_then(|rest| rest.split_once('.'));
         let (epoch, index) = parts.ok_or(PositionError::Text)?;
-        Ok(Self {
-            epoch: Epoch::new(decimal(epoch)?)?,
-            index: Index::new(decimal(index)?)?,
-        })
+        Ok(Self { epoch: Epoch::new(decimal(epoch)?)?, index: Index::new(decimal(index)?)? })
     }
 }
 
 /// A number in its one spelling.
 fn decimal(text: &str) -> Result<u64, PositionError> {
     let number: u64 = text.parse().map_err(|_| PositionError::Text)?;
-    if number.to_string() == text {
-        Ok(number)
-    } else {
-        Err(PositionError::Text)
-    }
+    if number.to_string() == text { Ok(number) } else { Err(PositionError::Text) }
 }
 
 /// Why something is no position in a ledger; whoever gave it must give another.
