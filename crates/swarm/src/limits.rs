@@ -22,6 +22,14 @@ pub const PROBE_MAX: usize = 256;
 /// Blocks being probed at once per swarm: four batches keep the store busy.
 pub const PROBING_MAX: usize = 4 * PROBE_MAX;
 
+/// Messages about what is here that one member is told per [`TICK`]: a tree of small files makes one
+/// per file, and thousands at once would fill the queue of its stream. 1,280 a second keep up with
+/// any fetch of small files over a network.
+pub const TOLD_PER_TICK: usize = 128;
+
+/// Messages about what is here that wait for one member.
+pub const TELLING_MAX: usize = 4_096;
+
 /// Sub-trees and bitmaps of a shared root that are told to a peer that joins.
 pub const HOLDINGS_MAX: usize = 4_096;
 

@@ -201,6 +201,7 @@ impl Swarm {
 
     /// Whether members wait to be told something.
     pub(crate) fn has_news(&self) -> bool {
-        !self.dirty.is_empty() && !self.members.is_empty()
+        let waits = self.members.values().any(Member::is_being_told);
+        waits || (!self.dirty.is_empty() && !self.members.is_empty())
     }
 }

@@ -41,25 +41,45 @@ impl Swarm {
             .filter(|at| self.table.slot(*at).present())
             .collect();
         self.describe(&present, &mut messages);
-        out.extend(messages.into_iter().map(|message| Action::Send { peer, message }));
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.untell();
+            member.tell(messages);
+            out.extend(member.told_now().map(|message| Action::Send { peer, message }));
+        }
     }
 
     /// Tells all members what became present since the last time.
     pub(crate) fn announce(&mut self, out: &mut Out) {
         let dirty: Vec<u32> = std::mem::take(&mut self.dirty).into_iter().collect();
-        if self.members.is_empty() || dirty.is_empty() {
-            return;
+        if !self.members.is_empty() && !dirty.is_empty() {
+            self.tell_members(&dirty);
         }
+        for (peer, member) in &mut self.members {
+            let peer = *peer;
+            out.extend(member.told_now().map(|message| Action::Send { peer, message }));
+        }
+    }
+
+    fn tell_members(&mut self, dirty: &[u32]) {
         let mut messages = Vec::new();
         if !self.part_told {
             self.part_told = true;
             let holding = self.holding();
             messages.push(Message::Join { root: self.root, holding, reply: true });
         }
-        self.describe(&dirty, &mut messages);
-        for peer in self.members.keys() {
-            let peer = *peer;
-            out.extend(messages.iter().cloned().map(|message| Action::Send { peer, message }));
+        self.describe(dirty, &mut messages);
+        let root = self.root;
+        let is_last =
+            |message: &Message| matches!(message, Message::HaveAll { branch, .. } if *branch == root);
+        let all = messages.iter().find(|message| is_last(message)).cloned();
+        for member in self.members.values_mut() {
+            match &all {
+                Some(all) => {
+                    member.untell();
+                    member.tell([all.clone()]);
+                }
+                None => member.tell(messages.iter().cloned()),
+            }
         }
     }
 
@@ -73,10 +93,12 @@ impl Swarm {
         let mut run: Option<(u32, u32, u32)> = None;
         for at in slots {
             let slot = self.table.slot(*at);
-            if slot.links && slot.state == State::Complete {
+            // Inside a complete branch there is nothing to tell: the branch says it all.
+            let covered = self.is_complete(slot.parent);
+            if slot.links && slot.state == State::Complete && !covered {
                 messages.push(Message::HaveAll { root: self.root, branch: slot.cid });
             }
-            if slot.parent == NONE {
+            if slot.parent == NONE || covered {
                 continue;
             }
             run = match run {
@@ -94,6 +116,12 @@ impl Swarm {
             };
         }
         messages.extend(run.and_then(|run| self.have_message(run)));
+    }
+
+    /// Whether a branch, by its number, is complete.
+    fn is_complete(&self, number: u32) -> bool {
+        let branch = (number != NONE).then(|| self.branch(number)).flatten();
+        branch.is_some_and(|branch| self.table.slot(branch.slot).state == State::Complete)
     }
 
     fn have_message(&self, (parent, first, last): (u32, u32, u32)) -> Option<Message> {

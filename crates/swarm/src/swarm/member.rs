@@ -8,10 +8,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use crate::Holding;
 use crate::bits::BitSet;
-use crate::limits::{COMPLETE_MAX, KEPT_BYTES_MAX};
+use crate::limits::{COMPLETE_MAX, KEPT_BYTES_MAX, TELLING_MAX, TOLD_PER_TICK};
 use crate::random::{Print, PrintSet};
+use crate::{Holding, Message};
 
 /// A peer in a swarm.
 #[derive(Debug)]
@@ -25,6 +25,8 @@ pub(crate) struct Member {
     pub(crate) cursor: u32,
     /// When it was last told everything that is here.
     pub(crate) told_at: Option<Duration>,
+    /// What it is still to be told.
+    telling: VecDeque<Message>,
     complete: PrintSet,
     complete_order: VecDeque<Print>,
     kept: BTreeMap<Print, Vec<u8>>,
@@ -40,6 +42,7 @@ impl Member {
             not: BitSet::default(),
             cursor,
             told_at: None,
+            telling: VecDeque::new(),
             complete: PrintSet::default(),
             complete_order: VecDeque::new(),
             kept: BTreeMap::new(),
@@ -56,6 +59,29 @@ impl Member {
     /// Whether it can give the block of a slot.
     pub(crate) fn can_give(&self, slot: u32) -> bool {
         (self.all() || self.has.has(slot)) && !self.not.has(slot)
+    }
+
+    /// Puts messages behind those that it is still to be told. What is beyond [`TELLING_MAX`] is not
+    /// told: that costs it a source, and the end of the tree tells it all in one message.
+    pub(crate) fn tell(&mut self, messages: impl IntoIterator<Item = Message>) {
+        let room = TELLING_MAX.saturating_sub(self.telling.len());
+        self.telling.extend(messages.into_iter().take(room));
+    }
+
+    /// What it is told now: at most [`TOLD_PER_TICK`] messages.
+    pub(crate) fn told_now(&mut self) -> impl Iterator<Item = Message> + '_ {
+        let now = self.telling.len().min(TOLD_PER_TICK);
+        self.telling.drain(..now)
+    }
+
+    /// Forgets what it is still to be told, because one message that follows says it all.
+    pub(crate) fn untell(&mut self) {
+        self.telling.clear();
+    }
+
+    /// Whether there is more to tell it.
+    pub(crate) fn is_being_told(&self) -> bool {
+        !self.telling.is_empty()
     }
 
     /// Forgets what is counted in slots.
@@ -139,6 +165,20 @@ mod tests {
         assert_eq!(member.take_kept(1), Some(vec![0b0010_1000, 0b0001_0000, 0b0000_1000]));
         assert_eq!(member.take_kept(1), None);
         assert_eq!(member.kept_bytes, 0);
+    }
+
+    #[test]
+    fn a_member_is_told_bit_by_bit_and_within_bounds() {
+        let root = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku".parse().unwrap();
+        let mut member = Member::new(Holding::Part, 0);
+        member.tell(std::iter::repeat_n(Message::Leave { root }, TELLING_MAX + 5));
+        let mut told = 0;
+        while member.is_being_told() {
+            let now = member.told_now().count();
+            assert!(now <= TOLD_PER_TICK);
+            told += now;
+        }
+        assert_eq!(told, TELLING_MAX);
     }
 
     #[test]
