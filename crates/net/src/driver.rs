@@ -4,15 +4,19 @@
 //! events wait in a bounded outbox), so neither can block the other. It never touches a block.
 //!
 //! - `behaviour`: the protocols and their settings.
-//! - `events`: what libp2p tells. `lookups`: searches and publishing. `dials`: whom to connect to.
+//! - `events`: what libp2p tells. `lookups`: searches and publishing. `joining`: the walks.
+//!   `dials`: whom to connect to.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use libp2p::kad::{self, RecordKey};
-use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, noise};
+use libp2p::multiaddr::Protocol;
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, TransportError, noise};
 use shoal_dag::Cid;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
@@ -30,10 +34,12 @@ use crate::transport::{MuxUpgrade, TlsUpgrade, tcp_config};
 mod behaviour;
 mod dials;
 mod events;
+mod joining;
 mod lookups;
 
 use behaviour::Behaviour;
 use dials::Dials;
+use joining::Joining;
 use lookups::Searches;
 
 /// Events that wait for room in the node's channel before libp2p's events wait too.
@@ -88,6 +94,7 @@ pub(crate) struct Driver {
     publisher: Publisher,
     publishing: HashMap<kad::QueryId, (RecordKey, Cid)>,
     dials: Dials,
+    joining: Joining,
     expire_at: Instant,
 }
 
@@ -123,10 +130,12 @@ impl Driver {
             searches: Searches::default(),
             publisher: Publisher::new(),
             publishing: HashMap::new(),
+            joining: Joining::default(),
             expire_at: Instant::now() + EXPIRE_INTERVAL,
         };
         for addr in listen {
-            let bound = driver.swarm.listen_on(addr.clone());
+            let free = probe(&addr).map_err(TransportError::Other);
+            let bound = free.and_then(|()| driver.swarm.listen_on(addr.clone()));
             bound.map_err(|source| NetError::Listen { addr, source })?;
         }
         Ok(driver)
@@ -176,6 +185,7 @@ impl Driver {
         self.pump_dials(now);
         self.tick_searches(now);
         self.pump_publishing(now);
+        self.pump_joining(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE_INTERVAL;
             self.swarm.behaviour_mut().kad.store_mut().expire();
@@ -185,7 +195,8 @@ impl Driver {
 
     fn next_wake(&mut self) -> Instant {
         let dials = self.next_dial();
-        let due = [dials, self.searches.next_tick(), self.publisher.next_due()];
+        let due =
+            [dials, self.searches.next_tick(), self.publisher.next_due(), self.joining.next_due()];
         due.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
 
@@ -200,6 +211,21 @@ impl Driver {
     /// Peers that a lookup can begin with.
     fn known_peers(&mut self) -> usize {
         self.swarm.behaviour_mut().kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
+    }
+}
+
+/// Fails if somebody listens on this address already: the transport binds with `SO_REUSEPORT`, and
+/// two nodes would silently share the port.
+fn probe(addr: &Multiaddr) -> io::Result<()> {
+    let mut parts = addr.iter();
+    let ip = match parts.next() {
+        Some(Protocol::Ip4(ip)) => IpAddr::from(ip),
+        Some(Protocol::Ip6(ip)) => IpAddr::from(ip),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) if port != 0 => TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
     }
 }
 

@@ -1,8 +1,8 @@
 //! The protocols of a node and their settings.
 //!
 //! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our provider store,
-//! mDNS on a LAN, the native protocol, and the limits. Kademlia's own republishing and its value
-//! records are off: `publish` does the one, nothing needs the other yet. Peers enter the routing
+//! mDNS on a LAN, the native protocol, and the limits. Kademlia's own republishing, its walks and
+//! its value records are off: `publish` and `joining` do the first two, nothing needs the third. Peers enter the routing
 //! table by hand only, once identify has said that they answer lookups.
 
 use std::num::NonZeroUsize;
@@ -31,8 +31,6 @@ const KAD_PACKET_BYTES_MAX: usize = 64 << 10;
 const KAD_ALPHA: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
 /// A lookup is given up after this.
 const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often a long-lived node looks up itself to keep its table fresh.
-const KAD_BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Everything that runs on a connection; limits first, so that nothing is set up for nothing.
 #[derive(NetworkBehaviour)]
@@ -65,7 +63,7 @@ impl Behaviour {
             .with_push_listen_addr_updates(true);
         let Limits { dials_per_second, dial_burst, .. } = config.limits;
         let store = ProviderStore::new(local, config.records);
-        let mut kad = kad::Behaviour::with_config(local, store, kad_config(config.short_lived));
+        let mut kad = kad::Behaviour::with_config(local, store, kad_config());
         let mode = if config.server { kad::Mode::Server } else { kad::Mode::Client };
         kad.set_mode(Some(mode));
         Ok(Self {
@@ -91,7 +89,7 @@ fn limits(limits: Limits) -> ConnectionLimits {
         .with_max_pending_outgoing(Some(PENDING_OUTGOING_MAX))
 }
 
-fn kad_config(short_lived: bool) -> kad::Config {
+fn kad_config() -> kad::Config {
     let mut config = kad::Config::new(KAD_PROTOCOL);
     config
         .set_kbucket_inserts(kad::BucketInserts::Manual)
@@ -104,6 +102,6 @@ fn kad_config(short_lived: bool) -> kad::Config {
         .set_query_timeout(KAD_QUERY_TIMEOUT)
         .set_max_packet_size(KAD_PACKET_BYTES_MAX)
         .set_caching(kad::Caching::Disabled)
-        .set_periodic_bootstrap_interval((!short_lived).then_some(KAD_BOOTSTRAP_INTERVAL));
+        .set_periodic_bootstrap_interval(None);
     config
 }

@@ -85,8 +85,9 @@ impl Driver {
                 let now = Instant::now();
                 self.publisher.table_grew(now);
                 self.count_known();
-                if self.short_lived {
-                    self.hush_bootstrap();
+                self.hush_bootstrap();
+                if !self.short_lived {
+                    self.joining.table_grew(now);
                 }
                 self.tick_searches(now);
             }

@@ -231,23 +231,8 @@ impl Driver {
                 };
                 self.outbox.push(NetEvent::Provided { cid, result });
             }
-            QueryResult::Bootstrap(_) if self.short_lived && !last => {
-                if let Some(mut walk) = self.swarm.behaviour_mut().kad.query_mut(&id) {
-                    walk.finish();
-                }
-            }
+            QueryResult::Bootstrap(_) => self.walk_progressed(id, last),
             _ => {}
-        }
-    }
-
-    /// Starts the walk that kad would start by itself in a moment, and ends it before it has asked
-    /// anybody: kad cannot be told not to, but it does not start another while its timer is reset.
-    pub(super) fn hush_bootstrap(&mut self) {
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        if let Ok(id) = kad.bootstrap()
-            && let Some(mut walk) = kad.query_mut(&id)
-        {
-            walk.finish();
         }
     }
 

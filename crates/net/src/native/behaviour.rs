@@ -26,6 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use super::handler::{Handler, Opened};
 use super::outstanding::Outstanding;
+use super::reader::Patience;
 use super::registry::Admission;
 use super::stream::{self, Remote};
 use crate::blocks::Blocks;
@@ -73,6 +74,7 @@ impl Behaviour {
             events: events.clone(),
             activity: opened.activity,
             outstanding: Mutex::new(Outstanding::default()),
+            patience: Patience::default(),
         };
         let remote = Remote { id, prefix: prefix_of(&addr), addr };
         let (shared, ended) = (Arc::clone(shared), self.ended_sender.clone());

@@ -4,7 +4,7 @@
 //! by a declared length alone; a frame's body is a view of it, so a block is not copied. When the
 //! stream is idle the buffer is given back: a hundred quiet peers cost nothing.
 //!
-//! Bytes that stop in the middle of a frame for [`STALL_MAX`] are a violation.
+//! Bytes that stop in the middle of a frame for [`Patience::stall`] are a violation.
 
 use std::io;
 use std::time::Duration;
@@ -20,11 +20,28 @@ use crate::event::Violation;
 const READ_BYTES_MIN: usize = 8 << 10;
 /// The largest read: two runs of 256 KiB, as much as half of what is usually asked for at once.
 const READ_BYTES_MAX: usize = 512 << 10;
-/// Without a byte for so long in the middle of a frame, the peer has stopped: no path is that
-/// slow, and the engine has given up its requests long before.
-pub(crate) const STALL_MAX: Duration = Duration::from_secs(30);
-/// Without a byte for so long between frames, the buffer is given back.
-const IDLE: Duration = Duration::from_secs(2);
+
+/// How long a stream waits for its peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// For its `Hello`: in both directions a matter of one round trip.
+    pub(crate) hello: Duration,
+    /// Without a byte in the middle of a frame: no path is that slow, and the engine has given up
+    /// its requests long before.
+    pub(crate) stall: Duration,
+    /// Without a byte between frames, before the buffer is given back.
+    pub(crate) idle: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            hello: Duration::from_secs(10),
+            stall: Duration::from_secs(30),
+            idle: Duration::from_secs(2),
+        }
+    }
+}
 
 /// Why there are no more frames.
 #[derive(Debug)]
@@ -64,12 +81,13 @@ pub(crate) struct FrameReader<R> {
     filled: usize,
     /// Bytes that the next read may bring.
     chunk: usize,
+    patience: Patience,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// Nothing has been read.
-    pub(crate) fn new(read: R) -> Self {
-        Self { read, buffer: BytesMut::new(), filled: 0, chunk: READ_BYTES_MIN }
+    pub(crate) fn new(read: R, patience: Patience) -> Self {
+        Self { read, buffer: BytesMut::new(), filled: 0, chunk: READ_BYTES_MIN, patience }
     }
 
     /// The next frame.
@@ -124,7 +142,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     }
 
     fn patience(&self) -> Duration {
-        if self.filled > 0 { STALL_MAX } else { IDLE }
+        if self.filled > 0 { self.patience.stall } else { self.patience.idle }
     }
 
     /// Gives the buffer back; the next read begins small.

@@ -23,15 +23,13 @@ use tokio::time::timeout;
 use super::activity::Activity;
 use super::message;
 use super::outstanding::Outstanding;
-use super::reader::{FrameReader, Stop};
+use super::reader::{FrameReader, Patience, Stop};
 use super::registry::Admission;
 use super::wire::{self, Kind};
 use super::writer::Writer;
 use crate::blocks::Blocks;
 use crate::event::{NetEvent, Violation};
 
-/// How long a peer may take for its `Hello`, in both directions a matter of one round trip.
-const HELLO_WAIT: Duration = Duration::from_secs(10);
 /// Unrequested blocks that are taken for late answers before they are a flood.
 pub(crate) const UNREQUESTED_MAX: u32 = 64;
 
@@ -50,6 +48,7 @@ pub(crate) struct Context {
     pub(crate) events: mpsc::Sender<NetEvent>,
     pub(crate) activity: Arc<Activity>,
     pub(crate) outstanding: Mutex<Outstanding>,
+    pub(crate) patience: Patience,
 }
 
 impl Context {
@@ -109,9 +108,9 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     up: &mut bool,
 ) -> Stop {
     let (read, write) = stream.split();
-    let mut reader = FrameReader::new(read);
+    let mut reader = FrameReader::new(read, context.patience);
     let mut writer = Writer::new(write, context);
-    let agent = match hello(&mut reader, &mut writer).await {
+    let agent = match hello(&mut reader, &mut writer, context.patience.hello).await {
         Ok(agent) => agent,
         Err(stop) => return stop,
     };
@@ -132,13 +131,14 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
 async fn hello<R, W>(
     reader: &mut FrameReader<R>,
     writer: &mut Writer<'_, W>,
+    patience: Duration,
 ) -> Result<String, Stop>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let both = async { tokio::try_join!(reader.next(), writer.hello()) };
-    let Ok(done) = timeout(HELLO_WAIT, both).await else {
+    let Ok(done) = timeout(patience, both).await else {
         return Err(Violation::Stalled.into());
     };
     let (frame, ()) = done?;

@@ -1,1 +1,119 @@
-//! Tests.
+//! The schedule, in a time that the test makes pass.
+
+use shoal_dag::Version;
+use shoal_dag::hash::{HashKind, RAW, cid_of};
+
+use super::*;
+
+fn key(n: u64) -> (RecordKey, Cid) {
+    let cid = cid_of(HashKind::Blake3, RAW, Version::V1, &n.to_le_bytes());
+    (RecordKey::from(cid.hash().to_bytes()), cid)
+}
+
+/// Publishes everything that is due until nothing is, each reaching so many peers; how many.
+fn run(publisher: &mut Publisher, now: Instant, reached: usize) -> usize {
+    let mut count = 0;
+    while let Some(publish) = publisher.poll(now, true, 0.5) {
+        publisher.finished(&publish.key, reached, now, 0.5);
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn a_key_is_published_once_and_then_after_the_interval() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (key, cid) = key(1);
+    assert!(publisher.provide(key, cid, start));
+    assert_eq!(run(&mut publisher, start, 3), 1);
+    // Nothing grows: the stages pass without a lookup.
+    for stage in STAGES {
+        assert_eq!(run(&mut publisher, start + stage, 3), 0);
+    }
+    let due = publisher.next_due().unwrap();
+    assert_eq!(due, start + STAGES[4] + INTERVAL);
+    assert_eq!(run(&mut publisher, due, 3), 1);
+}
+
+#[test]
+fn it_is_put_again_while_the_table_grows() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (key, cid) = key(1);
+    publisher.provide(key, cid, start);
+    run(&mut publisher, start, 1);
+    for stage in STAGES {
+        publisher.table_grew(start + stage);
+        assert_eq!(run(&mut publisher, start + stage, 1), 1, "{stage:?}");
+        assert_eq!(run(&mut publisher, start + stage, 1), 0, "only once per stage");
+    }
+    publisher.table_grew(start + STAGES[4]);
+    assert_eq!(run(&mut publisher, start + STAGES[4] * 10, 1), 0, "and then only by interval");
+}
+
+#[test]
+fn without_peers_it_waits_for_the_first() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (key, cid) = key(1);
+    publisher.provide(key.clone(), cid, start);
+    assert_eq!(publisher.poll(start, false, 0.5), None);
+    assert_eq!(publisher.next_due(), None, "nothing to wake up for");
+    let later = start + INTERVAL * 3;
+    publisher.table_grew(later);
+    assert_eq!(publisher.poll(later, true, 0.5), Some(Publish { key, cid }));
+}
+
+#[test]
+fn a_publish_that_reached_nobody_is_tried_again() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (key, cid) = key(1);
+    publisher.provide(key, cid, start);
+    assert_eq!(run(&mut publisher, start, 0), 1);
+    assert_eq!(run(&mut publisher, start, 0), 0);
+    publisher.table_grew(start + Duration::from_secs(1));
+    assert_eq!(run(&mut publisher, start + Duration::from_secs(1), 0), 1, "a peer appeared");
+    assert_eq!(run(&mut publisher, start + Duration::from_secs(1) + RETRY, 2), 1, "or time passed");
+}
+
+#[test]
+fn lookups_at_once_are_bounded() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    for n in 0..20 {
+        let (key, cid) = key(n);
+        publisher.provide(key, cid, start);
+    }
+    let running: Vec<_> = std::iter::from_fn(|| publisher.poll(start, true, 0.0)).collect();
+    assert_eq!(running.len(), RUNNING_MAX);
+    assert_eq!(publisher.next_due(), None, "the end of one wakes the next");
+    publisher.finished(&running[0].key, 1, start, 0.0);
+    assert!(publisher.poll(start, true, 0.0).is_some());
+}
+
+#[test]
+fn jitter_spreads_keys_that_were_given_together() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let end = start + STAGES[4];
+    let mut dues = Vec::new();
+    for (n, jitter) in [(1, 0.0), (2, 0.5), (3, 1.0)] {
+        let (key, cid) = key(n);
+        publisher.provide(key.clone(), cid, end);
+        assert!(publisher.poll(end, true, jitter).is_some());
+        publisher.entries.get_mut(&key).unwrap().stage = STAGES.len();
+        publisher.finished(&key, 1, end, jitter);
+        dues.push(publisher.due.last().unwrap().0);
+    }
+    assert_eq!(dues, [end + INTERVAL - JITTER, end + INTERVAL, end + INTERVAL + JITTER]);
+}
+
+#[test]
+fn what_is_given_up_is_never_due() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let ((one, cid), (two, other)) = (key(1), key(2));
+    publisher.provide(one.clone(), cid, start);
+    publisher.unprovide(&one);
+    assert_eq!(publisher.next_due(), None);
+    publisher.provide(two.clone(), other, start);
+    assert!(publisher.poll(start, true, 0.0).is_some());
+    publisher.unprovide(&two);
+    publisher.finished(&two, 1, start, 0.0);
+    assert_eq!((publisher.next_due(), publisher.running), (None, 0));
+}

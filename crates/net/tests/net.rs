@@ -1,0 +1,11 @@
+//! Nodes of this package against each other, in one process, on 127.0.0.1 with ports of the
+//! system's choice. Nothing waits for a time to pass, only for events, with an upper bound.
+
+#[path = "net/blocks.rs"]
+mod blocks;
+#[path = "net/dht.rs"]
+mod dht;
+#[path = "net/life.rs"]
+mod life;
+#[path = "net/node.rs"]
+mod node;

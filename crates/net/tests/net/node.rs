@@ -1,0 +1,165 @@
+//! A node for the tests: its handle, its events, and blocks in memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use shoal_dag::hash::{HashKind, RAW, cid_of};
+use shoal_dag::{Cid, Version};
+use shoal_net::{
+    BlockRead, Blocks, Config, KeepError, Keypair, Multiaddr, Net, NetEvent, Network, PeerId, start,
+};
+use shoal_swarm::{Ask, PeerNo, Place};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+/// No event takes so long on a machine that works.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Blocks in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(pub(crate) Mutex<HashMap<Cid, Bytes>>);
+
+impl Blocks for Memory {
+    fn read(&self, cid: &Cid, _: bool) -> BlockRead {
+        let blocks = self.0.lock().unwrap();
+        blocks.get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
+    }
+
+    fn keep(&self, cid: &Cid, _: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
+        self.0.lock().unwrap().insert(*cid, data);
+        Ok(())
+    }
+}
+
+/// A block made of a seed, and its CID.
+pub(crate) fn block(seed: u64, len: usize) -> (Cid, Bytes) {
+    let mut data = seed.to_le_bytes().repeat(len / 8 + 1);
+    data.truncate(len);
+    (cid_of(HashKind::Blake3, RAW, Version::V1, &data), data.into())
+}
+
+/// An ask without a place.
+pub(crate) fn ask(cid: Cid) -> Ask {
+    Ask { cid, place: None }
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) net: Net,
+    pub(crate) blocks: Arc<Memory>,
+    pub(crate) addr: Multiaddr,
+    pub(crate) keypair: Keypair,
+    /// Every peer that was ever up.
+    pub(crate) met: Arc<Mutex<HashSet<PeerId>>>,
+    events: mpsc::UnboundedReceiver<NetEvent>,
+}
+
+impl Node {
+    /// A node that listens on loopback and knows these peers.
+    pub(crate) async fn new(known: &[&Self]) -> Self {
+        Self::with(known, |_| {}).await
+    }
+
+    /// A node whose configuration is changed first.
+    pub(crate) async fn with(known: &[&Self], change: impl FnOnce(&mut Config)) -> Self {
+        let keypair = Keypair::generate_ed25519();
+        let mut config = Config::new(keypair.clone(), Network::Isolated);
+        config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+        config.bootstrap = known.iter().map(|node| node.full_addr()).collect();
+        change(&mut config);
+        let listens = !config.listen.is_empty();
+        let blocks = Arc::new(Memory::default());
+        let (net, mut receiver) = start(config, Arc::clone(&blocks) as _).await.unwrap();
+        let (sender, events) = mpsc::unbounded_channel();
+        let met = Arc::new(Mutex::new(HashSet::new()));
+        let met_here = Arc::clone(&met);
+        // Events are taken at once, so that nodes nobody looks at do not stall.
+        tokio::spawn(async move {
+            while let Some(event) = receiver.recv().await {
+                if let NetEvent::PeerUp { id, .. } = &event {
+                    met_here.lock().unwrap().insert(*id);
+                }
+                if sender.send(event).is_err() {
+                    while receiver.recv().await.is_some() {}
+                }
+            }
+        });
+        let mut node = Self { net, blocks, addr: Multiaddr::empty(), keypair, met, events };
+        if listens {
+            node.addr = node
+                .expect(|event| match event {
+                    NetEvent::Listening(addr) => Some(addr),
+                    _ => None,
+                })
+                .await;
+        }
+        node
+    }
+
+    pub(crate) fn id(&self) -> PeerId {
+        self.net.peer_id()
+    }
+
+    pub(crate) fn full_addr(&self) -> Multiaddr {
+        self.addr.clone().with_p2p(self.id()).unwrap()
+    }
+
+    pub(crate) fn hold(&self, blocks: &[(Cid, Bytes)]) {
+        self.blocks.0.lock().unwrap().extend(blocks.iter().cloned());
+    }
+
+    pub(crate) fn has(&self, cid: &Cid) -> bool {
+        self.blocks.0.lock().unwrap().contains_key(cid)
+    }
+
+    /// Waits for an event, dropping others.
+    #[track_caller]
+    pub(crate) fn expect<T>(
+        &mut self,
+        mut wanted: impl FnMut(NetEvent) -> Option<T>,
+    ) -> impl Future<Output = T> {
+        let caller = std::panic::Location::caller();
+        async move {
+            let found = async {
+                loop {
+                    let event = self.events.recv().await.expect("the network layer runs");
+                    if let Some(value) = wanted(event) {
+                        return value;
+                    }
+                }
+            };
+            match timeout(PATIENCE, found).await {
+                Ok(value) => value,
+                Err(_) => panic!("waited in vain at {caller}"),
+            }
+        }
+    }
+
+    pub(crate) async fn expect_up(&mut self, who: PeerId) -> PeerNo {
+        self.expect(|event| match event {
+            NetEvent::PeerUp { peer, id, .. } if id == who => Some(peer),
+            _ => None,
+        })
+        .await
+    }
+
+    pub(crate) async fn expect_down(&mut self, who: PeerNo) {
+        self.expect(|event| match event {
+            NetEvent::PeerDown { peer } if peer == who => Some(()),
+            _ => None,
+        })
+        .await;
+    }
+}
+
+/// Two nodes with a stream between them, and the number each has for the other.
+pub(crate) async fn pair() -> (Node, PeerNo, Node, PeerNo) {
+    let mut a = Node::new(&[]).await;
+    let mut b = Node::new(&[&a]).await;
+    let b_at_a = a.expect_up(b.id()).await;
+    let a_at_b = b.expect_up(a.id()).await;
+    (a, b_at_a, b, a_at_b)
+}
