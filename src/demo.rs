@@ -59,10 +59,11 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
         result = script(&mut stage, &teller, &options) => result,
         () = stop.received() => Err(interrupted()),
     };
+    let begin = Instant::now();
     let cleared = stage.clear(options.keep).await;
-    if options.keep {
-        teller.step("kept", format!("{}", stage.dir().display()));
-    }
+    let what = if options.keep { "processes ended, kept" } else { "processes ended, removed" };
+    let time = begin.elapsed().as_secs_f64();
+    teller.step("end", format!("{what} {} in {time:.2} s", stage.dir().display()));
     result?;
     cleared?;
     teller.step("done", "everything is the same, hash by hash".to_owned());

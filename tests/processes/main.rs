@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod chain;
+mod demo;
 mod durability;
 mod fetch;
 mod harness;
@@ -17,5 +18,6 @@ mod hostile;
 mod lies;
 mod mount;
 mod owners;
+mod sharing;
 mod swarm;
 mod unreadable;
