@@ -19,7 +19,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod authority;
 mod cbor;
+pub mod chain;
 pub mod entry;
 mod hash;
 mod id;
@@ -27,8 +29,12 @@ pub mod jump;
 mod key;
 mod kind;
 mod position;
+#[cfg(test)]
+mod sample;
+pub mod tip;
 pub mod tree;
 
+pub use authority::{Authority, AuthorityError};
 pub use cbor::CborError;
 pub use entry::{Body, Draft, Entry, EntryError};
 pub use hash::{EntryId, Hash};
@@ -36,6 +42,7 @@ pub use id::{CidError, LEDGER_CID_BYTES, LedgerId, NameError};
 pub use key::{PublicKey, SIGNATURE_BYTES, SecretKey};
 pub use kind::{EntryKind, UnknownKind};
 pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
+pub use tip::Tip;
 
 /// Bytes of one encoded entry, signature included: it must fit the ten KiB of an IPNS record many
 /// times over, and the largest honest entry (a full message and both links) takes 572 bytes.
