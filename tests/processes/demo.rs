@@ -1,4 +1,6 @@
 //! `shoal demo`: it does the main job, and leaves nothing behind however it ends.
+//!
+//! Files, processes and mounts are looked for afterwards, at the end, after a signal and after a failure.
 
 use std::{fs, path::Path, time::Duration};
 
