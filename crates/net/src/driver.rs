@@ -48,7 +48,7 @@ const OUTBOX_MAX: usize = 256;
 /// sends them and never reads its events must stop somewhere.
 const COMMANDS_OUTBOX_MAX: usize = 4 * OUTBOX_MAX;
 /// How often expired provider records are looked for.
-const EXPIRE_INTERVAL: Duration = Duration::from_secs(10 * 60);
+const EXPIRE_INTERVAL: Duration = Duration::from_mins(10);
 /// An idle connection is closed after this; lookups make many that are used once.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
 

@@ -45,7 +45,6 @@ pub struct Net {
 ///
 /// # Errors
 /// [`NetError`] when an address cannot be listened on or the transport cannot be made.
-#[expect(clippy::unused_async, reason = "it must run inside a runtime, and may wait one day")]
 pub async fn start(
     config: Config,
     blocks: Arc<dyn Blocks>,

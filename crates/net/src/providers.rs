@@ -22,7 +22,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::event::RecordChange;
 
 /// How long a record lives: kad-dht spec, 48 h.
-pub(crate) const RECORD_TTL: Duration = Duration::from_secs(48 * 60 * 60);
+pub(crate) const RECORD_TTL: Duration = Duration::from_hours(48);
 /// Bytes of a key: the spec's limit for provider keys, room for any multihash in use.
 pub(crate) const KEY_BYTES_MAX: usize = 80;
 /// Records of others: about 20 MB at their largest, 6 MB as they usually are.

@@ -15,16 +15,16 @@ use shoal_dag::Cid;
 use crate::providers::OWN_KEYS_MAX;
 
 /// Between two publishes of a key that is settled: kad-dht spec, 22 h.
-pub(crate) const INTERVAL: Duration = Duration::from_secs(22 * 60 * 60);
+pub(crate) const INTERVAL: Duration = Duration::from_hours(22);
 /// Half of the width by which the interval is spread.
-const JITTER: Duration = Duration::from_secs(60 * 60);
+const JITTER: Duration = Duration::from_hours(1);
 /// After a first publish, when it is put again if the routing table has grown meanwhile.
 pub(crate) const STAGES: [Duration; 5] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
-    Duration::from_secs(2 * 60),
-    Duration::from_secs(10 * 60),
-    Duration::from_secs(60 * 60),
+    Duration::from_mins(2),
+    Duration::from_mins(10),
+    Duration::from_hours(1),
 ];
 /// After a publish that reached nobody.
 const RETRY: Duration = Duration::from_secs(30);
@@ -192,7 +192,7 @@ impl Entry {
             first + *stage
         } else {
             let spread = JITTER.mul_f64(2.0 * jitter.clamp(0.0, 1.0));
-            let at = now + INTERVAL - JITTER + spread;
+            let at = now + INTERVAL.saturating_sub(JITTER) + spread;
             self.state = State::Due(at);
             at
         }

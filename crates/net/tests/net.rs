@@ -1,6 +1,8 @@
 //! Nodes of this package against each other, in one process, on 127.0.0.1 with ports of the
 //! system's choice. Nothing waits for a time to pass, only for events, with an upper bound.
 
+#![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 #[path = "net/blocks.rs"]
 mod blocks;
 #[path = "net/dht.rs"]

@@ -30,7 +30,7 @@ const KAD_PACKET_BYTES_MAX: usize = 64 << 10;
 /// Requests under way in one lookup: the paper's alpha; design 4.4.
 const KAD_ALPHA: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
 /// A lookup is given up after this.
-const KAD_QUERY_TIMEOUT: Duration = Duration::from_secs(60);
+const KAD_QUERY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Everything that runs on a connection; limits first, so that nothing is set up for nothing.
 #[derive(NetworkBehaviour)]

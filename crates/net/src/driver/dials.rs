@@ -23,7 +23,7 @@ const ADDRS_MAX: usize = 16;
 /// The first pause before bootstrap peers are dialled again; it doubles up to the next.
 const REDIAL_MIN: Duration = Duration::from_secs(2);
 /// The longest pause between two rounds over the bootstrap peers.
-const REDIAL_MAX: Duration = Duration::from_secs(60);
+const REDIAL_MAX: Duration = Duration::from_mins(1);
 /// A connection older than this without a native stream will not get one: the peer is dialled
 /// again when the node asks for it.
 const STREAM_WAIT: Duration = Duration::from_secs(5);

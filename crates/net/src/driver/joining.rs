@@ -24,10 +24,10 @@ const STAGES: [(Duration, usize); 4] = [
     (Duration::from_millis(100), 8),
     (Duration::from_secs(3), 20),
     (Duration::from_secs(15), 20),
-    (Duration::from_secs(60), 20),
+    (Duration::from_mins(1), 20),
 ];
 /// How often all buckets are walked by a node that runs for long.
-const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
+const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The state of joining.
 #[derive(Debug, Default)]

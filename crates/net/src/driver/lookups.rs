@@ -269,14 +269,12 @@ impl Driver {
         let have_peers = self.known_peers() > 0;
         while let Some(Publish { key, cid }) = self.publisher.poll(now, have_peers, rand::random())
         {
-            match self.swarm.behaviour_mut().kad.start_providing(key.clone()) {
-                Ok(id) => {
-                    self.publishing.insert(id, (key, cid));
-                }
-                Err(_) => {
-                    self.publisher.finished(&key, 0, now, rand::random());
-                    self.not_provided(cid, ProvideError::TooMany);
-                }
+            let started = self.swarm.behaviour_mut().kad.start_providing(key.clone());
+            if let Ok(id) = started {
+                self.publishing.insert(id, (key, cid));
+            } else {
+                self.publisher.finished(&key, 0, now, rand::random());
+                self.not_provided(cid, ProvideError::TooMany);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long one frame keeps a connection alive.
-pub(crate) const KEEP_ALIVE: Duration = Duration::from_secs(60);
+pub(crate) const KEEP_ALIVE: Duration = Duration::from_mins(1);
 
 /// Milliseconds after the process's first use of this module, plus one; 0 is never.
 #[derive(Debug, Default)]

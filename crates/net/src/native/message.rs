@@ -38,7 +38,9 @@ pub(crate) fn put(out: &mut BytesMut, message: &Message) {
             let peers: Vec<_> = peers.take(PEERS_MAX).collect();
             put_cid(out, root);
             put_uvarint(out, peers.len() as u64);
-            peers.into_iter().for_each(|peer| put_bytes(out, peer));
+            for peer in peers {
+                put_bytes(out, peer);
+            }
         }),
     }
 }
@@ -124,7 +126,9 @@ fn put_lists(out: &mut BytesMut, kind: Kind, cids: &[Cid]) {
 
 fn put_cids(out: &mut BytesMut, cids: &[Cid]) {
     put_uvarint(out, cids.len() as u64);
-    cids.iter().for_each(|cid| put_cid(out, cid));
+    for cid in cids {
+        put_cid(out, cid);
+    }
 }
 
 fn cids(cursor: &mut Cursor<'_>) -> Result<Vec<Cid>, Violation> {

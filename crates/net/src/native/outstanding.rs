@@ -70,15 +70,15 @@ impl Outstanding {
         }
     }
 
-    /// A block came: its place if it was asked for.
-    pub(crate) fn take(&mut self, cid: &Cid) -> Option<Option<Place>> {
+    /// A block came: what was asked, if it was.
+    pub(crate) fn take(&mut self, cid: &Cid) -> Option<Ask> {
         let slot = self.slots.get_mut(cid)?;
-        let place = slot.place;
+        let ask = Ask { cid: *cid, place: slot.place };
         slot.times -= 1;
         if slot.times == 0 {
             self.slots.remove(cid);
         }
-        Some(place)
+        Some(ask)
     }
 
     fn is_cancelled(&self, cid: &Cid) -> bool {

@@ -172,7 +172,7 @@ where
         let len = data.len() as u32;
         let asked = context.outstanding.lock().take(&cid);
         let receipt = match asked {
-            Some(place) => take_block(context, &cid, place.as_ref(), data),
+            Some(ask) => take_block(context, &cid, ask.place.as_ref(), data),
             None => Receipt::Unrequested,
         };
         if receipt == Receipt::Unrequested {

@@ -26,7 +26,7 @@ const RUN_BYTES: usize = 256 << 10;
 /// Blocks that wait to be served over one stream before commands wait instead.
 const SERVES_MAX: usize = 4096;
 /// Without a byte accepted for so long the peer has stopped reading.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(60);
+const WRITE_STALL_MAX: Duration = Duration::from_mins(1);
 
 /// Writes what it is told.
 pub(crate) struct Writer<'a, W> {

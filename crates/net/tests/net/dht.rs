@@ -96,7 +96,8 @@ async fn records_outlive_a_restart() {
         expires_unix_s,
     };
     let mut keeper = Node::with(&[], |config| config.records = vec![record(u64::MAX >> 8)]).await;
-    assert_eq!(find(&mut keeper, cid, provider.id()).await, [provider.addr.clone()]);
+    let addrs = find(&mut keeper, cid, provider.id()).await;
+    assert_eq!(addrs, vec![provider.addr.clone()]);
     let mut late = Node::with(&[], |config| config.records = vec![record(1)]).await;
     let query = late.net.find_providers(cid).await;
     assert_eq!(expect_done(&mut late, query).await, (0, 0), "an expired record is forgotten");

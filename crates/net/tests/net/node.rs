@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// No event takes so long on a machine that works.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Blocks in memory.
 #[derive(Debug, Default)]
@@ -51,7 +51,6 @@ pub(crate) struct Node {
     pub(crate) net: Net,
     pub(crate) blocks: Arc<Memory>,
     pub(crate) addr: Multiaddr,
-    pub(crate) keypair: Keypair,
     /// Every peer that was ever up.
     pub(crate) met: Arc<Mutex<HashSet<PeerId>>>,
     events: mpsc::UnboundedReceiver<NetEvent>,
@@ -65,8 +64,7 @@ impl Node {
 
     /// A node whose configuration is changed first.
     pub(crate) async fn with(known: &[&Self], change: impl FnOnce(&mut Config)) -> Self {
-        let keypair = Keypair::generate_ed25519();
-        let mut config = Config::new(keypair.clone(), Network::Isolated);
+        let mut config = Config::new(Keypair::generate_ed25519(), Network::Isolated);
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         config.bootstrap = known.iter().map(|node| node.full_addr()).collect();
         change(&mut config);
@@ -87,7 +85,7 @@ impl Node {
                 }
             }
         });
-        let mut node = Self { net, blocks, addr: Multiaddr::empty(), keypair, met, events };
+        let mut node = Self { net, blocks, addr: Multiaddr::empty(), met, events };
         if listens {
             node.addr = node
                 .expect(|event| match event {
@@ -131,10 +129,10 @@ impl Node {
                     }
                 }
             };
-            match timeout(PATIENCE, found).await {
-                Ok(value) => value,
-                Err(_) => panic!("waited in vain at {caller}"),
-            }
+            let Ok(value) = timeout(PATIENCE, found).await else {
+                panic!("waited in vain at {caller}");
+            };
+            value
         }
     }
 

@@ -66,7 +66,9 @@ proptest! {
     #[test]
     fn what_is_written_is_read(messages in vec(messages(), 0..5)) {
         let mut out = BytesMut::new();
-        messages.iter().for_each(|message| put(&mut out, message));
+        for message in &messages {
+            put(&mut out, message);
+        }
         prop_assert_eq!(decode_all(&out), Ok(messages));
     }
 
