@@ -46,7 +46,7 @@ const SHARED_KEPT_MAX: usize = 256;
 /// What came back from the disk.
 #[derive(Debug)]
 pub(super) enum Work {
-    Probed { session: SessionId, found: Vec<(Cid, Probe)> },
+    Probed(Vec<(SessionId, Vec<(Cid, Probe)>)>),
     Shared { peer: PeerNo, root: Cid, holdings: Holdings },
 }
 
@@ -134,6 +134,9 @@ pub(super) struct Task {
     commands: mpsc::Receiver<Command>,
     work: mpsc::Receiver<Work>,
     work_queue: mpsc::Sender<Work>,
+    /// Questions about the store; the engine bounds how many it has open.
+    to_probe: Vec<(SessionId, Vec<(Cid, Option<shoal_swarm::Place>)>)>,
+    probing: bool,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     sessions_begun: u64,
     peers: BTreeMap<PeerNo, Peer>,
@@ -166,6 +169,8 @@ impl Task {
             commands,
             work,
             work_queue,
+            to_probe: Vec::new(),
+            probing: false,
             sessions: BTreeMap::new(),
             sessions_begun: 0,
             peers: BTreeMap::new(),
@@ -313,11 +318,14 @@ impl Task {
 
     async fn take_work(&mut self, work: Work) {
         match work {
-            Work::Probed { session, found } => {
-                if found.iter().any(|(_, probe)| matches!(probe, Probe::Missing)) {
-                    self.missing_here(session);
+            Work::Probed(answers) => {
+                self.probing = false;
+                for (session, found) in answers {
+                    if found.iter().any(|(_, probe)| matches!(probe, Probe::Missing)) {
+                        self.missing_here(session);
+                    }
+                    self.tell_engine(Event::Probed { session, found });
                 }
-                self.tell_engine(Event::Probed { session, found });
             }
             Work::Shared { peer, root, holdings } => {
                 if self.shared_lately.len() < SHARED_KEPT_MAX {
@@ -411,12 +419,13 @@ impl Task {
                     self.missing_here(session);
                     self.search_where_needed().await;
                 }
-                Action::Probe { session, cids } => self.probe(session, cids),
+                Action::Probe { session, cids } => self.to_probe.push((session, cids)),
                 Action::AskShared { peer, root } => self.ask_shared(peer, root),
                 Action::Violation { kind, .. } => self.count_violation(format!("{kind:?}")),
                 action => self.act_on_net(action),
             }
         }
+        self.probe_backlog();
     }
 
     fn satisfied(&mut self, session: SessionId, cid: Cid, tree: bool) {
@@ -445,11 +454,19 @@ impl Task {
         };
     }
 
-    fn probe(&self, session: SessionId, cids: Vec<(Cid, Option<shoal_swarm::Place>)>) {
+    /// Looks into the store for everything that was asked since the last look, in one job: a tree of
+    /// small files makes a question per file, and a thread for each would cost more than the answer.
+    fn probe_backlog(&mut self) {
+        if self.probing || self.to_probe.is_empty() {
+            return;
+        }
+        self.probing = true;
+        let questions = std::mem::take(&mut self.to_probe);
         let (store, queue) = (self.store.clone(), self.work_queue.clone());
         tokio::task::spawn_blocking(move || {
-            let found = sharing::probe(&store, cids);
-            let _stopping = queue.blocking_send(Work::Probed { session, found });
+            let answer = |(session, cids)| (session, sharing::probe(&store, cids));
+            let answers = questions.into_iter().map(answer).collect();
+            let _stopping = queue.blocking_send(Work::Probed(answers));
         });
     }
 
