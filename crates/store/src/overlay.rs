@@ -200,7 +200,7 @@ impl Overlay {
     }
 
     /// A batch was committed past the overlay: where both know a block or a root, the batch's home is the
-    /// one that pins rely on.
+    /// one that pins rely on. A mark of a block that only the overlay knew did not reach the index.
     pub(crate) fn supersede(&self, changes: &Changes) {
         let live = &mut self.layers.lock().live;
         if live.weight() == 0 {
@@ -209,6 +209,11 @@ impl Overlay {
         for (digest, new) in &changes.entries {
             if let Some(entry) = live.entries.get_mut(digest) {
                 *entry = Entry { public: entry.public || new.public, ..*new };
+            }
+        }
+        for (digest, public) in &changes.marks {
+            if let Some(entry) = live.entries.get_mut(digest) {
+                entry.public = *public;
             }
         }
         for (digest, _) in &changes.wholes {

@@ -85,6 +85,25 @@ fn more_blobs_than_a_batch_holds_open_are_committed_early() {
 }
 
 #[test]
+fn an_early_commit_marks_public_what_the_index_does_not_have_yet() {
+    let place = Place::new();
+    let store = place.open();
+    let (cid, data) = block(7);
+    store.keep(&cid, None, &data, false).unwrap();
+    assert!(!store.is_public(&cid));
+    let batch = store.batch(public());
+    batch.put(&cid, &data).unwrap();
+    for n in 0..70 {
+        Tree::of(&[n * 2, n * 2 + 1], 128 * 1024).add(&batch);
+    }
+    assert_eq!(store.get_public(&cid).unwrap(), Some(data), "the early commit took the mark");
+    batch.commit().unwrap();
+    assert!(store.is_public(&cid));
+    drop(store);
+    assert!(place.open().is_public(&cid));
+}
+
+#[test]
 fn a_failed_sync_ends_all_acknowledgements() {
     let place = Place::new();
     let fail = Arc::new(AtomicBool::new(false));
