@@ -44,6 +44,9 @@ pub mod swarm;
 /// How long shutting down may take: then the process ends anyway, which loses nothing acknowledged.
 const SHUT_DOWN_MAX: Duration = Duration::from_millis(1800);
 
+/// The count of control connections of a node that takes no more.
+pub const CLOSED: usize = usize::MAX;
+
 /// Why a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -131,12 +134,6 @@ impl Node {
         &self.swarm
     }
 
-    /// True when there may be somebody to ask for what is missing.
-    pub fn may_ask(&self) -> bool {
-        let lan = matches!(self.settings.network, shoal_net::Network::Lan);
-        lan || self.persistent || !self.settings.bootstrap.is_empty()
-    }
-
     /// The sessions that readers share.
     pub const fn sessions(&self) -> &sessions::Sessions {
         &self.sessions
@@ -157,7 +154,7 @@ impl Node {
         self.started.elapsed()
     }
 
-    /// The count of control connections.
+    /// The count of control connections, [`CLOSED`] once no more are taken.
     pub const fn clients(&self) -> &watch::Sender<usize> {
         &self.clients
     }
@@ -167,11 +164,23 @@ impl Node {
         self.stop.cancelled().await;
     }
 
-    /// Resolves when no control connection is left. A verb that comes in this instant finds the lock
-    /// held and nobody answering, and takes the store over a moment later.
+    /// Resolves when no control connection is left, and from then on takes none: a verb that comes now
+    /// is turned away before it says anything, and takes the store over.
     pub async fn left_alone(&self) {
         let mut count = self.clients.subscribe();
-        let _alone = count.wait_for(|count| *count == 0).await;
+        loop {
+            let _alone = count.wait_for(|count| *count == 0).await;
+            let closed = self.clients.send_if_modified(|count| {
+                let alone = *count == 0;
+                if alone {
+                    *count = CLOSED;
+                }
+                alone
+            });
+            if closed {
+                return;
+            }
+        }
     }
 
     /// Ends everything in order; see the module's first lines.

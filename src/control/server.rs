@@ -21,7 +21,7 @@ use super::{
     frame::{self, Frame},
     protocol::{Hello, PROTOCOL_VERSION, Request, Response, Welcome},
 };
-use crate::node::{Node, service};
+use crate::node::{CLOSED, Node, service};
 
 /// Answers that wait for a slow client; then the handler waits too.
 const ANSWERS_MAX: usize = 16;
@@ -111,7 +111,9 @@ pub async fn accept(node: Arc<Node>, listener: UnixListener) {
 
 /// Serves one connection until either end closes it.
 pub async fn serve(node: Arc<Node>, stream: UnixStream) {
-    let counted = Counted::new(node.clients());
+    let Some(counted) = Counted::new(node.clients()) else {
+        return;
+    };
     let (reader, writer) = stream.into_split();
     let (queue, answers) = mpsc::channel(ANSWERS_MAX);
     let connection = Connection {
@@ -142,9 +144,16 @@ fn welcome(node: &Node) -> Welcome {
 struct Counted(watch::Sender<usize>);
 
 impl Counted {
-    fn new(count: &watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count.clone())
+    /// `None` when the node takes no more connections.
+    fn new(count: &watch::Sender<usize>) -> Option<Self> {
+        let open = count.send_if_modified(|count| {
+            let open = *count != CLOSED;
+            if open {
+                *count += 1;
+            }
+            open
+        });
+        open.then(|| Self(count.clone()))
     }
 }
 

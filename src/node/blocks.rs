@@ -4,22 +4,62 @@
 //! kept as cached content: not public, so that it is served only while a session here fetches it or
 //! seeds it on; pinning makes it public.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use bytes::Bytes;
 use shoal_dag::{Cid, hash};
 use shoal_net::{BlockRead, Blocks, KeepError};
-use shoal_store::{KeepPlace, ReadError, Store};
+use shoal_store::{KeepPlace, ReadError, Store, WriteError};
 use shoal_swarm::Place;
+
+use crate::control::protocol::Failure;
+
+/// Why the store cannot keep what arrives; set by the streams, read by the swarm task. It stays until
+/// something could be kept again.
+#[derive(Debug, Default)]
+pub struct KeptError(Mutex<Option<Failure>>);
+
+impl KeptError {
+    /// The failure, if there is one now.
+    pub fn get(&self) -> Option<Failure> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Failure>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a write; each failure is logged once, not once per block.
+    fn note(&self, result: Result<(), WriteError>) -> Result<(), KeepError> {
+        let mut now = self.lock();
+        match result {
+            Ok(()) => {
+                *now = None;
+                Ok(())
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                if now.is_none() {
+                    tracing::warn!(%error, "what arrives from peers cannot be kept");
+                    *now = Some(error.into());
+                }
+                Err(KeepError { reason })
+            }
+        }
+    }
+}
 
 /// Reads and keeps blocks for the streams of peers.
 #[derive(Debug)]
 pub struct StoreBlocks {
     store: Store,
+    error: Arc<KeptError>,
 }
 
 impl StoreBlocks {
-    /// Over this store.
-    pub const fn new(store: Store) -> Self {
-        Self { store }
+    /// Over this store; what it cannot keep is told in `error`.
+    pub const fn new(store: Store, error: Arc<KeptError>) -> Self {
+        Self { store, error }
     }
 }
 
@@ -48,10 +88,7 @@ impl Blocks for StoreBlocks {
             size: place.size,
             offset: place.offset,
         });
-        self.store.keep(cid, place, &data, false).map_err(|error| {
-            tracing::warn!(%error, "a block from a peer cannot be kept");
-            KeepError { reason: error.to_string() }
-        })
+        self.error.note(self.store.keep(cid, place, &data, false))
     }
 }
 
@@ -68,7 +105,7 @@ mod tests {
     fn only_raw_leaves_are_put_at_a_place_in_their_file() {
         let dir = TempDir::new().expect("a temporary directory");
         let store = Store::open(&dir.path().join("store"), Options::default()).expect("a store");
-        let blocks = StoreBlocks::new(store.clone());
+        let blocks = StoreBlocks::new(store.clone(), Arc::default());
         let data = Bytes::from(vec![7; 1000]);
         let cid_of = |codec| hash::cid_of(HashKind::Blake3, codec, Version::V1, &data);
         let (leaf, file) = (cid_of(hash::RAW), cid_of(hash::DAG_PB));

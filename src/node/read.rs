@@ -25,6 +25,7 @@ use shoal_swarm::Place;
 use super::{
     Node,
     sessions::{Session, Waiting},
+    sharing,
     swarm::{View, Want},
 };
 use crate::{
@@ -141,14 +142,16 @@ impl<'a> Reader<'a> {
             return Ok(Some(Bytes::copy_from_slice(data)));
         }
         let cid = *cid;
-        match self.node.with_store(move |store| store.get(&cid)).await {
-            // The user's file that stood for it was changed: others may still have it.
-            Err(ReadError::Changed { .. }) if self.node.may_ask() => {
-                self.node.with_store(move |store| store.forget_block(&cid)).await?;
-                Ok(None)
-            }
-            read => Ok(read?),
-        }
+        self.local_of(cid, cid).await
+    }
+
+    /// A block of a file. Where the file that an earlier `get` made is gone, its blocks are missing.
+    async fn local_of(&self, file: Cid, cid: Cid) -> Result<Option<Bytes>, Failure> {
+        let read = self.node.with_store(move |store| match store.get(&cid) {
+            Err(ReadError::Changed { .. }) if sharing::forget_moved(store, &file) => Ok(None),
+            read => read,
+        });
+        Ok(read.await?)
     }
 
     /// A block as a node of a file system.
@@ -338,7 +341,7 @@ impl<'a> Bytestream<'a> {
 
     async fn leaf(&mut self, place: Range<u64>, cid: &Cid) -> Result<Bytes, Failure> {
         let at = self.place(place.start);
-        let data = match self.reader.local(cid).await? {
+        let data = match self.reader.local_of(self.file, *cid).await? {
             Some(data) => data,
             None => self.reader.block(cid, self.parent_of(cid), Some(at)).await?,
         };

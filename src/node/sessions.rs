@@ -189,6 +189,9 @@ fn given_up(cid: &Cid, view: &View, began: Instant, waiting: Waiting) -> Option<
     if let Some(error) = &view.network_error {
         return Some(Failure::failed(error.clone()));
     }
+    if let Some(failure) = &view.store_error {
+        return Some(failure.clone());
+    }
     if view.nobody {
         let failure = Failure::new(
             Exit::NotFound,

@@ -281,7 +281,7 @@ fn probe_one(store: &Store, cid: &Cid) -> Probe {
     let data = match hash::identity(cid) {
         Some(data) => bytes::Bytes::copy_from_slice(data),
         None if cid.codec() == hash::RAW => {
-            forget_what_changed(store, cid);
+            forget_moved(store, cid);
             return if store.has(cid) { Probe::Leaf } else { Probe::Missing };
         }
         None => match store.get(cid) {
@@ -289,24 +289,28 @@ fn probe_one(store: &Store, cid: &Cid) -> Probe {
             Ok(None) => return Probe::Missing,
             Err(error) => {
                 tracing::warn!(%error, "a branch is fetched again");
+                if let Err(error) = store.forget_block(cid) {
+                    tracing::warn!(%error, "a corrupt branch cannot be forgotten");
+                }
                 return Probe::Missing;
             }
         },
     };
-    forget_what_changed(store, cid);
+    forget_moved(store, cid);
     match Links::of(cid, &data) {
         Ok(Some(links)) => Probe::Branch(links),
         Ok(None) | Err(_) => Probe::Leaf,
     }
 }
 
-/// A user's file that stands for this file's bytes and is not what it was: its leaves count as missing
-/// from now on, so that they are fetched again.
-fn forget_what_changed(store: &Store, file: &Cid) {
-    if let Err(error @ ReadError::Changed { .. }) = store.whole_file(file) {
-        tracing::warn!(%error, "it is forgotten");
-        if let Err(error) = store.forget_reference(file) {
-            tracing::warn!(%error, "a changed file cannot be forgotten");
+/// A file that an earlier `get` made and that the user removed or changed since: its leaves count as
+/// missing from now on, so that they are fetched again. A file given by reference stays and is named.
+pub fn forget_moved(store: &Store, file: &Cid) -> bool {
+    match store.forget_moved(file) {
+        Ok(forgotten) => forgotten,
+        Err(error) => {
+            tracing::warn!(%error, "a file that was moved away cannot be forgotten");
+            false
         }
     }
 }
@@ -347,11 +351,11 @@ fn all_here(store: &Store, root: &Cid) -> bool {
 /// changed counts as not here.
 pub fn is_all_here(store: &Store, root: &Cid) -> bool {
     let has = |cid: &Cid| {
-        forget_what_changed(store, cid);
+        forget_moved(store, cid);
         store.has(cid)
     };
     covers(root, Budget::TREE, &has, &|cid| {
-        forget_what_changed(store, cid);
+        forget_moved(store, cid);
         store.get(cid)
     })
 }

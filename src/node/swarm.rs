@@ -123,7 +123,10 @@ pub fn start(
     let (end, ended) = watch::channel(false);
     let task = task::Task::new(settings.clone(), store, persistent, queue);
     tokio::spawn(async move {
+        // Also when the task panics: a node without it would answer "try again" for ever.
+        let stopping = stop.clone().drop_guard();
         task.run(stop).await;
+        drop(stopping);
         let _nobody_waits = end.send(true);
     });
     Handle { commands, ended, pins_changed: Arc::default() }

@@ -6,7 +6,7 @@
 //! so that a reader can be told "nobody" without waiting for a timeout.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -26,6 +26,13 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// just connected needs a round trip to say what it holds.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
+/// How long a dial counts as going on. One that ends in a connection without our protocol is never told
+/// of otherwise.
+const DIAL_MAX: Duration = Duration::from_secs(10);
+
+/// Providers found that are remembered per session; more are dialled all the same.
+const FOUND_MAX: usize = 4_096;
+
 /// Providers dialled per round: more than a session can use at once.
 const DIALS_PER_ROUND_MAX: usize = 32;
 
@@ -38,7 +45,7 @@ pub(super) struct Searching {
     view: Search,
     found: BTreeSet<PeerId>,
     dialled: usize,
-    dialling: BTreeSet<PeerId>,
+    dialling: BTreeMap<PeerId, Instant>,
     unreachable: BTreeSet<PeerId>,
     changed: Option<Instant>,
 }
@@ -61,7 +68,7 @@ impl Searching {
             running: self.query.is_some(),
             found: self.found.len() as u32,
             unreachable: self.unreachable.len() as u32,
-            dialling: self.dialling.len() as u32,
+            dialling: self.dialling.values().filter(|at| at.elapsed() < DIAL_MAX).count() as u32,
             settled: self.changed.is_some_and(|at| at.elapsed() >= SETTLED_AFTER),
             ..self.view
         }
@@ -119,14 +126,10 @@ impl Task {
     }
 
     async fn search(&mut self, session: SessionId) {
-        let first = self.sessions.get(&session).is_some_and(|state| state.searching.view.rounds == 0);
         if self.go_online().await.is_err() {
             // The view tells it; those who wait end.
             self.publish_view(session);
             return;
-        }
-        if first {
-            self.announce_fetch(session).await;
         }
         let Some(net) = self.net.clone() else { return };
         if let Some(state) = self.sessions.get_mut(&session) {
@@ -157,7 +160,7 @@ impl Task {
             NetEvent::DialFailed { id, reason } => {
                 tracing::debug!(%id, %reason, "a provider could not be dialled");
                 for state in self.sessions.values_mut() {
-                    if state.searching.dialling.remove(&id) {
+                    if state.searching.dialling.remove(&id).is_some() {
                         state.searching.unreachable.insert(id);
                         state.searching.changed = Some(Instant::now());
                     }
@@ -180,10 +183,12 @@ impl Task {
         let connected = self.is_connected(&id);
         let mut dial = false;
         self.with_query(query, |searching| {
-            searching.found.insert(id);
+            if searching.found.len() < FOUND_MAX {
+                searching.found.insert(id);
+            }
             if !connected && searching.dialled < DIALS_PER_ROUND_MAX {
                 searching.dialled += 1;
-                dial = searching.dialling.insert(id);
+                dial = searching.dialling.insert(id, Instant::now()).is_none();
             }
         });
         if dial {

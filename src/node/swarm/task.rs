@@ -21,7 +21,11 @@ use super::{Command, Report, View, Want, publish::Published, search::Searching};
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, Settings},
     control::protocol::{Failure, PeerLine},
-    node::{blocks::StoreBlocks, sharing},
+    node::{
+        blocking,
+        blocks::{KeptError, StoreBlocks},
+        sharing,
+    },
 };
 
 /// Answers from the disk that wait for the task: as many as blocking threads may hold.
@@ -39,6 +43,12 @@ const EVENTS_AT_ONCE: usize = 64;
 /// How long it is remembered what of a root is shared: finding it out may cost a walk, and a stranger
 /// may ask again and again.
 const SHARED_KEPT: Duration = Duration::from_secs(2);
+
+/// Distinct peers counted per session, and sources told: more than a session ever has at once.
+const CONNECTED_COUNTED_MAX: usize = 4_096;
+
+/// Sources told per session.
+const SOURCES_MAX: usize = 1_024;
 
 /// Roots of which that is remembered.
 const SHARED_KEPT_MAX: usize = 256;
@@ -143,6 +153,8 @@ pub(super) struct Task {
     published: Published,
     records: Option<mpsc::Sender<shoal_net::RecordChange>>,
     shared_lately: HashMap<Cid, (Instant, Holdings)>,
+    /// Why the store cannot keep what arrives, if it cannot.
+    kept_error: Arc<KeptError>,
     violations: BTreeMap<String, u64>,
     sent: u64,
     received: u64,
@@ -177,6 +189,7 @@ impl Task {
             published: Published::default(),
             records: None,
             shared_lately: HashMap::new(),
+            kept_error: Arc::default(),
             violations: BTreeMap::new(),
             sent: 0,
             received: 0,
@@ -274,6 +287,7 @@ impl Task {
         let Some(state) = self.sessions.remove(&session) else {
             return;
         };
+        self.shared_lately.remove(&state.root);
         self.tell_engine(Event::Close { session });
         if state.announced {
             self.published.fetch_ends(&state.root, self.net.as_ref()).await;
@@ -291,7 +305,10 @@ impl Task {
         if state.waiting.is_empty() {
             state.view.send_modify(|view| view.moved = Instant::now());
         }
-        state.waiting.entry((want.cid, want.tree)).or_default().push(done);
+        // What is only read ahead has nobody who waits.
+        if !done.is_closed() {
+            state.waiting.entry((want.cid, want.tree)).or_default().push(done);
+        }
         let missing = !want.tree;
         self.tell_engine(Event::Want {
             session,
@@ -368,6 +385,7 @@ impl Task {
                 self.tell_engine(Event::PeerConnected { peer, prefix });
             }
             NetEvent::PeerDown { peer } => {
+                self.publish_views();
                 self.peers.remove(&peer);
                 self.tell_engine(Event::PeerDisconnected { peer });
             }
@@ -486,9 +504,28 @@ impl Task {
 
     async fn look_round(&mut self) {
         self.search_where_needed().await;
+        self.publish_views();
+        self.announce_fetches().await;
+    }
+
+    fn publish_views(&mut self) {
         let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
         for session in sessions {
             self.publish_view(session);
+        }
+    }
+
+    /// Announces the roots of sessions that have something of them by now.
+    async fn announce_fetches(&mut self) {
+        let begun: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, state)| state.announce && !state.announced && state.needs_network)
+            .filter(|(_, state)| state.view.borrow().blocks_received > 0)
+            .map(|(session, _)| *session)
+            .collect();
+        for session in begun {
+            self.announce_fetch(session).await;
         }
     }
 
@@ -500,7 +537,9 @@ impl Task {
             return;
         };
         let connected = self.net.as_ref().map(Net::connected).unwrap_or_default();
-        state.connected.extend(connected.iter().map(|info| info.id));
+        if state.connected.len() < CONNECTED_COUNTED_MAX {
+            state.connected.extend(connected.iter().map(|info| info.id));
+        }
         let sources = stats.per_peer.iter().filter_map(|(peer, bytes)| {
             Some((self.peers.get(peer)?.id.to_string(), *bytes))
         });
@@ -508,15 +547,22 @@ impl Task {
         let starving = state.is_starving() && stats.outstanding == 0;
         let search = state.searching.view();
         let (peers_connected, error) = (state.connected.len() as u64, &self.network_error);
+        let store_error = self.kept_error.get();
         state.view.send_modify(|view| {
-            if stats.bytes_received > view.bytes_received {
+            // What is found here is progress too, as long as the walk goes on.
+            if stats.bytes_received > view.bytes_received
+                || stats.blocks_present > view.blocks_present
+            {
                 view.moved = Instant::now();
             }
+            view.store_error = store_error;
             for (id, bytes) in sources {
+                let room = view.sources.len() < SOURCES_MAX;
                 // A peer that left is not in the engine's figures any more; its share stays told.
                 match view.sources.iter_mut().find(|(known, _)| *known == id) {
                     Some((_, known)) => *known = bytes.max(*known),
-                    None => view.sources.push((id, bytes)),
+                    None if room => view.sources.push((id, bytes)),
+                    None => {}
                 }
             }
             view.bytes_received = stats.bytes_received;
@@ -586,8 +632,10 @@ impl Task {
     }
 
     async fn start_network(&mut self) -> Result<(), Failure> {
-        let keypair = keypair(&self.store)?;
-        let mut config = shoal_net::Config::new(keypair, self.settings.network);
+        let store = self.store.clone();
+        let (keypair, records) =
+            blocking(move || (keypair(&store), sharing::load_records(&store))).await;
+        let mut config = shoal_net::Config::new(keypair?, self.settings.network);
         let listen = match self.settings.network {
             shoal_net::Network::Isolated => LISTEN_ISOLATED_DEFAULT,
             shoal_net::Network::Lan => LISTEN_DEFAULT,
@@ -600,8 +648,8 @@ impl Task {
         config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
         config.server = self.persistent;
         config.short_lived = !self.persistent;
-        config.records = sharing::load_records(&self.store);
-        let blocks = Arc::new(StoreBlocks::new(self.store.clone()));
+        config.records = records;
+        let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
         let (net, events) = shoal_net::start(config, blocks)
             .await
             .map_err(|error| Failure::failed(error.to_string()))?;
@@ -622,8 +670,8 @@ impl Task {
         }
     }
 
-    /// Announces the root of a session that has begun to need others.
-    pub(super) async fn announce_fetch(&mut self, session: SessionId) {
+    /// Announces the root of a session.
+    async fn announce_fetch(&mut self, session: SessionId) {
         if let Some(state) = self.sessions.get_mut(&session)
             && state.announce
             && !state.announced
@@ -672,7 +720,10 @@ pub(crate) fn keypair(store: &Store) -> Result<Keypair, Failure> {
     let unusable = |error: &dyn std::fmt::Display| {
         Failure::failed(format!("the node's key in {} is unusable: {error}", store.dir().display()))
     };
-    let fresh = || Keypair::generate_ed25519().to_protobuf_encoding().unwrap_or_default();
+    let fresh = || {
+        let key = Keypair::generate_ed25519();
+        key.to_protobuf_encoding().expect("an Ed25519 key has a protobuf form")
+    };
     let bytes = store.read_or_create_secret("node.key", fresh).map_err(|error| unusable(&error))?;
     Keypair::from_protobuf_encoding(&bytes).map_err(|error| unusable(&error))
 }

@@ -6,6 +6,8 @@
 
 use std::time::Instant;
 
+use crate::control::protocol::Failure;
+
 /// How the search for providers in the DHT stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Search {
@@ -54,6 +56,8 @@ pub struct View {
     pub nobody: bool,
     /// The network could not be started.
     pub network_error: Option<String>,
+    /// The store cannot keep what arrives.
+    pub store_error: Option<Failure>,
     /// When a byte arrived last, or the first want came.
     pub moved: Instant,
 }
@@ -74,6 +78,7 @@ impl View {
             starving: false,
             nobody: false,
             network_error: None,
+            store_error: None,
             moved: Instant::now(),
         }
     }
