@@ -112,6 +112,7 @@ impl Node {
     /// # Errors
     /// The addresses cannot be listened on.
     pub async fn go_online(self: &Arc<Self>) -> Result<Vec<String>, Failure> {
+        self.with_store(sharing::unshare::work).await?;
         let addresses = self.swarm.online().await?;
         if self.persistent {
             tokio::spawn(sharing::run(Arc::clone(self)));

@@ -48,6 +48,12 @@ impl Responder {
         (Self { queue }, taken)
     }
 
+    /// A responder whose answers somebody of this process takes.
+    pub fn pair() -> (Self, mpsc::Receiver<Frame<Response>>) {
+        let (queue, taken) = mpsc::channel(ANSWERS_MAX);
+        (Self { queue }, taken)
+    }
+
     /// Sends a message.
     ///
     /// # Errors

@@ -12,7 +12,7 @@ use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 use shoal_dag::{Cid, Profile};
 use shoal_store::{Batch, BatchOptions, PinOptions, Store};
 
-use super::{Node, blocking};
+use super::{Node, blocking, sharing::unshare};
 use crate::{
     control::{
         protocol::{Add, Added, Failure, Outcome, Progress, Response},
@@ -176,6 +176,10 @@ fn add_all(
     let (skipped, counts) = (adding.skipped, adding.progress);
     if let Some(batch) = batch {
         for (_, root) in &added {
+            if request.local && store.is_public(&root.cid) {
+                // It was shared before: from now on it is not.
+                unshare::unshare(store, &root.cid)?;
+            }
             batch.pin(&root.cid, PinOptions { local: request.local })?;
         }
         batch.commit()?;

@@ -99,10 +99,7 @@ pub async fn remove(node: &Arc<Node>, target: &[u8]) -> Result<Outcome, Failure>
             .hint("list pins with: shoal pin ls"));
     }
     let cid = path.root;
-    let was = node.with_store(move |store| {
-        sharing::forget_parts(store, &cid)?;
-        store.unpin(&cid)
-    });
+    let was = node.with_store(move |store| sharing::unshare::unpin(store, &cid));
     if !was.await? {
         return Err(Failure::new(Exit::NotFound, format!("{cid} is not pinned"))
             .hint("list pins with: shoal pin ls"));

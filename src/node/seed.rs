@@ -5,7 +5,7 @@
 //! peer needs nothing of it at its next start: the pins are there, and an edited file is found out
 //! when it is read.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use shoal_dag::{
@@ -13,7 +13,13 @@ use shoal_dag::{
     hash::{self, HashKind},
 };
 
-use super::{Node, add, pin, service::need_persistent, sharing::SEEDS};
+use super::{
+    Node, add,
+    get::parse_target,
+    pin,
+    service::need_persistent,
+    sharing::{SEEDS, SEEDS_MAX, unshare},
+};
 use crate::{
     config::PROFILE_DEFAULT,
     control::{
@@ -23,10 +29,17 @@ use crate::{
     exit::Exit,
 };
 
+/// What is remembered of one argument.
 #[derive(Debug, Serialize, Deserialize)]
 struct Remembered {
-    root: String,
+    /// Its root; `None` while it could not be fetched yet.
+    root: Option<String>,
+    /// The root was pinned before it was seeded, so that forgetting the seed leaves the pin.
+    pinned_before: bool,
 }
+
+/// How often what could not be fetched is tried again.
+const TRY_AGAIN: Duration = Duration::from_secs(120);
 
 /// Seeds or forgets.
 ///
@@ -41,19 +54,19 @@ pub async fn seed(node: &Arc<Node>, request: Seed, out: &Responder) -> Result<Ou
         return Ok(Outcome::Nothing);
     }
     need_persistent(node)?;
-    let mut partial = None;
+    let mut first = None;
     for item in request.what {
-        match &item {
-            SeedItem::Path(path) => match seed_path(node, path, out).await {
-                // The rest is seeded although a part could not be read.
-                Err(failure) if failure.exit == Exit::Partial => partial = Some(failure),
-                result => result?,
-            },
-            SeedItem::Root(target) => seed_root(node, target, out).await?,
+        let seeded = match &item {
+            SeedItem::Path(path) => seed_path(node, path, out).await,
+            SeedItem::Root(target) => seed_root(node, target, out).await,
+        };
+        // The rest is seeded whatever becomes of one of them.
+        if let Err(failure) = seeded {
+            first.get_or_insert(failure);
         }
     }
     node.swarm().pins_changed();
-    partial.map_or(Ok(Outcome::Nothing), Err)
+    first.map_or(Ok(Outcome::Nothing), Err)
 }
 
 async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(), Failure> {
@@ -67,26 +80,79 @@ async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(),
     };
     let (added, outcome) = add::add_told(node, request, out).await?;
     for added in &added {
-        remember(node, key(&SeedItem::Path(path.to_vec())), added.cid.clone()).await?;
+        let item = SeedItem::Path(path.to_vec());
+        remember(node, &item, Some(added.cid.clone()), false).await?;
         out.send(Response::Added(added.clone())).await?;
     }
     outcome.map(|_| ())
 }
 
 async fn seed_root(node: &Arc<Node>, target: &[u8], out: &Responder) -> Result<(), Failure> {
+    let item = SeedItem::Root(target.to_vec());
+    let path = parse_target(target)?;
+    let pinned = node.with_store(move |store| store.is_pinned(&path.root)).await;
+    let pinned_before = pinned && path.segments.is_empty();
+    // Before it is fetched: what cannot be fetched now is tried again later.
+    remember(node, &item, None, pinned_before).await?;
     let wait = Wait { idle_ms: node.settings().timeout.as_millis() as u64 };
     let outcome = pin::add(node, target, wait.into(), out).await?;
     let Outcome::Pinned { cid } = outcome else {
         return Ok(());
     };
-    remember(node, key(&SeedItem::Root(target.to_vec())), cid.clone()).await?;
+    remember(node, &item, Some(cid.clone()), pinned_before).await?;
     let added = Added { cid, path: target.to_vec(), size: 0, files: 0 };
     Ok(out.send(Response::Added(added)).await?)
 }
 
-async fn remember(node: &Arc<Node>, key: Vec<u8>, root: String) -> Result<(), Failure> {
-    let value = postcard::to_stdvec(&Remembered { root }).unwrap_or_default();
+async fn remember(
+    node: &Arc<Node>,
+    item: &SeedItem,
+    root: Option<String>,
+    pinned_before: bool,
+) -> Result<(), Failure> {
+    let key = key(item);
+    let value = Seeded { item: item.clone(), remembered: Remembered { root, pinned_before } };
+    let value = postcard::to_stdvec(&value).expect("plain data has an encoding");
     Ok(node.with_store(move |store| store.put_record(SEEDS, &key, &value)).await?)
+}
+
+/// The record: the argument in full, since the key may be only its hash.
+#[derive(Debug, Serialize, Deserialize)]
+struct Seeded {
+    item: SeedItem,
+    remembered: Remembered,
+}
+
+/// Tries again, until the node stops, to fetch what was to be seeded and could not be fetched.
+pub async fn try_again(node: Arc<Node>) {
+    loop {
+        for target in missing(&node).await {
+            let (out, mut answers) = Responder::pair();
+            let told = tokio::spawn(async move { while answers.recv().await.is_some() {} });
+            if let Err(failure) = seed_root(&node, &target, &out).await {
+                tracing::info!(reason = failure.message, "what is to be seeded is not here yet");
+            }
+            drop(out);
+            let _ended = told.await;
+            node.swarm().pins_changed();
+        }
+        tokio::select! {
+            () = node.stopped() => return,
+            () = tokio::time::sleep(TRY_AGAIN) => {}
+        }
+    }
+}
+
+async fn missing(node: &Arc<Node>) -> Vec<Vec<u8>> {
+    let records = node.with_store(|store| store.records(SEEDS, &[], SEEDS_MAX)).await;
+    let target = |(_, value): (Vec<u8>, Vec<u8>)| {
+        let seeded: Seeded = postcard::from_bytes(&value).ok()?;
+        match (seeded.item, seeded.remembered.root) {
+            (SeedItem::Root(target), None) => Some(target),
+            _ => None,
+        }
+    };
+    records.unwrap_or_default().into_iter().filter_map(target).collect()
 }
 
 async fn forget(node: &Arc<Node>, item: &SeedItem) -> Result<(), Failure> {
@@ -100,9 +166,10 @@ async fn forget(node: &Arc<Node>, item: &SeedItem) -> Result<(), Failure> {
             return Err(Failure::new(Exit::NotFound, format!("{shown} is not seeded")));
         };
         store.remove_record(SEEDS, &key)?;
-        let remembered = postcard::from_bytes::<Remembered>(&value).ok();
-        if let Some(root) = remembered.and_then(|seed| seed.root.parse::<Cid>().ok()) {
-            store.unpin(&root)?;
+        let seeded = postcard::from_bytes::<Seeded>(&value).ok().map(|seeded| seeded.remembered);
+        let root = seeded.filter(|seeded| !seeded.pinned_before).and_then(|seeded| seeded.root);
+        if let Some(root) = root.and_then(|root| root.parse::<Cid>().ok()) {
+            unshare::unpin(store, &root)?;
         }
         Ok(())
     })

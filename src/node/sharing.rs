@@ -26,10 +26,16 @@ use tokio::sync::mpsc;
 use super::{
     Node,
     read::Resolved,
+    seed,
     sessions::Session,
     swarm::{Command, Want},
 };
 use crate::config::SEED_ON_DEFAULT;
+
+pub mod unshare;
+
+/// Why encoding a record cannot fail.
+const PLAIN: &str = "plain data has an encoding";
 
 /// Namespace of records of what was fetched and is owed.
 const DEBTS: &str = "debts";
@@ -42,6 +48,9 @@ const PROVIDERS: &str = "providers";
 
 /// Namespace of what `seed` was given.
 pub const SEEDS: &str = "seeds";
+
+/// Arguments of `seed` that are remembered.
+pub const SEEDS_MAX: usize = 10_000;
 
 /// How often debts are looked at.
 const SETTLE_EVERY: Duration = Duration::from_secs(5);
@@ -104,7 +113,7 @@ impl Debt {
     /// # Errors
     /// The store.
     pub fn record(&self, store: &Store) -> Result<(), WriteError> {
-        let value = postcard::to_stdvec(self).unwrap_or_default();
+        let value = postcard::to_stdvec(self).expect(PLAIN);
         store.put_record(DEBTS, &self.key(), &value)
     }
 
@@ -132,7 +141,7 @@ pub fn record_part(
         Part { root: root.to_bytes(), target: target.to_bytes(), trail: trail_bytes(trail) };
     // One target may be a part of several roots.
     let key = [&part.target[..], &part.root].concat();
-    store.put_record(PARTS, &key, &postcard::to_stdvec(&part).unwrap_or_default())
+    store.put_record(PARTS, &key, &postcard::to_stdvec(&part).expect(PLAIN))
 }
 
 /// Forgets of which roots `target` was kept as a part.
@@ -190,7 +199,11 @@ struct Seeding {
 pub async fn run(node: Arc<Node>) {
     let mut seeding: HashMap<Vec<u8>, Seeding> = HashMap::new();
     let mut announced = Vec::new();
+    tokio::spawn(seed::try_again(Arc::clone(&node)));
     loop {
+        if let Err(error) = node.with_store(unshare::work).await {
+            tracing::warn!(%error, "what is not shared any more could not be marked");
+        }
         match node.with_store(roots).await {
             Ok(roots) if roots != announced => {
                 announced.clone_from(&roots);
@@ -200,11 +213,17 @@ pub async fn run(node: Arc<Node>) {
             Err(error) => tracing::warn!(%error, "pins cannot be read"),
         }
         settle(&node, &mut seeding).await;
+        let debts = !seeding.is_empty();
         tokio::select! {
             () = node.stopped() => break,
             () = node.swarm().until_pins_change() => {}
-            () = tokio::time::sleep(SETTLE_EVERY) => {}
+            () = tokio::time::sleep(SETTLE_EVERY), if debts => {}
         }
+    }
+    let left: Vec<Debt> = seeding.into_values().map(|seeding| seeding.debt).collect();
+    let kept = node.with_store(move |store| left.iter().try_for_each(|debt| debt.record(store)));
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "what is owed could not be written down");
     }
 }
 
@@ -220,6 +239,7 @@ async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, Seeding>) {
             }
             continue;
         };
+        known.renewed(debt);
         known.count();
         let settled = known.debt.owed == 0 || known.debt.left_ms == 0;
         if !settled && known.written.elapsed() < WRITE_EVERY {
@@ -240,6 +260,13 @@ async fn settle(node: &Arc<Node>, seeding: &mut HashMap<Vec<u8>, Seeding>) {
 }
 
 impl Seeding {
+    /// The same was fetched again meanwhile: more is owed, and the time begins anew.
+    fn renewed(&mut self, recorded: Debt) {
+        if recorded.left_ms > self.debt.left_ms && recorded.owed > self.debt.owed {
+            self.debt = recorded;
+        }
+    }
+
     /// Counts what was given, and the time that it took.
     fn count(&mut self) {
         let sent = self.session.view().bytes_sent;
@@ -317,16 +344,18 @@ pub fn forget_moved(store: &Store, file: &Cid) -> bool {
 
 /// What of a root is shared with a peer that asks.
 pub fn holdings(store: &Store, root: &Cid) -> Holdings {
-    if matches!(store.pinned(root), Ok(Some(pin)) if !pin.local) {
-        return Holdings { all: true, ..Holdings::default() };
-    }
     let mut holdings = Holdings::default();
+    match store.pinned(root) {
+        Ok(Some(pin)) => return Holdings { all: !pin.local, ..holdings },
+        Err(_) => return holdings,
+        Ok(None) => {}
+    }
     for (_, part) in all_of::<Part>(store, PARTS, ROOTS_MAX) {
         if part.root == root.to_bytes() {
             add_part(&mut holdings, &part.target, &part.trail);
         }
     }
-    if holdings.is_empty() && store.is_public(root) {
+    if holdings.is_empty() && store.is_public(root) && !unshare::is_unshared(store, root) {
         holdings.all = all_here(store, root);
     }
     holdings
@@ -456,7 +485,7 @@ fn row(change: &RecordChange) -> (Vec<u8>, Option<Vec<u8>>) {
                 addresses: record.addrs.iter().map(shoal_net::Multiaddr::to_vec).collect(),
                 expires_unix_s: record.expires_unix_s,
             };
-            let value = postcard::to_stdvec(&stored).unwrap_or_default();
+            let value = postcard::to_stdvec(&stored).expect(PLAIN);
             (key(&record.key, &record.provider), Some(value))
         }
         RecordChange::Remove { key: multihash, provider } => (key(multihash, provider), None),

@@ -101,3 +101,27 @@ fn provider_records_come_back_as_they_were() {
     write_records(&store, &[removed]).expect("a record");
     assert!(load_records(&store).is_empty());
 }
+
+/// What was added and then unpinned went on being served, block by block.
+#[test]
+fn what_is_not_pinned_any_more_is_not_served_but_what_another_pin_covers_is() {
+    let (_dir, store) = store();
+    let (gone, file) = add(&store, b"shared twice", false);
+    // The same file under another directory.
+    let batch = store.batch(BatchOptions { public: true });
+    let mut builder = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
+    builder.insert(b"other", file, 12).expect("a good entry");
+    let (block, _) = builder.finish().expect("a small directory");
+    batch.put(&block.cid, &block.data).expect("room");
+    batch.pin(&block.cid, PinOptions::default()).expect("a pin");
+    batch.commit().expect("a commit");
+    assert!(unshare::unpin(&store, &gone).expect("a record"));
+    assert!(holdings(&store, &gone).is_empty(), "not even before the work is done");
+    unshare::work(&store).expect("work");
+    assert!(!store.is_public(&gone) && store.has(&gone));
+    assert!(store.is_public(&file), "another pin covers it");
+    assert!(!unshare::is_unshared(&store, &gone), "the queue is empty");
+    assert!(unshare::unpin(&store, &block.cid).expect("a record"));
+    unshare::work(&store).expect("work");
+    assert!(!store.is_public(&file));
+}
