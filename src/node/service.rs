@@ -4,20 +4,18 @@
 //! reads, so that a mount does not leave a swarm between two reads. Every request ends with
 //! [`Response::Done`] or [`Response::Failed`].
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
+use shoal_store::{ReadError, Store};
 
 use super::{
     Node, add, get, pin,
     read::{Bytestream, Reader, Resolved},
     sessions::{Session, Waiting},
-    status,
+    sharing, status,
+    swarm::{View, Want},
 };
 use crate::{
     control::{
@@ -36,8 +34,8 @@ const SESSIONS_KEPT_MAX: usize = 4;
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
 
-/// Answers to `Nodes` that wait for the network at once.
-const NODES_AT_ONCE: usize = 32;
+/// How soon a listing is waited for; the swarm orders wants by it.
+const NODES_WITHIN: Duration = Duration::from_millis(500);
 
 /// What one control connection holds.
 #[derive(Debug)]
@@ -160,7 +158,9 @@ impl Scope {
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let resolved = Resolved { cid, trail: Vec::new() };
-        let listed = list_node(&mut reader, &resolved, out).await;
+        let listing =
+            tokio::time::timeout_at(deadline(wait), list_node(&mut reader, &resolved, out));
+        let listed = listing.await.unwrap_or_else(|_| Err(too_late(&cid)));
         self.keep_session(root, &reader);
         listed
     }
@@ -176,30 +176,54 @@ impl Scope {
         let mut reader = Reader::new(&node, path.root, wait.into(), Some(out));
         let resolved = reader.resolve(&path).await?;
         let data = reader.block(&resolved.cid, resolved.under(), None).await?;
+        // A mount begins with this and goes on in the same swarm.
+        self.keep_session(path.root, &reader);
         Ok(Outcome::Described(describe(&resolved.cid, data)?))
     }
 
+    /// What each of many things is: all that are missing are asked for at once, against one deadline,
+    /// and one that does not come in time costs the others nothing.
     async fn nodes(&mut self, root: &str, cids: &[String], wait: Wait) -> Result<Outcome, Failure> {
         let root = parse(root)?;
-        let mut answers = Vec::with_capacity(cids.len().min(LISTED_BATCH_MAX));
-        for part in cids.chunks(NODES_AT_ONCE) {
-            let asked = part.iter().map(|cid| self.describe_one(root, cid, wait));
-            answers.extend(futures::future::join_all(asked).await);
-        }
-        if self.sessions.is_empty() {
-            // Found by a reader of this call, if anything was missing; kept for the next one.
-            if let Some(session) = self.node.sessions().existing(&root) {
-                self.sessions.push_back((root, session));
+        let asked = cids.iter().take(LISTED_BATCH_MAX);
+        let cids = asked.map(|cid| parse(cid)).collect::<Result<Vec<_>, _>>()?;
+        let mut answers = self.described_here(&cids).await;
+        let absent: Vec<usize> = (0..cids.len()).filter(|at| answers[*at].is_none()).collect();
+        if !absent.is_empty() {
+            let absent_cids: Vec<Cid> = absent.iter().map(|at| cids[*at]).collect();
+            let failures = self.fetch_all(root, &absent_cids, wait).await?;
+            let described = self.described_here(&absent_cids).await;
+            for ((at, failure), described) in absent.into_iter().zip(failures).zip(described) {
+                answers[at] = described.or(failure.map(Err));
             }
         }
-        Ok(Outcome::Nodes(answers))
+        let answers = answers.into_iter().zip(cids);
+        let told = answers.map(|(answer, cid)| answer.unwrap_or_else(|| Err(removed(&cid))));
+        Ok(Outcome::Nodes(told.collect()))
     }
 
-    async fn describe_one(&self, root: Cid, cid: &str, wait: Wait) -> Result<Described, Failure> {
-        let cid = parse(cid)?;
-        let mut reader = self.reader(&self.node, root, impatient(wait), None);
-        let data = reader.block(&cid, None, None).await?;
-        describe(&cid, data)
+    /// What can be told of these without asking anybody.
+    async fn described_here(&self, cids: &[Cid]) -> Vec<Option<Result<Described, Failure>>> {
+        let cids = cids.to_vec();
+        let work = move |store: &Store| cids.iter().map(|cid| described_here(store, cid)).collect();
+        self.node.with_store(work).await
+    }
+
+    /// Fetches blocks side by side until the deadline: why each is not here, if it is not.
+    async fn fetch_all(
+        &mut self,
+        root: Cid,
+        cids: &[Cid],
+        wait: Wait,
+    ) -> Result<Vec<Option<Failure>>, Failure> {
+        let node = Arc::clone(&self.node);
+        let mut reader = self.reader(&node, root, impatient(wait), None);
+        let session = reader.ensure_session().await?;
+        self.keep_session(root, &reader);
+        let until = deadline(wait);
+        let fetched = cids.iter().map(|cid| fetched(&session, *cid, wait, until));
+        let fetched = futures::future::join_all(fetched).await;
+        Ok(fetched.into_iter().map(Result::err).collect())
     }
 
     async fn read(
@@ -286,9 +310,9 @@ async fn list_node(
     let count = entries.len() as u64;
     for part in entries.chunks(LISTED_BATCH_MAX) {
         let part = part.to_vec();
-        let listed = reader.node_handle().with_store(move |store| {
-            part.into_iter().map(|entry| listed(store, entry)).collect()
-        });
+        let listed = reader
+            .node_handle()
+            .with_store(move |store| part.into_iter().map(|entry| listed(store, entry)).collect());
         out.send(Response::Listed(listed.await)).await?;
     }
     Ok(Outcome::Listed { entries: count, described })
@@ -306,7 +330,7 @@ fn listed_self(described: &Described) -> Listed {
 }
 
 /// An entry with what can be told of it without asking anybody.
-fn listed(store: &shoal_store::Store, entry: Dirent) -> Listed {
+fn listed(store: &Store, entry: Dirent) -> Listed {
     let mut listed = Listed {
         name: entry.name,
         cid: entry.cid.to_string(),
@@ -316,7 +340,8 @@ fn listed(store: &shoal_store::Store, entry: Dirent) -> Listed {
         meta: Meta::default(),
     };
     if entry.cid.codec() == hash::RAW {
-        (listed.kind, listed.size) = (Some(Kind::File), Some(entry.dag_size));
+        (listed.kind, listed.size) =
+            (Some(Kind::File), leaf_size(store, &entry.cid, entry.dag_size));
     } else if let Ok(Some(data)) = store.get(&entry.cid)
         && let Ok(described) = describe(&entry.cid, data)
     {
@@ -324,6 +349,55 @@ fn listed(store: &shoal_store::Store, entry: Dirent) -> Listed {
         listed.meta = described.meta;
     }
     listed
+}
+
+/// The length of a raw leaf: of the one that is here, else what its parent says. A parent may say
+/// nothing, which is 0; one that says more than a block can hold is not believed.
+fn leaf_size(store: &Store, cid: &Cid, said: u64) -> Option<u64> {
+    if let Some(data) = hash::identity(cid) {
+        return Some(data.len() as u64);
+    }
+    let here = store.extent(cid).map(|extent| extent.len.into());
+    here.or_else(|| (1..=shoal_dag::BLOCK_BYTES_MAX as u64).contains(&said).then_some(said))
+}
+
+/// What a block is that is here; `None` when it is missing.
+fn described_here(store: &Store, cid: &Cid) -> Option<Result<Described, Failure>> {
+    if let Some(data) = hash::identity(cid) {
+        return Some(describe(cid, Bytes::copy_from_slice(data)));
+    }
+    match store.get(cid) {
+        Ok(data) => Some(describe(cid, data?)),
+        // The file that an earlier `get` made is gone.
+        Err(ReadError::Changed { .. }) if sharing::forget_moved(store, cid) => None,
+        Err(error) => Some(Err(error.into())),
+    }
+}
+
+/// Waits until a block is here, and no longer than `until`.
+async fn fetched(
+    session: &Session,
+    cid: Cid,
+    wait: Wait,
+    until: tokio::time::Instant,
+) -> Result<(), Failure> {
+    let want = Want { cid, under: None, place: None, within: Some(NODES_WITHIN), tree: false };
+    let mut silent = |_: &View| {};
+    let fetching = session.fetch(want, impatient(wait), &mut silent);
+    tokio::time::timeout_at(until, fetching).await.unwrap_or_else(|_| Err(too_late(&cid)))
+}
+
+/// When what a thing is must be known: unlike bytes, which may go on as long as they flow.
+fn deadline(wait: Wait) -> tokio::time::Instant {
+    tokio::time::Instant::now() + Duration::from_millis(wait.idle_ms)
+}
+
+fn too_late(cid: &Cid) -> Failure {
+    Failure::new(Exit::NotFound, format!("{cid} did not come within the deadline"))
+}
+
+fn removed(cid: &Cid) -> Failure {
+    Failure::new(Exit::TryAgain, format!("{cid} was removed while it was read"))
 }
 
 fn decode(cid: &Cid, data: Bytes) -> Result<DagNode, Failure> {
@@ -335,10 +409,8 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
     let block = data.len() as u64;
     let node = decode(cid, data)?;
     let meta = node.meta();
-    let meta = Meta {
-        mode: meta.mode,
-        mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)),
-    };
+    let meta =
+        Meta { mode: meta.mode, mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)) };
     let below = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(block, u64::saturating_add);
     let (kind, size, dag_size, links, target) = match node {
         DagNode::Leaf { data, .. } => (Kind::File, data.len() as u64, block, 0, None),
