@@ -23,12 +23,15 @@ pub mod authority;
 mod cbor;
 pub mod chain;
 pub mod entry;
+pub mod fraud;
 mod hash;
+pub mod head;
 mod id;
 pub mod jump;
 mod key;
 mod kind;
 mod position;
+pub mod reader;
 #[cfg(test)]
 mod sample;
 pub mod tip;
@@ -37,11 +40,13 @@ pub mod tree;
 pub use authority::{Authority, AuthorityError};
 pub use cbor::CborError;
 pub use entry::{Body, Draft, Entry, EntryError};
+pub use fraud::{Evidence, Fraud, FraudError};
 pub use hash::{EntryId, Hash};
 pub use id::{CidError, LEDGER_CID_BYTES, LedgerId, NameError};
 pub use key::{PublicKey, SIGNATURE_BYTES, SecretKey};
 pub use kind::{EntryKind, UnknownKind};
 pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
+pub use reader::{Reader, Refusal, Status};
 pub use tip::Tip;
 
 /// Bytes of one encoded entry, signature included: it must fit the ten KiB of an IPNS record many

@@ -22,7 +22,7 @@ pub const EPOCH_MAX: u64 = (1 << (63 - INDEX_BITS)) - 1;
 pub const INDEX_MAX: u64 = (1 << INDEX_BITS) - 2;
 
 /// Counts the recoveries of a ledger, from 0.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(u64);
 
 /// Counts the entries of a ledger, from 0.
