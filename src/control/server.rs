@@ -5,7 +5,10 @@
 //! client that closes its end cancels the request that it waits for. The number of connections is
 //! counted, because an owner that is no running peer stays until the last one is gone.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -33,6 +36,7 @@ const CONNECTIONS_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Responder {
     queue: mpsc::Sender<Frame<Response>>,
+    hung_up: Arc<AtomicBool>,
 }
 
 /// The client has gone; the handler ends.
@@ -45,13 +49,35 @@ impl Responder {
     #[cfg(test)]
     pub(crate) fn for_tests(answers: usize) -> (Self, mpsc::Receiver<Frame<Response>>) {
         let (queue, taken) = mpsc::channel(answers);
-        (Self { queue }, taken)
+        (Self::new(queue), taken)
+    }
+
+    fn new(queue: mpsc::Sender<Frame<Response>>) -> Self {
+        Self { queue, hung_up: Arc::default() }
+    }
+
+    /// True once nobody waits for an answer: the client closed its end, or the node stops. Work on a
+    /// blocking thread, which no dropped future ends, asks this before it makes anything last.
+    pub fn is_gone(&self) -> bool {
+        self.hung_up.load(Ordering::Acquire) || self.queue.is_closed()
+    }
+
+    /// Ends the work if nobody waits for its answer.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub fn check(&self) -> Result<(), ClientGone> {
+        if self.is_gone() { Err(ClientGone) } else { Ok(()) }
+    }
+
+    fn hang_up(&self) {
+        self.hung_up.store(true, Ordering::Release);
     }
 
     /// A responder whose answers somebody of this process takes.
     pub fn pair() -> (Self, mpsc::Receiver<Frame<Response>>) {
         let (queue, taken) = mpsc::channel(ANSWERS_MAX);
-        (Self { queue }, taken)
+        (Self::new(queue), taken)
     }
 
     /// Sends a message.
@@ -79,6 +105,7 @@ impl Responder {
     /// # Errors
     /// [`ClientGone`].
     pub fn send_blocking(&self, response: Response) -> Result<(), ClientGone> {
+        self.check()?;
         self.queue.blocking_send(Frame::Message(response)).map_err(|_| ClientGone)
     }
 
@@ -124,7 +151,7 @@ pub async fn serve(node: Arc<Node>, stream: UnixStream) {
     let (queue, answers) = mpsc::channel(ANSWERS_MAX);
     let connection = Connection {
         reader: BufReader::with_capacity(64 << 10, reader),
-        responder: Responder { queue },
+        responder: Responder::new(queue),
     };
     let writing = tokio::spawn(write_answers(writer, answers, welcome(&node)));
     tokio::select! {
@@ -193,6 +220,13 @@ async fn write_answers(
 struct Connection {
     reader: BufReader<OwnedReadHalf>,
     responder: Responder,
+}
+
+impl Drop for Connection {
+    /// However it ends, work that goes on for it elsewhere learns that.
+    fn drop(&mut self) {
+        self.responder.hang_up();
+    }
 }
 
 impl Connection {

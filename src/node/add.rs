@@ -63,12 +63,17 @@ const TELL_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Adding<'_> {
     /// Counts content bytes that were read.
-    pub fn count(&mut self, bytes: u64) {
+    ///
+    /// # Errors
+    /// The client has gone: nobody wants the rest.
+    pub fn count(&mut self, bytes: u64) -> Result<(), Failure> {
+        self.out.check()?;
         self.progress.bytes += bytes;
         if self.told.elapsed() >= TELL_EVERY {
             self.told = std::time::Instant::now();
             self.out.offer(Response::Progress(self.progress.clone()));
         }
+        Ok(())
     }
 
     /// Names a source that is left out.
@@ -174,6 +179,8 @@ fn add_all(
         added.extend(root.map(|root| (path, root)));
     }
     let (skipped, counts) = (adding.skipped, adding.progress);
+    // The last moment at which a cancelled request leaves nothing behind.
+    out.check()?;
     if let Some(batch) = batch {
         for (_, root) in &added {
             if request.local && store.is_public(&root.cid) {
@@ -224,3 +231,6 @@ pub fn profile_of(name: &str) -> Result<Profile, Failure> {
             .hint("profiles: shoal, unixfs-v1-2025, unixfs-v0-2015")
     })
 }
+
+#[cfg(test)]
+mod tests;

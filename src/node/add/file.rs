@@ -241,7 +241,7 @@ impl<'a> Target<'a> {
             LeafBlock::Wrapped(block) => self.wrapped(adding, leaf.cid, &block)?,
         }
         self.offset += chunk.len() as u64;
-        adding.count(chunk.len() as u64);
+        adding.count(chunk.len() as u64).map_err(AddError::Fatal)?;
         self.put_branches(adding)
     }
 

@@ -81,6 +81,7 @@ fn enter(
     stack: &mut Vec<Open>,
     path: &Path,
 ) -> Result<Option<Root>, Failure> {
+    adding.count(0)?;
     let stat = match fs::symlink_metadata(path) {
         Ok(stat) => stat,
         Err(error) => {
