@@ -293,6 +293,18 @@ impl Keys {
         if self.optional(reader, key)? { Ok(()) } else { Err(CborError::Key(key)) }
     }
 
+    /// Takes whatever key is next; the caller minds order and repetition.
+    pub(crate) fn any<'a>(
+        &mut self,
+        reader: &mut Reader<'a>,
+    ) -> Result<Option<&'a str>, CborError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        reader.text().map(Some)
+    }
+
     /// Ends the map: no key may be left.
     pub(crate) fn end(&self) -> Result<(), CborError> {
         if self.left == 0 { Ok(()) } else { Err(CborError::Key("(end)")) }

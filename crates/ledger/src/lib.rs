@@ -27,6 +27,7 @@ pub mod fraud;
 mod hash;
 pub mod head;
 mod id;
+pub mod ipns;
 pub mod jump;
 mod key;
 mod kind;
