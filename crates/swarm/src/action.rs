@@ -77,9 +77,11 @@ pub enum Action {
         /// At most [`PROBE_MAX`](crate::limits::PROBE_MAX) blocks and their places.
         cids: Vec<(Cid, Option<Place>)>,
     },
-    /// A peer joined a root: do we share it? Answered by [`Event::Shared`](crate::Event::Shared).
+    /// Do we share this root? Asked when a peer joins it, when its last session ends, and after
+    /// [`Event::SharingChanged`](crate::Event::SharingChanged). Answered by
+    /// [`Event::Shared`](crate::Event::Shared), always: until then it is not asked again.
     AskShared {
-        /// The peer that joined; to be echoed.
+        /// The peer that joined, else any that takes part; to be echoed.
         peer: PeerNo,
         /// The root.
         root: Cid,
@@ -99,11 +101,22 @@ pub enum Action {
         cid: Cid,
     },
     /// Nobody connected holds something that this want still needs. Told once when it becomes so;
-    /// the want stays and goes on when a peer appears.
+    /// the want stays and goes on when a peer appears, which [`Action::Provider`] tells. A want
+    /// that was not taken is told it too, at once and for good: beyond
+    /// [`WANTS_MAX`](crate::limits::WANTS_MAX), or of a session that is not open.
     NoProvider {
         /// Whose want.
         session: SessionId,
         /// The block of the want (for a tree: its top, whichever block is missing).
+        cid: Cid,
+    },
+    /// The opposite of [`Action::NoProvider`]: somebody connected can provide again. Told once for
+    /// each of those; not when the want ends meanwhile ([`Action::Got`], [`Action::TreeDone`] and
+    /// taking it back say enough).
+    Provider {
+        /// Whose want.
+        session: SessionId,
+        /// The block of the want.
         cid: Cid,
     },
     /// A peer broke a rule.

@@ -3,7 +3,8 @@
 //! [`Engine`] owns the peers, the swarms and the uplink, and joins them:
 //!
 //! - `sessions` opens, closes, wants;
-//! - `joining` hears messages about who takes part and who holds what;
+//! - `joining` hears messages about who takes part and who holds what, `inviting` asks them to;
+//! - `sharing` asks the node what it shares, and tells members;
 //! - `asking` fills peers' windows, `urgent` places readers' blocks, `taking` takes blocks back;
 //! - `receiving` hears of blocks that came;
 //! - `serving` hears requests and grants blocks;
@@ -13,10 +14,12 @@
 //! iteration that decides anything is over ordered maps.
 
 mod asking;
+mod inviting;
 mod joining;
 mod receiving;
 mod serving;
 mod sessions;
+mod sharing;
 mod taking;
 mod ticking;
 mod urgent;
@@ -24,14 +27,12 @@ mod urgent;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use shoal_dag::Cid;
-
 use crate::bucket::Bucket;
 use crate::peer::Peer;
 use crate::random::{Keys, Print, Random};
 use crate::swarm::{Out, Swarm};
 use crate::uplink::Uplink;
-use crate::{Action, Config, Event, Holding, PeerNo, PeerStats, SessionId, Stats, ViolationKind};
+use crate::{Action, Config, Event, PeerNo, PeerStats, SessionId, Stats, ViolationKind};
 
 /// Decides what to ask of whom and whom to serve. See the package documentation.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ pub struct Engine {
     roots: BTreeMap<Print, u32>,
     sessions: BTreeMap<SessionId, u32>,
     /// Joins that wait for the node to tell whether the root is shared.
-    questions: BTreeMap<(PeerNo, Print), (Cid, Holding)>,
+    questions: BTreeMap<(PeerNo, Print), sharing::Question>,
     uplink: Uplink,
     down: Option<Bucket>,
     /// The down limit held asking back.
@@ -57,6 +58,8 @@ pub struct Engine {
     idle: BTreeSet<PeerNo>,
     /// Asked within this event: peer, swarm, slot.
     batch: Vec<(PeerNo, u32, u32)>,
+    /// Swarms with single wants of which the store has not been asked.
+    to_probe: BTreeSet<u32>,
     next_tick: Option<Duration>,
 }
 
@@ -83,6 +86,7 @@ impl Engine {
             ready: BTreeSet::new(),
             idle: BTreeSet::new(),
             batch: Vec::new(),
+            to_probe: BTreeSet::new(),
             next_tick: None,
         };
         engine.limits(config.up, config.down);
@@ -106,14 +110,20 @@ impl Engine {
             }
             Event::Unwant { session, cid } => self.unwant(session, cid),
             Event::Probed { session, found } => self.probed(session, found),
+            Event::Invite { session, peer } => self.invite_again(session, peer),
+            Event::SharingChanged => self.sharing_changed(),
             Event::Shared { peer, root, holdings } => self.shared(peer, root, holdings),
             Event::Limits { up, down } => self.limits(up, down),
         }
         self.settle();
     }
 
-    /// The next thing to do, until `None`.
+    /// The next thing to do, until `None`. Single wants are probed together, as many as came before
+    /// the actions were taken.
     pub fn poll_action(&mut self) -> Option<Action> {
+        if self.actions.is_empty() {
+            self.probe_wants();
+        }
         self.actions.pop_front()
     }
 

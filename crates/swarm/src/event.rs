@@ -5,6 +5,7 @@
 //! them is assumed: an event about a peer, session or block that the engine does not know is
 //! dropped, counted where it is a peer's fault.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use shoal_dag::Cid;
@@ -47,7 +48,7 @@ pub enum Probe {
     Branch(Links),
 }
 
-/// What the node shares of a root that no session fetches. Empty: not shared.
+/// What the node shares of a root, whether or not a session fetches it. Empty: not shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
     /// Everything below the root.
@@ -64,6 +65,20 @@ impl Holdings {
     /// Whether nothing of the root is shared.
     pub fn is_empty(&self) -> bool {
         !self.all && self.complete.is_empty() && self.have.is_empty()
+    }
+
+    /// Whether everything that `other` names is surely here too.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        let complete: BTreeSet<&Cid> = self.complete.iter().collect();
+        let have: BTreeMap<(&Cid, u32), &[u8]> =
+            self.have.iter().map(|(branch, first, bits)| ((branch, *first), &**bits)).collect();
+        let kept = |(branch, first, bits): &(Cid, u32, Vec<u8>)| {
+            let now = have.get(&(branch, *first)).copied().unwrap_or_default();
+            let within = |(at, bits): (usize, &u8)| bits & !now.get(at).unwrap_or(&0) == 0;
+            complete.contains(branch) || bits.iter().enumerate().all(within)
+        };
+        let parts = other.complete.iter().all(|branch| complete.contains(branch));
+        self.all || (!other.all && parts && other.have.iter().all(kept))
     }
 }
 
@@ -136,8 +151,8 @@ pub enum Event {
         place: Option<Place>,
         /// When somebody waits for it: the engine time by which it is needed.
         deadline: Option<Duration>,
-        /// Everything below too; the engine then walks by itself and probes the store. A single
-        /// block (`false`) is taken to be missing.
+        /// Everything below too; the engine then walks by itself. Either way the store is probed
+        /// before anybody is asked.
         tree: bool,
     },
     /// A want is taken back.
@@ -154,13 +169,30 @@ pub enum Event {
         /// The blocks of the action, in any order.
         found: Vec<(Cid, Probe)>,
     },
-    /// The node's answer to [`Action::AskShared`](crate::Action::AskShared).
+    /// A search found a peer that is connected, or a search round begins: the peer is asked to
+    /// take part in the session's swarm again, unless it does. It may have answered that it takes
+    /// no part before it had the content. At most one invitation per
+    /// [`INVITE_EVERY`](crate::limits::INVITE_EVERY) goes to a peer of a swarm; an earlier one
+    /// waits.
+    Invite {
+        /// The session whose swarm is meant.
+        session: SessionId,
+        /// Who.
+        peer: PeerNo,
+    },
+    /// Something of what this node shares changed: there is more, or less, or it is another root.
+    /// Every swarm with members is asked about again with
+    /// [`Action::AskShared`](crate::Action::AskShared).
+    SharingChanged,
+    /// The node's answer to [`Action::AskShared`](crate::Action::AskShared). It replaces the one
+    /// before: members are told what there is more, and what there no longer is; a swarm without
+    /// session of which nothing is shared any more is left.
     Shared {
         /// The peer of the action.
         peer: PeerNo,
         /// The root of the action.
         root: Cid,
-        /// What is shared of it; empty when nothing is.
+        /// What is shared of it; empty when nothing is, or no longer.
         holdings: Holdings,
     },
     /// Bandwidth limits in bytes per second; `None` lifts one.

@@ -30,6 +30,10 @@ pub const TOLD_PER_TICK: usize = 128;
 /// Messages about what is here that wait for one member.
 pub const TELLING_MAX: usize = 4_096;
 
+/// A peer is invited to a swarm at most this often: often enough for a reader who waits, rare
+/// enough for any number of searches.
+pub const INVITE_EVERY: Duration = Duration::from_secs(1);
+
 /// Sub-trees and bitmaps of a shared root that are told to a peer that joins.
 pub const HOLDINGS_MAX: usize = 4_096;
 

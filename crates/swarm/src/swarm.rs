@@ -39,14 +39,24 @@ pub(crate) type Out = VecDeque<Action>;
 /// What is known about the node sharing the root outside sessions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Sharing {
-    /// Never asked.
+    /// Never told.
     Unknown,
-    /// The node has been asked.
-    Asked,
     /// Not shared when last asked.
     No,
     /// Shared.
     Yes(Holdings),
+}
+
+/// Whether the node is being asked what it shares.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Open {
+    /// No.
+    #[default]
+    No,
+    /// It is.
+    Yes,
+    /// It is, and something changed meanwhile.
+    Stale,
 }
 
 /// A want that is not satisfied.
@@ -80,9 +90,14 @@ pub(crate) struct Swarm {
     keys: Keys,
     pub(crate) sessions: BTreeSet<SessionId>,
     pub(crate) sharing: Sharing,
+    pub(crate) question: Open,
     pub(crate) members: BTreeMap<PeerNo, Member>,
     /// Peers that were sent a join and have not answered.
     pub(crate) asked_to_join: BTreeMap<PeerNo, Duration>,
+    /// When connected peers were last invited.
+    invited: BTreeMap<PeerNo, Duration>,
+    /// Peers that are to be invited again when some time has passed.
+    pub(crate) to_invite: BTreeSet<PeerNo>,
     pub(crate) table: Table,
     branches: BTreeMap<u32, Branch>,
     branch_next: u32,
@@ -114,8 +129,11 @@ impl Swarm {
             keys,
             sessions: BTreeSet::new(),
             sharing: Sharing::Unknown,
+            question: Open::No,
             members: BTreeMap::new(),
             asked_to_join: BTreeMap::new(),
+            invited: BTreeMap::new(),
+            to_invite: BTreeSet::new(),
             table: Table::default(),
             branches: BTreeMap::new(),
             branch_next: 0,
@@ -138,8 +156,10 @@ impl Swarm {
         let fresh = Self::new(self.root, self.keys);
         let old = std::mem::replace(self, fresh);
         self.sharing = old.sharing;
+        self.question = old.question;
         self.members = old.members;
         self.asked_to_join = old.asked_to_join;
+        self.invited = old.invited;
         for member in self.members.values_mut() {
             member.forget_slots();
         }

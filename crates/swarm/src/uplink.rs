@@ -130,13 +130,21 @@ impl Uplink {
         true
     }
 
-    /// Drops requests that `keep` does not hold for.
-    pub(crate) fn retain(&mut self, peer: PeerNo, keep: impl Fn(&Entry) -> bool) {
-        let Some(requester) = self.requesters.get_mut(&peer) else { return };
-        requester.queue.retain(|entry| keep(entry));
+    /// Drops requests that `keep` does not hold for; which ones.
+    pub(crate) fn retain(&mut self, peer: PeerNo, keep: impl Fn(&Entry) -> bool) -> Vec<Cid> {
+        let mut dropped = Vec::new();
+        let Some(requester) = self.requesters.get_mut(&peer) else { return dropped };
+        requester.queue.retain(|entry| {
+            let kept = keep(entry);
+            if !kept {
+                dropped.push(entry.cid);
+            }
+            kept
+        });
         if requester.queue.is_empty() {
             self.waiting.remove(&peer);
         }
+        dropped
     }
 
     /// Requests of a peer that wait.

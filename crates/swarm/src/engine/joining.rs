@@ -1,20 +1,18 @@
 //! Peers come and go, take part in swarms, and tell what they hold.
 //!
 //! Messages pass bounds and the peer's work budget first. A join to a root that nothing here
-//! fetches becomes a question to the node; only its answer makes a swarm of it, so strangers cannot
-//! fill memory with roots. Requests are handed to `serving`, refusals to `receiving`.
+//! fetches becomes a question to the node (`sharing`). Requests are handed to `serving`, refusals to
+//! `receiving`.
 
 use std::time::Duration;
 
 use shoal_dag::Cid;
 
 use crate::engine::Engine;
-use crate::limits::{
-    HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, QUESTIONS_MAX, REQUEST_CIDS_MAX, SHARED_ROOTS_MAX,
-};
+use crate::limits::{HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
 use crate::peer::Peer;
-use crate::swarm::Sharing;
-use crate::{Action, Holding, Holdings, Message, PeerNo, Prefix, ViolationKind};
+use crate::swarm::{Open, Sharing};
+use crate::{Action, Holding, Message, PeerNo, Prefix, ViolationKind};
 
 /// A member is told everything again at most this often.
 const INTRODUCE_EVERY: Duration = Duration::from_secs(1);
@@ -48,6 +46,9 @@ impl Engine {
         self.idle.remove(&peer);
         let numbers: Vec<u32> = self.swarms.keys().copied().collect();
         for number in numbers {
+            if let Some(swarm) = self.swarms.get_mut(&number) {
+                swarm.forget_invitation(peer);
+            }
             self.leave(number, peer);
         }
     }
@@ -96,20 +97,13 @@ impl Engine {
         if let Some(number) = self.roots.get(&print).copied() {
             return self.joined(peer, number, holding, reply);
         }
-        let Some(known) = self.peers.get_mut(&peer) else { return };
-        if reply || self.questions.contains_key(&(peer, print)) {
-            return;
+        if !reply {
+            self.ask_about(peer, root, holding);
         }
-        if known.questions >= QUESTIONS_MAX {
-            return self.violation(peer, ViolationKind::Flooding);
-        }
-        known.questions += 1;
-        self.questions.insert((peer, print), (root, holding));
-        self.actions.push_back(Action::AskShared { peer, root });
     }
 
     /// A peer takes part in a swarm that exists.
-    fn joined(&mut self, peer: PeerNo, number: u32, holding: Holding, reply: bool) {
+    pub(super) fn joined(&mut self, peer: PeerNo, number: u32, holding: Holding, reply: bool) {
         let now = self.now;
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if known.swarms.len() >= JOINED_MAX && !known.swarms.contains(&number) {
@@ -133,11 +127,11 @@ impl Engine {
         if due {
             swarm.introduce(peer, &mut self.actions);
         }
-        if swarm.sharing == Sharing::Unknown {
-            swarm.sharing = Sharing::Asked;
-            self.actions.push_back(Action::AskShared { peer, root });
-        }
+        let ask = swarm.sharing == Sharing::Unknown && swarm.question == Open::No;
         self.ready.insert(peer);
+        if ask {
+            self.ask_shared(number);
+        }
     }
 
     fn left(&mut self, peer: PeerNo, root: &Cid) {
@@ -145,65 +139,6 @@ impl Engine {
         self.take_back_from(peer, number);
         self.uplink.retain(peer, |entry| entry.swarm != number);
         self.leave(number, peer);
-    }
-
-    /// The node told whether a root is shared.
-    pub(super) fn shared(&mut self, peer: PeerNo, root: Cid, holdings: Holdings) {
-        let print = self.keys.print(&root);
-        let question = self.questions.remove(&(peer, print));
-        if question.is_some()
-            && let Some(known) = self.peers.get_mut(&peer)
-        {
-            known.questions = known.questions.saturating_sub(1);
-        }
-        if let Some(number) = self.roots.get(&print).copied() {
-            self.sharing_known(number, holdings);
-            if let Some((_, holding)) = question {
-                self.joined(peer, number, holding, false);
-            }
-            return;
-        }
-        let Some((root, holding)) = question else { return };
-        if holdings.is_empty() {
-            return self.send(peer, Message::Leave { root });
-        }
-        self.make_room_for_shared();
-        let number = self.swarm_of(root);
-        self.sharing_known(number, holdings);
-        self.joined(peer, number, holding, false);
-    }
-
-    fn sharing_known(&mut self, number: u32, holdings: Holdings) {
-        let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        if holdings.is_empty() {
-            swarm.sharing = Sharing::No;
-            if swarm.sessions.is_empty() {
-                self.drop_swarm(number);
-            }
-            return;
-        }
-        let new = Sharing::Yes(holdings);
-        if swarm.sharing == new {
-            return;
-        }
-        swarm.sharing = new;
-        let (root, holding) = (swarm.root, swarm.holding());
-        let members: Vec<PeerNo> = swarm.members.keys().copied().collect();
-        for peer in members {
-            let message = Message::Join { root, holding, reply: true };
-            self.actions.push_back(Action::Send { peer, message });
-            swarm.introduce(peer, &mut self.actions);
-        }
-    }
-
-    /// Forgets the shared root that has been known longest, when there are too many.
-    fn make_room_for_shared(&mut self) {
-        let shared = || self.swarms.iter().filter(|(_, swarm)| swarm.sessions.is_empty());
-        if shared().count() >= SHARED_ROOTS_MAX
-            && let Some(oldest) = shared().map(|(number, _)| *number).next()
-        {
-            self.drop_swarm(oldest);
-        }
     }
 
     fn member_of(&self, peer: PeerNo, root: &Cid) -> Option<u32> {

@@ -2,7 +2,8 @@
 //!
 //! Sessions of one root share its swarm. When the last one closes, members stay only if the node
 //! shares the root (a pinned fetch that is done); else they are told that we leave. Nothing about
-//! disk or pins is known here.
+//! disk or pins is known here. A session beyond [`SESSIONS_MAX`] is not opened, and whatever it
+//! wants is told to have no provider.
 
 use shoal_dag::Cid;
 
@@ -33,13 +34,16 @@ impl Engine {
         number
     }
 
-    /// Forgets a swarm; members are told.
+    /// Forgets a swarm; members are told, and what they still wait for is refused. In this order:
+    /// who knows that we left does not take the refusals amiss.
     pub(super) fn drop_swarm(&mut self, number: u32) {
         let Some(swarm) = self.swarms.remove(&number) else { return };
         self.roots.remove(&self.keys.print(&swarm.root));
+        self.to_probe.remove(&number);
         for peer in swarm.members.keys().chain(swarm.asked_to_join.keys()) {
             self.send(*peer, Message::Leave { root: swarm.root });
-            self.uplink.retain(*peer, |entry| entry.swarm != number);
+            let dropped = self.uplink.retain(*peer, |entry| entry.swarm != number);
+            self.refuse(*peer, &dropped);
             if let Some(known) = self.peers.get_mut(peer) {
                 known.swarms.remove(&number);
             }
@@ -63,17 +67,6 @@ impl Engine {
         }
     }
 
-    /// Tells a peer that we take part in a swarm, and asks whether it does.
-    pub(super) fn invite(&mut self, number: u32, peer: PeerNo) {
-        let now = self.now;
-        let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        let holding = swarm.holding();
-        swarm.told_holding(holding);
-        swarm.asked_to_join.insert(peer, now);
-        let root = swarm.root;
-        self.send(peer, Message::Join { root, holding, reply: false });
-    }
-
     pub(super) fn close(&mut self, session: SessionId) {
         let Some(number) = self.sessions.remove(&session) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
@@ -84,29 +77,28 @@ impl Engine {
             if named {
                 swarm.restart_probes(&mut self.actions);
             }
+            self.to_probe.insert(number);
             return;
         }
         self.take_back_swarm(number);
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         swarm.forget_blocks();
-        let shared = matches!(swarm.sharing, Sharing::Yes(_));
-        let asks = match swarm.members.keys().next() {
-            Some(peer) if !shared => Some((*peer, swarm.root)),
-            _ => None,
-        };
-        if let Some((peer, root)) = asks {
-            // It may have become shared meanwhile: a pinned fetch that is done.
-            swarm.sharing = Sharing::Asked;
-            self.actions.push_back(Action::AskShared { peer, root });
-        } else if !shared || swarm.members.is_empty() {
+        if swarm.members.is_empty() {
             self.drop_swarm(number);
+        } else if !matches!(swarm.sharing, Sharing::Yes(_)) {
+            // It may have become shared meanwhile: a pinned fetch that is done.
+            self.ask_shared(number);
         }
     }
 
     pub(super) fn want(&mut self, wanted: &Wanted) {
-        let Some(number) = self.sessions.get(&wanted.session).copied() else { return };
+        let (session, cid) = (wanted.session, wanted.cid);
+        let Some(number) = self.sessions.get(&session).copied() else {
+            return self.actions.push_back(Action::NoProvider { session, cid });
+        };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         swarm.want(wanted, &mut self.actions);
+        self.to_probe.insert(number);
         self.place_urgent(number);
         self.wake(number);
     }
@@ -115,6 +107,16 @@ impl Engine {
         let Some(number) = self.sessions.get(&session) else { return };
         if let Some(swarm) = self.swarms.get_mut(number) {
             swarm.unwant(session, &cid);
+            self.to_probe.insert(*number);
+        }
+    }
+
+    /// Asks the store for single wants, all that came since the last time together.
+    pub(super) fn probe_wants(&mut self) {
+        while let Some(number) = self.to_probe.pop_first() {
+            if let Some(swarm) = self.swarms.get_mut(&number) {
+                swarm.probe(&mut self.actions);
+            }
         }
     }
 
@@ -122,6 +124,7 @@ impl Engine {
         let Some(number) = self.sessions.get(&session).copied() else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         swarm.probed(found, &mut self.actions);
+        self.place_urgent(number);
         self.wake(number);
     }
 

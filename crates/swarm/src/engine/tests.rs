@@ -4,6 +4,7 @@
 //! each of them every redundant figure is counted again from scratch.
 
 mod books;
+mod changes;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -136,6 +137,8 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(|(session, found)| Event::Probed { session, found }),
         3 => (peers(), cids(), holdings())
             .prop_map(|(peer, root, holdings)| Event::Shared { peer, root, holdings }),
+        1 => (sessions(), peers()).prop_map(|(session, peer)| Event::Invite { session, peer }),
+        1 => Just(Event::SharingChanged),
         1 => (limit(), limit()).prop_map(|(up, down)| Event::Limits { up, down }),
     ]
 }

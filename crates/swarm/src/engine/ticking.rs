@@ -17,11 +17,12 @@ impl Engine {
             if swarm.sessions.is_empty() {
                 continue;
             }
-            swarm.tell_no_provider(self.now, &mut self.actions);
+            swarm.tell_providers(self.now, &mut self.actions);
             if !swarm.urgent.is_empty() {
                 self.move_urgent(number);
                 self.place_urgent(number);
             }
+            self.invite_due(number);
         }
         // Idle peers may steal, and rested ones begin again.
         self.ready.extend(self.peers.keys());
@@ -46,6 +47,7 @@ impl Engine {
     pub(super) fn needs_tick(&self) -> bool {
         let busy = |swarm: &Swarm| {
             swarm.has_news()
+                || !swarm.to_invite.is_empty()
                 || swarm.table.asked > 0
                 || (!swarm.sessions.is_empty() && swarm.check_providers && swarm.table.pool > 0)
         };

@@ -17,6 +17,9 @@ impl Swarm {
     /// What is here, for a peer that knows nothing of it. Whoever holds all says so in its join.
     pub(crate) fn introduce(&mut self, peer: PeerNo, out: &mut Out) {
         if self.holding() == Holding::All {
+            if let Some(member) = self.members.get_mut(&peer) {
+                member.untell();
+            }
             return;
         }
         let mut messages = Vec::new();
@@ -69,8 +72,7 @@ impl Swarm {
         }
         self.describe(dirty, &mut messages);
         let root = self.root;
-        let is_last =
-            |message: &Message| matches!(message, Message::HaveAll { branch, .. } if *branch == root);
+        let is_last = |message: &Message| matches!(message, Message::HaveAll { branch, .. } if *branch == root);
         let all = messages.iter().find(|message| is_last(message)).cloned();
         for member in self.members.values_mut() {
             match &all {

@@ -84,6 +84,15 @@ impl Member {
         !self.telling.is_empty()
     }
 
+    /// Forgets what it told, but for its bits over slots.
+    pub(crate) fn forget_told(&mut self) {
+        self.complete.clear();
+        self.complete_order.clear();
+        self.kept.clear();
+        self.kept_order.clear();
+        self.kept_bytes = 0;
+    }
+
     /// Forgets what is counted in slots.
     pub(crate) fn forget_slots(&mut self) {
         self.has = BitSet::default();

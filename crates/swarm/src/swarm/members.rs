@@ -21,23 +21,48 @@ pub(crate) struct News {
 }
 
 impl Swarm {
-    /// A peer takes part, or takes part in another way than before.
+    /// A peer takes part, or takes part in another way than before. What it says of itself now holds:
+    /// "nothing" takes back what it told, "part" that it holds all.
     pub(crate) fn join(&mut self, peer: PeerNo, holding: Holding, random: &mut Random) {
         self.asked_to_join.remove(&peer);
+        self.to_invite.remove(&peer);
         self.check_providers = true;
         let others = self.members.iter().any(|(other, member)| *other != peer && member.all());
         let start = if others { random.below(self.table.end()) } else { 0 };
         let member = self.members.entry(peer).or_insert_with(|| Member::new(holding, start));
-        let before = member.holding;
-        member.holding = holding.min(before);
-        if holding == Holding::All && before != Holding::All {
-            self.uncount(peer);
+        let before = std::mem::replace(&mut member.holding, holding);
+        match holding {
+            Holding::All if before != Holding::All => self.uncount(peer),
+            Holding::Nothing => {
+                member.forget_told();
+                self.uncount(peer);
+            }
+            _ => {}
         }
         let known: Vec<u32> = self.branches.keys().copied().collect();
         for number in known {
             self.apply_member(number, peer);
         }
         self.apply_singles(peer);
+    }
+
+    /// A peer is sent an invitation.
+    pub(crate) fn invite(&mut self, peer: PeerNo, now: Duration) {
+        // One that never answers keeps nobody waiting twice.
+        self.asked_to_join.entry(peer).or_insert(now);
+        self.invited.insert(peer, now);
+        self.to_invite.remove(&peer);
+    }
+
+    /// When a peer was last invited.
+    pub(crate) fn invited(&self, peer: PeerNo) -> Option<Duration> {
+        self.invited.get(&peer).copied()
+    }
+
+    /// A peer is not connected any more.
+    pub(crate) fn forget_invitation(&mut self, peer: PeerNo) {
+        self.invited.remove(&peer);
+        self.to_invite.remove(&peer);
     }
 
     /// A peer is gone.

@@ -121,9 +121,23 @@ impl Swarm {
             if pending && !wanted {
                 self.table.change(at, State::Idle);
             } else if pending && state != State::Missing {
-                self.table.change(at, State::Missing);
+                self.table.change(at, State::Unknown);
+                let print = self.table.slot(at).print;
+                self.walk.single(at, print);
             }
         }
+    }
+
+    /// The store is to be asked for a single block that is wanted.
+    pub(crate) fn probe_single(&mut self, at: u32) {
+        let slot = self.table.slot(at);
+        let print = slot.print;
+        match slot.state {
+            State::Idle => self.table.change(at, State::Unknown),
+            State::Unknown => {}
+            _ => return,
+        }
+        self.walk.single(at, print);
     }
 
     /// Asks the store, as far as its queue has room.

@@ -75,8 +75,8 @@ impl Swarm {
         self.check_providers = true;
         if tree {
             self.walk_from(at, out);
-        } else if matches!(state, State::Idle | State::Unknown) {
-            self.table.change(at, State::Missing);
+        } else {
+            self.probe_single(at);
         }
     }
 
@@ -128,7 +128,8 @@ impl Swarm {
             self.urgent.remove(&(deadline, at));
         }
         let slot = self.table.slot(at);
-        if slot.state == State::Missing && !slot.tree {
+        let pending = matches!(slot.state, State::Unknown | State::Probing | State::Missing);
+        if pending && !slot.tree {
             self.table.change(at, State::Idle);
         }
     }
@@ -163,37 +164,36 @@ impl Swarm {
         !self.wants.values().flatten().any(|want| want.tree)
     }
 
-    /// Something is asked of somebody: wants that it belongs to have a provider again.
-    fn forget_told(&mut self) {
-        for (at, list) in &mut self.wants {
-            let asked = matches!(self.table.slot(*at).state, State::Asked(..));
-            for want in list.iter_mut().filter(|want| want.tree || asked) {
-                want.told &= self.table.asked == 0;
-            }
-        }
-    }
-
-    /// Tells wants that nobody connected can satisfy, once each time it becomes so.
-    pub(crate) fn tell_no_provider(&mut self, now: Duration, out: &mut Out) {
-        if !self.check_providers || !self.joins_settled(now) {
+    /// Tells wants that nobody connected can satisfy, and those that somebody can again, once each
+    /// time it becomes so.
+    pub(crate) fn tell_providers(&mut self, now: Duration, out: &mut Out) {
+        if !self.check_providers {
             return;
         }
-        if self.table.asked > 0 || self.walk.probing() {
-            return self.forget_told();
-        }
-        self.check_providers = false;
-        let stuck = self.table.pool > 0 && !self.pool_has_provider();
+        let settled = self.joins_settled(now);
+        let (asked, probing) = (self.table.asked > 0, self.walk.probing());
+        self.check_providers = asked || probing || !settled;
+        let tree_able = asked || self.pool_has_provider();
+        let tree_stuck = !tree_able && self.table.pool > 0 && !probing;
         let lists: Vec<u32> = self.wants.keys().copied().collect();
         for at in lists {
-            let missing = self.table.slot(at).state == State::Missing;
-            let lonely = missing && !self.has_provider(at);
-            let cid = self.table.slot(at).cid;
+            let slot = self.table.slot(at);
+            let (cid, state) = (slot.cid, slot.state);
+            // What is being probed may tell who holds it.
+            let clear = !(probing && slot.parent == NONE);
+            let held = self.has_provider(at);
+            let able = matches!(state, State::Asked(..)) || (state == State::Missing && held);
+            let stuck = state == State::Missing && !held && clear;
             for want in self.wants.get_mut(&at).into_iter().flatten() {
-                let none = if want.tree { stuck } else { lonely };
-                if none && !want.told {
-                    out.push_back(Action::NoProvider { session: want.session, cid });
+                let session = want.session;
+                let (able, stuck) = if want.tree { (tree_able, tree_stuck) } else { (able, stuck) };
+                if stuck && settled && !want.told {
+                    want.told = true;
+                    out.push_back(Action::NoProvider { session, cid });
+                } else if able && want.told {
+                    want.told = false;
+                    out.push_back(Action::Provider { session, cid });
                 }
-                want.told = none;
             }
         }
     }

@@ -74,6 +74,9 @@ fn nobody_there_is_told_once_and_the_want_goes_on() {
     world.run(secs(40));
     assert!(world.done(leecher, &root) < 22.0);
     assert_eq!(world.nodes[leecher].lonely.len(), 1);
+    let found = &world.nodes[leecher].found;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].0 == root && (20_000..20_200).contains(&found[0].1.as_millis()), "{found:?}");
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) got: BTreeMap<Cid, Duration>,
     /// Wants told to have no provider: when.
     pub(crate) lonely: Vec<(Cid, Duration)>,
+    /// Wants told to have a provider again: when.
+    pub(crate) found: Vec<(Cid, Duration)>,
     /// What peers did wrong.
     pub(crate) violations: Vec<(u32, ViolationKind)>,
     /// Blocks probed.
@@ -114,6 +116,7 @@ impl World {
             came: Vec::new(),
             got: BTreeMap::new(),
             lonely: Vec::new(),
+            found: Vec::new(),
             violations: Vec::new(),
             probed: 0,
             awaited: BTreeSet::new(),
@@ -326,6 +329,7 @@ impl World {
                 self.nodes[node].got.insert(cid, self.now);
             }
             Action::NoProvider { cid, .. } => self.nodes[node].lonely.push((cid, self.now)),
+            Action::Provider { cid, .. } => self.nodes[node].found.push((cid, self.now)),
             Action::Violation { peer, kind } => self.nodes[node].violations.push((peer.0, kind)),
             Action::Disconnect { peer } => {
                 self.tell(node, Event::PeerDisconnected { peer });
