@@ -84,6 +84,11 @@ impl Fingerprint {
         Self { ctime: other.ctime, ..*self } == *other
     }
 
+    /// The device.
+    pub(crate) fn dev(&self) -> u64 {
+        self.dev
+    }
+
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.size.to_le_bytes());
         for part in [self.mtime.0, self.mtime.1, self.ctime.0, self.ctime.1] {

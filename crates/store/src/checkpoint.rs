@@ -5,13 +5,14 @@
 //! 3. all data is synced: partial blobs, packs, and the files of the batch, then the directories in
 //!    which names were made;
 //! 4. one index commit takes the layer and the batch's changes;
-//! 5. files that are of no use any more go.
+//! 5. files that are of no use any more go, and the store's own names of blobs that were moved out.
 //!
 //! A failure before 4 puts the layer back.
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::blob::{BlobId, PartialState};
@@ -80,6 +81,7 @@ impl Shared {
             return done;
         }
         self.overlay.end_drain();
+        self.unlink_handed(&layer.handed);
         self.unlink(&layer.unlink);
         done
     }
@@ -101,9 +103,13 @@ impl Shared {
             for partial in &drained.dirty {
                 self.disk.sync(&partial.file, &partial.path)?;
             }
+            for path in &drained.layer.unsynced {
+                self.sync_found(path)?;
+            }
             for id in drained.layer.blobs.keys() {
                 self.note_dirs(*id, &mut commit.dirs);
             }
+            sync_users_dirs(&drained.layer);
         }
         self.packs.sync(&self.layout, &self.disk)?;
         self.sync_files(&commit.files)?;
@@ -157,6 +163,14 @@ impl Shared {
         }
     }
 
+    /// Syncs a file that was found when the store was opened; the user may have removed his since.
+    fn sync_found(&self, path: &Path) -> Result<(), WriteError> {
+        match File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            file => self.disk.sync(&file.map_err(|error| WriteError::io(path, error))?, path),
+        }
+    }
+
     fn sync_files(&self, files: &[(File, PathBuf)]) -> Result<(), WriteError> {
         let sync = |(file, path): &(File, PathBuf)| self.disk.sync(file, path);
         if files.len() < SYNC_THREADS {
@@ -183,6 +197,19 @@ impl Shared {
             if is_beneath && let Err(error) = remove(path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a file");
             }
+        }
+    }
+}
+
+/// Syncs the directories into which blobs were moved, before the store gives up its own names. They are
+/// the user's: one that cannot be synced is his matter and no failure of the store.
+fn sync_users_dirs(layer: &Layer) {
+    let references = layer.blobs.values().flatten().filter_map(|record| record.reference.as_ref());
+    let moved = references.filter(|reference| reference.moved);
+    let dirs: BTreeSet<&Path> = moved.filter_map(|reference| reference.path.parent()).collect();
+    for dir in dirs {
+        if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+            tracing::debug!(path = %dir.display(), %error, "cannot sync a directory of the user");
         }
     }
 }

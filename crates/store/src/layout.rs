@@ -71,6 +71,11 @@ impl Layout {
         self.partials().join(format!("{id}.moved"))
     }
 
+    /// A copy on its way to a blob's name; of no use to another process.
+    pub(crate) fn copy(&self, id: BlobId) -> PathBuf {
+        self.partials().join(format!("{id}.copy"))
+    }
+
     pub(crate) fn secrets(&self) -> PathBuf {
         self.root.join("secrets")
     }

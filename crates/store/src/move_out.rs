@@ -1,35 +1,35 @@
 //! Moving a whole file out of the store to where the user wants it.
 //!
 //! The cheapest way wins: a hard link (the user's file *is* then the blob, and the store refers to
-//! it), else a reflink, else a copy. A kept blob is never linked, since the user may edit what he got.
+//! it), else a reflink, else a copy. A kept blob is never linked, since the user may edit what he got,
+//! and no blob is linked twice.
 //!
-//! A linked blob is handed over in this order: link under the temporary name, the caller's rename,
-//! [`MovedOut::finish`]: a note with the reference is written beside the presence records, and the
-//! store's own name goes. The note stands for the index until the next checkpoint takes it in. A
-//! process that dies before the note leaves a blob with two names, which the next open treats as one
-//! that may have been edited.
+//! A linked blob is handed over in this order: an empty note (see [`note`]) beside the presence
+//! records, link under the temporary name, the caller's rename, [`MovedOut::finish`]: the note is
+//! filled and the overlay says that the blob is a reference. The next checkpoint commits that, and only
+//! then the store's own name goes, so no sync is paid here and a power loss finds the bytes under one
+//! of the two names. A process that dies before the note is filled leaves a blob with two names, which
+//! the next open treats as one that may have been edited.
 //!
-//! ```text
-//! note: root hash 1, root digest 32, blob record (see `blob`)
-//! ```
+//! Whoever changes which file a blob's record leads to holds the lock of [`Shared::homes`].
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+mod copy;
+pub(crate) mod note;
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use shoal_dag::Cid;
 
 use crate::blob::{BlobId, BlobRecord, Fingerprint, Reference};
 use crate::error::{ReadError, WriteError};
 use crate::key::{Key, Place};
-use crate::layout::create_new;
+use crate::layout::{create_new, make_dir};
 use crate::store::{Shared, Store};
 
-/// A note is a path and a few numbers; more is not read.
-const NOTE_BYTES_MAX: u64 = 8 * 1024;
-/// One call of copy_file_range(2) is asked for this much.
-const COPY_BYTES: usize = 1 << 30;
+use copy::{clone_or_copy, copy_to, link};
+use note::{announce, write_note};
 
 /// How a file got out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,6 @@ pub struct MovedOut {
     how: Moved,
     root: Key,
     id: BlobId,
-    record: BlobRecord,
 }
 
 impl Store {
@@ -70,20 +69,25 @@ impl Store {
         let Some((id, record)) = shared.whole(&key).map_err(ReadError::from)? else {
             return Ok(None);
         };
-        let may_link = !copy && !record.kept && record.reference.is_none();
-        let how = if may_link && link(&shared.layout.blob(id), temp, mode)? {
-            Moved::Linked
-        } else {
-            let Some(whole) = self.whole_file(root)? else { return Ok(None) };
-            let how = copy_to(&whole.file, temp, mode)?;
-            if let Some(reference) = record.reference.as_ref().filter(|r| r.open().is_none()) {
-                drop(fs::remove_file(temp));
-                let path = reference.path.clone();
-                return Err(ReadError::Changed { cid: *root, path }.into());
+        let out = |how| MovedOut { store: self.clone(), how, root: key, id };
+        if !copy && shared.claim_link(id)? {
+            // From here on dropping it gives the claim back.
+            let out = out(Moved::Linked);
+            let note = shared.layout.moved(id);
+            announce(&note).map_err(|error| WriteError::io(&note, error))?;
+            if link(&shared.layout.blob(id), temp, mode)? {
+                return Ok(Some(out));
             }
-            how
-        };
-        Ok(Some(MovedOut { store: self.clone(), how, root: key, id, record }))
+            shared.unlink(&[note]);
+        }
+        let Some(whole) = self.whole_file(root)? else { return Ok(None) };
+        let how = copy_to(&whole.file, temp, mode)?;
+        if let Some(reference) = record.reference.as_ref().filter(|r| r.open().is_none()) {
+            drop(fs::remove_file(temp));
+            let path = reference.path.clone();
+            return Err(ReadError::Changed { cid: *root, path }.into());
+        }
+        Ok(Some(out(how)))
     }
 }
 
@@ -94,7 +98,7 @@ impl MovedOut {
     }
 
     /// Tells the store the final name, after the rename and after mode and times were set: a linked blob
-    /// becomes a reference to it, and the store's own name goes.
+    /// becomes a reference to it, and the store's own name goes with the next checkpoint.
     pub fn finish(self, path: &Path) -> Result<(), WriteError> {
         if self.how != Moved::Linked {
             return Ok(());
@@ -103,131 +107,153 @@ impl MovedOut {
         let full = fs::canonicalize(path).map_err(failed)?;
         let metadata = fs::metadata(&full).map_err(failed)?;
         let shared = &self.store.shared;
-        let own = shared.layout.blob(self.id);
-        let mine = fs::metadata(&own).map_err(|error| WriteError::io(&own, error))?;
-        if (metadata.ino(), metadata.dev()) != (mine.ino(), mine.dev()) {
-            return Err(WriteError::SourceChanged { path: full });
-        }
         let fingerprint = Fingerprint::of(&metadata);
-        let reference = Some(Reference { path: full, fingerprint, moved: true });
-        // A pin may have come meanwhile: then the store takes a copy back.
-        let now = shared.record(self.id).map_err(ReadError::from)?;
-        let must_keep = now.is_some_and(|(record, _)| record.kept);
-        let record = BlobRecord { reference, kept: false, ..self.record };
-        let note = shared.layout.moved(self.id);
-        write_note(&note, &self.root, &record).map_err(|error| WriteError::io(&note, error))?;
-        let pressure = shared.overlay.change(|layer| {
-            layer.blobs.insert(self.id, Some(record.clone()));
-            layer.unlink.push(note);
-        });
-        shared.files.close(Place::Blob(self.id));
-        shared.unlink(&[own]);
-        if must_keep {
-            shared.own_blob(self.id, record)?;
-        }
-        shared.relieve(pressure)
+        let reference = Reference { path: full, fingerprint, moved: true };
+        shared.hand_over(self.id, &self.root, reference, metadata.ino())
     }
 }
 
-/// Links the store's file to `temp` where both are on one file system and the file is ours.
-fn link(from: &Path, temp: &Path, mode: u32) -> Result<bool, WriteError> {
-    let is_ours = fs::metadata(from)
-        .is_ok_and(|metadata| metadata.uid() == rustix::process::geteuid().as_raw());
-    if !is_ours {
-        return Ok(false);
-    }
-    match fs::hard_link(from, temp) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(WriteError::io(temp, error));
-        }
-        Err(_) => return Ok(false),
-    }
-    let set = fs::set_permissions(temp, Permissions::from_mode(mode & 0o7777));
-    set.map_err(|error| WriteError::io(temp, error))?;
-    Ok(true)
-}
-
-/// Makes `temp` with the content of `from`; it is gone again after an error.
-fn copy_to(from: &File, temp: &Path, mode: u32) -> Result<Moved, WriteError> {
-    let to = create_new(temp).map_err(|error| WriteError::io(temp, error))?;
-    let copied = clone_or_copy(from, &to).and_then(|how| {
-        to.set_permissions(Permissions::from_mode(mode & 0o7777))?;
-        Ok(how)
-    });
-    copied.map_err(|error| {
-        drop(fs::remove_file(temp));
-        WriteError::io(temp, error)
-    })
-}
-
-/// Fills an empty file from another one.
-pub(crate) fn clone_or_copy(from: &File, to: &File) -> io::Result<Moved> {
-    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
-        return Ok(Moved::Reflinked);
-    }
-    let len = from.metadata()?.len();
-    let mut done = 0;
-    while done < len {
-        let (mut at, mut out) = (done, done);
-        let now = rustix::fs::copy_file_range(from, Some(&mut at), to, Some(&mut out), COPY_BYTES);
-        match now {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(copied) => done += copied as u64,
-            Err(rustix::io::Errno::INTR) => {}
-            // Across some file systems only read and write do it.
-            Err(_) if done == 0 => {
-                io::copy(&mut &*from, &mut &*to)?;
-                return Ok(Moved::Copied);
-            }
-            Err(error) => return Err(error.into()),
+impl Drop for MovedOut {
+    fn drop(&mut self) {
+        if self.how == Moved::Linked {
+            self.store.shared.homes.lock().remove(&self.id);
         }
     }
-    Ok(Moved::Copied)
-}
-
-fn write_note(path: &Path, root: &Key, record: &BlobRecord) -> io::Result<()> {
-    let mut bytes = vec![root.hash];
-    bytes.extend_from_slice(&root.digest);
-    bytes.extend_from_slice(&record.to_bytes());
-    crate::layout::remove(path)?;
-    let file = create_new(path)?;
-    io::Write::write_all(&mut &file, &bytes)
-}
-
-/// Reads a note; `None` where there is none or it is torn.
-pub(crate) fn read_note(path: &PathBuf) -> io::Result<Option<(Key, BlobRecord)>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let mut bytes = Vec::new();
-    file.take(NOTE_BYTES_MAX).read_to_end(&mut bytes)?;
-    let note = bytes.split_first().and_then(|(hash, rest)| {
-        let (digest, rest) = rest.split_first_chunk::<32>()?;
-        let record = BlobRecord::from_bytes(rest)?;
-        Some((Key { digest: *digest, hash: *hash }, record))
-    });
-    Ok(note)
 }
 
 impl Shared {
-    /// Copies the user's file that stands for a blob into the store's own file of the same id, synced.
-    pub(crate) fn take_back(&self, id: BlobId, reference: &Reference) -> Result<(), WriteError> {
-        let path = self.layout.blob(id);
+    /// May this blob be linked out now? Then nobody else may until the claim is given back.
+    fn claim_link(&self, id: BlobId) -> Result<bool, WriteError> {
+        let mut homes = self.homes.lock();
+        let record = self.record(id).map_err(ReadError::from)?;
+        let may = record.is_some_and(|(record, _)| !record.kept && record.reference.is_none());
+        Ok(may && homes.insert(id))
+    }
+
+    /// The blob is the user's file from now on, unless a pin came meanwhile: then the store takes a copy.
+    fn hand_over(
+        &self,
+        id: BlobId,
+        root: &Key,
+        reference: Reference,
+        ino: u64,
+    ) -> Result<(), WriteError> {
+        let homes = self.homes.lock();
+        let known = self.record(id).map_err(ReadError::from)?;
+        let Some((record, _)) = known.filter(|(record, _)| record.reference.is_none()) else {
+            // Forgotten meanwhile.
+            return Ok(());
+        };
+        if record.kept {
+            drop(homes);
+            return self.part(id);
+        }
+        let own = self.layout.blob(id);
+        let mine = fs::metadata(&own).map_err(|error| WriteError::io(&own, error))?;
+        if (ino, reference.fingerprint.dev()) != (mine.ino(), mine.dev()) {
+            return Err(WriteError::SourceChanged { path: reference.path });
+        }
+        let record = BlobRecord { reference: Some(reference), ..record };
+        let note = self.layout.moved(id);
+        write_note(&note, root, &record).map_err(|error| WriteError::io(&note, error))?;
+        let pressure = self.overlay.change(|layer| {
+            layer.blobs.insert(id, Some(record));
+            layer.unlink.push(note);
+            layer.handed.push(id);
+        });
+        drop(homes);
+        self.files.close(Place::Blob(id));
+        self.relieve(pressure)
+    }
+
+    /// Removes the store's own names of blobs that the index knows under the user's name, or not at all.
+    pub(crate) fn unlink_handed(&self, ids: &[BlobId]) {
+        let _homes = self.homes.lock();
+        for id in ids {
+            let own = self.layout.blob(*id);
+            let is_elsewhere = match self.record(*id) {
+                Ok(None) => true,
+                Ok(Some((record, _))) => record.reference.is_some_and(|user| user.path != own),
+                Err(_) => false,
+            };
+            if is_elsewhere {
+                self.unlink(&[own]);
+                self.files.close(Place::Blob(*id));
+            }
+        }
+    }
+
+    /// Gives a kept blob a file of its own where the user has a second name for it.
+    pub(crate) fn part(&self, id: BlobId) -> Result<(), WriteError> {
+        let own = self.layout.blob(id);
+        let is_shared = fs::metadata(&own).is_ok_and(|metadata| metadata.nlink() > 1);
+        if !is_shared {
+            return Ok(());
+        }
+        let from = File::open(&own).map_err(|error| WriteError::io(&own, error))?;
+        self.copy_home(id, &from, || true, |record| record.reference.is_none().then_some(record))
+            .map(drop)
+    }
+
+    /// Makes a moved blob the store's own again, with a synced copy of the user's file. `false` when the
+    /// blob is gone.
+    pub(crate) fn take_back(&self, id: BlobId, reference: &Reference) -> Result<bool, WriteError> {
         let changed = || WriteError::SourceChanged { path: reference.path.clone() };
         let from = reference.open().ok_or_else(changed)?;
-        let dir = self.layout.blob_dir(id);
-        crate::layout::make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
-        crate::layout::remove(&path).map_err(|error| WriteError::io(&path, error))?;
-        let to = create_new(&path).map_err(|error| WriteError::io(&path, error))?;
-        let copied = clone_or_copy(&from, &to).map_err(|error| WriteError::io(&path, error));
-        if let Err(error) = copied.and_then(|_| reference.open().map(drop).ok_or_else(changed)) {
-            self.unlink(&[path]);
-            return Err(error);
+        let is_intact = || reference.open().is_some();
+        let becomes = |record: BlobRecord| {
+            let is_same = record.reference.as_ref() == Some(reference);
+            is_same.then_some(BlobRecord { kept: true, reference: None, ..record })
+        };
+        if self.copy_home(id, &from, is_intact, becomes)? {
+            return Ok(true);
         }
-        self.disk.sync(&to, &path)?;
+        // Somebody else took it back, or forgot it, or the file changed.
+        match self.record(id).map_err(ReadError::from)? {
+            Some((record, _)) if record.reference.is_none() => Ok(true),
+            Some(_) => Err(changed()),
+            None => Ok(false),
+        }
+    }
+
+    /// Puts a synced copy of `from` under the blob's own name, where it is `intact` after the copy and the
+    /// record still `becomes` something by it.
+    fn copy_home(
+        &self,
+        id: BlobId,
+        from: &File,
+        intact: impl FnOnce() -> bool,
+        becomes: impl FnOnce(BlobRecord) -> Option<BlobRecord>,
+    ) -> Result<bool, WriteError> {
+        let (path, dir) = (self.layout.blob(id), self.layout.blob_dir(id));
+        make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
+        let temp = self.layout.copy(BlobId::draw());
+        let failed = |error| WriteError::io(&temp, error);
+        let to = create_new(&temp).map_err(failed)?;
+        let done = clone_or_copy(from, &to).map_err(failed);
+        let done = done.and_then(|_| self.disk.sync(&to, &temp));
+        if done.is_err() || !intact() {
+            self.unlink(&[temp]);
+            return done.map(|()| false);
+        }
+        let pressure = {
+            let _homes = self.homes.lock();
+            let known = self.record(id).map_err(ReadError::from)?;
+            let Some(record) = known.and_then(|(record, _)| becomes(record)) else {
+                self.unlink(&[temp]);
+                return Ok(false);
+            };
+            fs::rename(&temp, &path).map_err(|error| WriteError::io(&path, error))?;
+            self.overlay.change(|layer| {
+                layer.blobs.insert(id, Some(record));
+                // A note of an earlier move would undo this at the next open.
+                layer.unlink.push(self.layout.moved(id));
+            })
+        };
+        self.files.close(Place::Blob(id));
         self.disk.sync_dir(&dir)?;
-        self.disk.sync_dir(&self.layout.blobs())
+        self.disk.sync_dir(&self.layout.blobs())?;
+        self.relieve(pressure)?;
+        Ok(true)
     }
 }

@@ -28,13 +28,18 @@ pub(crate) struct Layer {
     pub(crate) wholes: HashMap<Digest, Option<Whole>>,
     /// Files that go when the layer is in the index.
     pub(crate) unlink: Vec<PathBuf>,
+    /// Blobs that became the user's: the store's own name goes when the layer is in the index.
+    pub(crate) handed: Vec<BlobId>,
+    /// Files that an earlier process wrote, and nobody synced.
+    pub(crate) unsynced: Vec<PathBuf>,
     /// Some entry leads into a pack.
     has_packed: bool,
 }
 
 impl Layer {
     fn weight(&self) -> usize {
-        self.entries.len() + self.blobs.len() + self.wholes.len() + self.unlink.len()
+        let files = self.unlink.len() + self.handed.len() + self.unsynced.len();
+        self.entries.len() + self.blobs.len() + self.wholes.len() + files
     }
 
     /// The layer as index changes.
@@ -182,6 +187,8 @@ impl Overlay {
             live.wholes.entry(*digest).or_insert(*whole);
         }
         live.unlink.extend(old.unlink.iter().cloned());
+        live.handed.extend(&old.handed);
+        live.unsynced.extend(old.unsynced.iter().cloned());
         live.has_packed |= old.has_packed;
     }
 

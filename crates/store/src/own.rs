@@ -22,8 +22,11 @@ impl Store {
         let Some(key) = Key::of(cid) else { return Ok(false) };
         let found = self.shared.find(&key).map_err(ReadError::from)?;
         let Some(found) = found else { return Ok(false) };
-        if let (Place::Blob(id), Some(record)) = (found.entry.place, found.record) {
-            self.shared.own_blob(id, record)?;
+        let is_owned = found.is_owned();
+        if let (Place::Blob(id), false) = (found.entry.place, is_owned)
+            && !self.shared.own_blob(id)?
+        {
+            return Ok(false);
         }
         if public && !found.entry.public {
             let entry = Entry { public: true, ..found.entry };
@@ -83,42 +86,51 @@ impl Store {
     /// there was one.
     pub fn forget_reference(&self, root: &Cid) -> Result<bool, WriteError> {
         let Some(key) = Key::of(root) else { return Ok(false) };
-        let Some((id, record)) = self.shared.whole(&key).map_err(ReadError::from)? else {
+        let shared = &self.shared;
+        let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else {
             return Ok(false);
         };
-        if record.reference.is_none() {
-            return Ok(false);
+        {
+            let _homes = shared.homes.lock();
+            let known = shared.record(id).map_err(ReadError::from)?;
+            if known.is_none_or(|(record, _)| record.reference.is_none()) {
+                return Ok(false);
+            }
+            shared.overlay.change(|layer| {
+                layer.blobs.insert(id, None);
+                layer.wholes.insert(key.digest, None);
+                layer.unlink.push(shared.layout.moved(id));
+                layer.handed.push(id);
+            });
         }
-        let pressure = self.shared.overlay.change(|layer| {
-            layer.blobs.insert(id, None);
-            layer.wholes.insert(key.digest, None);
-        });
-        self.shared.relieve(pressure)?;
-        self.shared.checkpoint()?;
+        shared.checkpoint()?;
         Ok(true)
     }
 }
 
 impl Shared {
-    /// Makes a blob one that pins may rely on. A file that the user gave by reference stays one.
-    pub(crate) fn own_blob(&self, id: BlobId, record: BlobRecord) -> Result<(), WriteError> {
-        if record.is_owned() {
-            return Ok(());
-        }
-        let Some(reference) = &record.reference else {
-            let pressure = self.overlay.keep_blob(id, record);
-            return self.relieve(pressure);
+    /// Makes a blob one that pins may rely on; `false` when it is gone. A file that the user gave by
+    /// reference stays one.
+    pub(crate) fn own_blob(&self, id: BlobId) -> Result<bool, WriteError> {
+        let homes = self.homes.lock();
+        let Some((record, _)) = self.record(id).map_err(ReadError::from)? else {
+            return Ok(false);
         };
-        if !reference.moved {
-            return Ok(());
+        match record.reference.clone() {
+            _ if record.is_owned() => Ok(true),
+            Some(reference) if reference.moved => {
+                drop(homes);
+                self.take_back(id, &reference)
+            }
+            Some(_) => Ok(true),
+            None => {
+                let pressure = self.overlay.keep_blob(id, record);
+                drop(homes);
+                // It may be on its way out: then the user has a name for it.
+                self.part(id)?;
+                self.relieve(pressure)?;
+                Ok(true)
+            }
         }
-        self.take_back(id, reference)?;
-        let record = BlobRecord { kept: true, reference: None, ..record };
-        let pressure = self.overlay.change(|layer| {
-            layer.blobs.insert(id, Some(record));
-            // A note of an earlier move would undo this at the next open.
-            layer.unlink.push(self.layout.moved(id));
-        });
-        self.relieve(pressure)
     }
 }

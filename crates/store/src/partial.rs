@@ -33,6 +33,18 @@ pub(crate) const BLOB_BYTES_MAX: u64 = 1 << 47;
 struct State {
     ranges: Ranges,
     presence: Presence,
+    /// It is whole, and may be the user's file by now: nothing is written to it any more.
+    is_sealed: bool,
+}
+
+impl State {
+    fn new(ranges: Ranges, presence: Presence) -> Mutex<Self> {
+        Mutex::new(Self { ranges, presence, is_sealed: false })
+    }
+
+    fn claim(&mut self, offset: u64, len: u64) -> bool {
+        !self.is_sealed && self.ranges.claim(offset, len)
+    }
 }
 
 /// One partial blob.
@@ -72,7 +84,7 @@ impl Partial {
             drop((remove(&path), remove(&presence_path)));
             return Err(WriteError::io(path, error));
         }
-        let state = Mutex::new(State { ranges: Ranges::default(), presence });
+        let state = State::new(Ranges::default(), presence);
         let dirty = AtomicBool::new(false);
         Ok(Self { id, root, size, file, path, presence_path, state, dirty })
     }
@@ -94,7 +106,7 @@ impl Partial {
                 ranges.claim(record.offset, u64::from(record.len));
             })
             .map_err(|error| WriteError::io(&presence_path, error))?;
-        let (state, dirty) = (Mutex::new(State { ranges, presence }), AtomicBool::new(false));
+        let (state, dirty) = (State::new(ranges, presence), AtomicBool::new(false));
         Ok(Some(Self { id, root, size: header.size, file, path, presence_path, state, dirty }))
     }
 
@@ -118,7 +130,7 @@ impl Partial {
     ) -> Result<bool, WriteError> {
         let (len, Leaf { key, offset, public, .. }) = (leaf.data.len() as u64, leaf);
         let fits = offset.checked_add(len).is_some_and(|end| end <= self.size);
-        if !fits || !self.state.lock().ranges.claim(offset, len) {
+        if !fits || !self.state.lock().claim(offset, len) {
             return Ok(false);
         }
         if let Err(error) = self.file.write_all_at(leaf.data, offset) {
@@ -147,7 +159,7 @@ impl Partial {
     ) -> Result<bool, WriteError> {
         let len = data.len() as u64;
         let fits = offset.checked_add(len).is_some_and(|end| end <= self.size);
-        if !fits || len > 0 && !self.state.lock().ranges.claim(offset, len) {
+        if !fits || len > 0 && !self.state.lock().claim(offset, len) {
             return Ok(false);
         }
         self.file.write_all_at(data, offset).map_err(|error| WriteError::io(&self.path, error))?;
@@ -171,6 +183,11 @@ impl Partial {
     /// Gives up a range whose bytes were found to be wrong.
     pub(crate) fn release(&self, offset: u64, len: u32) {
         self.state.lock().ranges.release(offset, u64::from(len));
+    }
+
+    /// Ends all writing: the blob is whole.
+    pub(crate) fn seal(&self) {
+        self.state.lock().is_sealed = true;
     }
 
     /// How many presence records there are, every one with its entry made visible.

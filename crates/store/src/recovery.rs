@@ -84,3 +84,31 @@ fn pack_numbers(shared: &Shared) -> Result<Vec<u32>, OpenError> {
     numbers.sort_unstable();
     Ok(numbers)
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_dag::hash::{DAG_PB, HashKind, RAW, cid_of};
+    use shoal_dag::{Bytes, Version};
+
+    use crate::{KeepPlace, Options, Store};
+
+    #[test]
+    fn what_a_killed_process_wrote_is_synced_before_it_is_indexed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = cid_of(HashKind::Blake3, DAG_PB, Version::V1, b"a file");
+        let place = KeepPlace { file: &root, size: 1 << 20, offset: 0 };
+        let data = Bytes::from(vec![7; 4096]);
+        let leaf = cid_of(HashKind::Blake3, RAW, Version::V1, &data);
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        store.keep(&leaf, Some(place), &data, true).unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        let blob = store.locate(&leaf).unwrap();
+        assert_eq!(store.shared.overlay.begin_drain().unsynced, [blob]);
+        store.shared.overlay.undo_drain();
+        store.checkpoint().unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        assert_eq!(store.shared.overlay.begin_drain().unsynced.len(), 0, "nothing is new");
+    }
+}

@@ -52,12 +52,7 @@ impl Store {
         } else {
             let whole = shared.whole(&key).map_err(ReadError::from)?;
             match whole.filter(|(_, record)| record.reference.is_none() || is_intact(record)) {
-                Some((id, record)) => {
-                    if options.kept {
-                        shared.own_blob(id, record)?;
-                    }
-                    true
-                }
+                Some((id, record)) => !options.kept || record.is_owned() || shared.own_blob(id)?,
                 None => shared.settle_blob(&key, size, leaves, options.kept)?,
             }
         };
@@ -144,8 +139,7 @@ impl Shared {
             }
         }
         if is_complete && position == size {
-            self.make_whole(&partial, kept)?;
-            return Ok(true);
+            return self.make_whole(&partial, kept);
         }
         Ok(false)
     }
@@ -218,10 +212,18 @@ impl Shared {
     }
 
     /// All leaves are at their places: the blob is whole. The presence record stays until the index
-    /// says so too.
-    fn make_whole(&self, partial: &Partial, kept: bool) -> Result<(), WriteError> {
+    /// says so too. `false` when it was whole and forgotten already.
+    fn make_whole(&self, partial: &Partial, kept: bool) -> Result<bool, WriteError> {
+        let homes = self.homes.lock();
         let known = self.record(partial.id).map_err(ReadError::from)?;
-        let kept = kept || known.is_some_and(|(record, _)| record.kept);
+        let Some((record, _)) = known else { return Ok(false) };
+        if record.partial.is_none() {
+            // Another thread settled it, and it may be the user's file by now.
+            drop(homes);
+            return if kept { self.own_blob(partial.id) } else { Ok(true) };
+        }
+        partial.seal();
+        let kept = kept || record.kept;
         let record =
             BlobRecord { len: partial.size, kept, damaged: false, partial: None, reference: None };
         let whole = Whole { blob: partial.id, hash: partial.root.hash };
@@ -230,7 +232,9 @@ impl Shared {
             layer.wholes.insert(partial.root.digest, Some(whole));
             layer.unlink.push(partial.presence_path().to_owned());
         });
+        drop(homes);
         self.partials.remove(&partial.root.digest);
-        self.relieve(pressure)
+        self.relieve(pressure)?;
+        Ok(true)
     }
 }

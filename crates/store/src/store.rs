@@ -1,10 +1,11 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod ticker;
 
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 
+use crate::blob::BlobId;
 use crate::disk::Disk;
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
@@ -79,6 +81,9 @@ pub(crate) struct Shared {
     pub(crate) boot_id: String,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
+    /// Blobs that are between a link and the end of their move: no more than files that are on their way
+    /// out at once. Held while it is decided whose file a blob is (see `move_out`).
+    pub(crate) homes: Mutex<HashSet<BlobId>>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -109,6 +114,7 @@ impl Store {
             disk: Disk::new(options.fail_sync),
             boot_id,
             commit: Mutex::new(()),
+            homes: Mutex::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
@@ -245,6 +251,6 @@ fn open_index(layout: &Layout) -> Result<Index, OpenError> {
 fn boot_id() -> String {
     match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(id) => id.trim().to_owned(),
-        Err(_) => format!("process {}", crate::blob::BlobId::draw()),
+        Err(_) => format!("process {}", BlobId::draw()),
     }
 }

@@ -17,7 +17,7 @@ use crate::files::read_at;
 use crate::index::Whole;
 use crate::key::{Entry, Key, Place};
 use crate::layout::remove;
-use crate::move_out::read_note;
+use crate::move_out::note::read_note;
 use crate::pack::scan::matches;
 use crate::presence::{Header, Presence, Record};
 use crate::store::Shared;
@@ -30,8 +30,11 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
     for name in fs::read_dir(&dir).map_err(failed)? {
         let name = name.map_err(failed)?.file_name();
         let Some(name) = name.to_str() else { continue };
-        match name.strip_suffix(".moved") {
-            Some(name) => notes.extend(BlobId::parse(name)),
+        match name.split_once('.') {
+            Some((name, "moved")) => notes.extend(BlobId::parse(name)),
+            // What another process was about to rename.
+            Some((_, "copy" | "new")) => remove(&dir.join(name)).map_err(failed)?,
+            Some(_) => {}
             None => presences.extend(BlobId::parse(name)),
         }
     }
@@ -44,16 +47,42 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
     Ok(())
 }
 
-/// A blob that was moved out: the index may still say that the store holds it.
+/// A blob that was moved out, or was about to be: the index may still say that the store holds it.
 fn recover_note(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     let path = shared.layout.moved(id);
     let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
     let known = record_of(shared, id)?;
-    shared.overlay.change(|layer| {
-        if let (Some((root, record)), Some(_)) = (note, &known) {
-            layer.blobs.insert(id, Some(record));
-            layer.wholes.insert(root.digest, Some(Whole { blob: id, hash: root.hash }));
+    if known.as_ref().is_some_and(|record| record.kept) {
+        // Older than the record: a kept blob is not moved out. The user may have a name for it still.
+        if let Err(error) = shared.part(id) {
+            tracing::warn!(%id, %error, "a pinned file shares its bytes with a user's file");
+            return Ok(());
         }
+        shared.unlink(&[path]);
+        return Ok(());
+    }
+    let mut is_handed = known.is_none();
+    let found = match (note, known) {
+        (Some((root, record)), Some(_)) => {
+            is_handed = true;
+            Some((Some(root), record))
+        }
+        (None, Some(mut record)) if record.reference.is_none() && record.partial.is_none() => {
+            let file = File::open(shared.layout.blob(id)).ok();
+            let is_shared = file.is_some_and(|file| share_check(shared, id, &file, &mut record));
+            is_shared.then_some((None, record))
+        }
+        _ => None,
+    };
+    shared.overlay.change(|layer| {
+        if let Some((root, record)) = found {
+            layer.blobs.insert(id, Some(record));
+            if let Some(root) = root {
+                let whole = Whole { blob: id, hash: root.hash };
+                layer.wholes.insert(root.digest, Some(whole));
+            }
+        }
+        layer.handed.extend(is_handed.then_some(id));
         layer.unlink.push(path);
     });
     Ok(())
@@ -109,12 +138,17 @@ fn recover_fetch(
     let taken = known.as_ref().and_then(|record| record.partial).map_or(0, |state| state.records);
     let (count, entries) = replay(shared, id, &presence, &header, &file, taken)
         .map_err(|error| OpenError::io(&path, error))?;
-    let partial = Some(PartialState { root: Some(root), records: taken.min(count) });
+    // Committed together with the entries, after the sync.
+    let partial = Some(PartialState { root: Some(root), records: count });
     let kept = known.is_some_and(|record| record.kept);
     let mut record =
         BlobRecord { len: header.size, kept, damaged: false, partial, reference: None };
     let is_shared = moved.is_none() && share_check(shared, id, &file, &mut record);
+    let reference = moved.as_ref().and_then(|(_, record)| record.reference.as_ref());
+    let bytes_at = reference.map_or_else(|| shared.layout.blob(id), |user| user.path.clone());
     shared.overlay.change(|layer| {
+        // Under the same boot nobody has synced them.
+        layer.unsynced.extend((!entries.is_empty()).then_some(bytes_at));
         layer.blobs.insert(id, Some(record));
         if is_shared {
             layer.unlink.push(path);
