@@ -11,6 +11,7 @@ use std::{
 
 use clap::Args;
 use shoal_dag::name::escape;
+use tokio::io::AsyncReadExt as _;
 
 use super::{
     Signals,
@@ -44,20 +45,47 @@ pub(crate) struct SeedArgs {
     /// Stop to serve these, and do not run the peer
     #[arg(long, requires = "what")]
     forget: bool,
+
+    /// End when standard input does: whoever started it holds the other end
+    #[arg(long, hide = true)]
+    until_eof: bool,
+}
+
+/// What ends the peer.
+#[derive(Debug)]
+struct Stop {
+    signals: Signals,
+    until_eof: bool,
+}
+
+impl Stop {
+    /// Resolves when it is time. Cancel-safe.
+    async fn next(&mut self) {
+        tokio::select! {
+            () = self.signals.next() => {}
+            () = end_of_input(), if self.until_eof => {}
+        }
+    }
+}
+
+async fn end_of_input() {
+    let mut input = tokio::io::stdin();
+    let mut bytes = [0; 64];
+    while matches!(input.read(&mut bytes).await, Ok(1..)) {}
 }
 
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: SeedArgs) -> Result<Report, End> {
-    let mut signals = Signals::catch()?;
+    let mut stop = Stop { signals: Signals::catch()?, until_eof: args.until_eof };
     let what =
         args.what.iter().map(|what| item(what, args.forget)).collect::<Result<Vec<_>, _>>()?;
     let mut asking = Asking { seed: Seed { what, forget: args.forget }, tally: Tally::default() };
     tokio::select! {
         begun = begin(context, &mut asking) => match begun? {
-            Some(peer) => serve(context, peer, asking, signals).await,
+            Some(peer) => serve(context, peer, asking, stop).await,
             None => Ok(asking.tally.report(Ok(true))),
         },
-        () = signals.next() => Err(Failure::new(Exit::Interrupted, "interrupted").into()),
+        () = stop.next() => Err(Failure::new(Exit::Interrupted, "interrupted").into()),
     }
 }
 
@@ -99,7 +127,7 @@ async fn serve(
     context: &mut Context,
     mut peer: Peer,
     mut asking: Asking,
-    mut signals: Signals,
+    mut stop: Stop,
 ) -> Result<Report, End> {
     for address in &peer.addresses {
         let output = &mut context.console.output;
@@ -112,14 +140,14 @@ async fn serve(
     context.console.output.flush().await?;
     let taken = tokio::select! {
         taken = take_up(context, &mut peer.client, &mut asking) => taken,
-        () = signals.next() => {
+        () = stop.next() => {
             peer.serve_until(async {}).await;
             return Ok(Report::nothing());
         }
     };
     match taken {
         Ok(()) => {
-            peer.serve_until(signals.next()).await;
+            peer.serve_until(stop.next()).await;
             Ok(Report::nothing())
         }
         Err(end) => {
