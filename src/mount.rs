@@ -7,44 +7,85 @@
 //!
 //! Read-only, one CID. Names, versions and writing come with the ledger and the writable mount.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, pin::pin, sync::Arc};
 
 use shoal_fuse::{MountError, MountOptions, Mounted, UnmountError};
+use tokio::sync::mpsc;
 
 use crate::{
     config::Settings,
-    control::protocol::{Failure, Outcome, Request},
+    control::protocol::{Failure, Outcome, Request, Wait},
     exit::Exit,
 };
 
 mod background;
+mod child;
 mod link;
+mod node;
 mod tree;
 
 use link::Link;
 use tree::NodeTree;
 
-/// Mounts `target` at `dir`; stays until it is unmounted, or with `background` returns when it answers.
+/// What is mounted, and where.
+#[derive(Debug)]
+pub struct Mounting<'a> {
+    /// `CID[/path]` as typed.
+    pub target: Option<&'a [u8]>,
+    /// The mountpoint, absolute.
+    pub dir: &'a Path,
+    /// Return when it can be used.
+    pub background: bool,
+}
+
+/// What is to be told until the drive can be used.
+#[derive(Debug)]
+pub enum Told {
+    /// What is waited for.
+    Phase(String),
+    /// A line of the process that mounts in the background.
+    Line(String),
+}
+
+/// Mounts and stays until it is unmounted or `stop` resolves; in the background, returns when it can be
+/// used. `tell` is dropped then.
 ///
 /// # Errors
-/// It cannot be mounted.
+/// It cannot be mounted; exit 130 when `stop` came first.
 pub async fn run(
     settings: &Settings,
-    target: Option<&[u8]>,
-    dir: &Path,
-    background: bool,
+    mounting: Mounting<'_>,
+    tell: mpsc::Sender<Told>,
+    stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let Some(target) = target else {
+    let Some(target) = mounting.target else {
         return Err(Failure::usage("mounting every tree at once is not built yet")
             .hint("mount one: shoal mount CID DIR"));
     };
-    check_directory(dir)?;
-    if background {
-        return background::run(dir).await;
+    check_directory(mounting.dir)?;
+    if mounting.background {
+        return background::run(mounting.dir, tell, stop).await;
     }
     let link = Arc::new(Link::new(settings.clone()));
-    let (root, cid) = resolve(&link, target, settings).await?;
-    let tree = Arc::new(NodeTree::new(Arc::clone(&link), root, cid));
+    let ended = mount(&link, settings, target, mounting.dir, tell, stop).await;
+    link.close().await;
+    ended
+}
+
+async fn mount(
+    link: &Arc<Link>,
+    settings: &Settings,
+    target: &[u8],
+    dir: &Path,
+    tell: mpsc::Sender<Told>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let mut stop = pin!(stop);
+    let (root, cid) = tokio::select! {
+        resolved = resolve(link, target, settings, &tell) => resolved?,
+        () = &mut stop => return Err(interrupted()),
+    };
+    let tree = Arc::new(NodeTree::new(Arc::clone(link), root, cid));
     let options = MountOptions { fs_name: format!("shoal:{cid}"), ..MountOptions::default() };
     let place = dir.to_owned();
     let started = tokio::task::spawn_blocking(move || Mounted::start(tree, &place, &options));
@@ -53,20 +94,19 @@ pub async fn run(
         Err(error) => return Err(Failure::failed(format!("mounting failed: {error}"))),
     };
     background::tell_ready();
-    let served = serve(mounted).await;
-    link.close().await;
-    served
+    drop(tell);
+    serve(mounted, stop).await
 }
 
-/// Serves until the drive is unmounted from outside, or a signal takes it down.
-async fn serve(mounted: Mounted) -> Result<(), Failure> {
+/// Serves until the drive is unmounted from outside, or `stop` takes it down.
+async fn serve(mounted: Mounted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
     let place = mounted.mountpoint().to_owned();
     let waiting = tokio::task::spawn_blocking(move || mounted.wait());
     tokio::pin!(waiting);
     let ended = tokio::select! {
         ended = &mut waiting => ended,
-        () = signal() => {
+        () = stop => {
             // Something may still stand in it: then it leaves the tree and ends with its last user.
             let taken = tokio::task::spawn_blocking(move || {
                 unmounter.unmount().or_else(|_| unmounter.detach())
@@ -85,17 +125,8 @@ async fn serve(mounted: Mounted) -> Result<(), Failure> {
     }
 }
 
-async fn signal() {
-    use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-        }
-        _ => std::future::pending().await,
-    }
+fn interrupted() -> Failure {
+    Failure::new(Exit::Interrupted, "interrupted")
 }
 
 /// The root whose swarm is asked, and what is mounted.
@@ -103,11 +134,14 @@ async fn resolve(
     link: &Link,
     target: &[u8],
     settings: &Settings,
+    tell: &mpsc::Sender<Told>,
 ) -> Result<(String, shoal_dag::Cid), Failure> {
     let root = crate::node::get::parse_target(target)?.root;
-    let wait = crate::control::protocol::Wait { idle_ms: settings.timeout.as_millis() as u64 };
+    let wait = Wait { idle_ms: settings.timeout.as_millis() as u64 };
     let request = Request::Stat { target: target.to_vec(), wait };
-    let Outcome::Described(described) = link.ask(&request).await? else {
+    // A line that finds no room is followed by a newer one.
+    let phase = |text| drop(tell.try_send(Told::Phase(text)));
+    let Outcome::Described(described) = link.ask(&request, &phase).await? else {
         return Err(Failure::failed("the node answered something else"));
     };
     let cid = described.cid.parse().map_err(|_| Failure::failed("the node named no CID"))?;
@@ -115,12 +149,15 @@ async fn resolve(
 }
 
 fn check_directory(dir: &Path) -> Result<(), Failure> {
-    match std::fs::symlink_metadata(dir) {
+    match std::fs::metadata(dir) {
         // A dead mount answers ENOTCONN: the mount itself clears it away.
         Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOTCONN.raw_os_error()) => {
             Ok(())
         }
         Err(error) => Err(Failure::io("mount at", dir, &error).hint("make the directory first")),
+        Ok(found) if !found.is_dir() => {
+            Err(Failure::failed(format!("{} is not a directory", dir.display())))
+        }
         Ok(_) => Ok(()),
     }
 }

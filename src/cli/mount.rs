@@ -3,16 +3,25 @@
 //! The mount itself is [`crate::mount`]; here are its arguments. It ends itself on SIGINT and
 //! SIGTERM, unmounting first.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf, pin::pin};
 
 use clap::Args;
+use tokio::sync::mpsc;
 
 use super::{
+    Signals,
     add::absolute,
     context::Context,
     report::{End, Report},
+    talk::Talk,
 };
-use crate::{control::protocol::Failure, mount};
+use crate::{
+    control::protocol::Failure,
+    mount::{self, Mounting, Told},
+};
+
+/// Phases and lines that wait to be told; they come a few times a second.
+const TOLD_MAX: usize = 16;
 
 /// Mount a tree at a directory
 ///
@@ -51,10 +60,37 @@ pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report
     if args.rw {
         return Err(Failure::failed("mounting for writing is not built yet").into());
     }
+    let mut signals = Signals::catch()?;
     let dir = PathBuf::from(absolute(args.mountpoint.as_os_str())?);
     let target = args.target.map(OsString::into_vec);
-    mount::run(&context.settings, target.as_deref(), &dir, args.background).await?;
+    let mounting = Mounting { target: target.as_deref(), dir: &dir, background: args.background };
+    let (tell, told) = mpsc::channel(TOLD_MAX);
+    let ended = mount::run(&context.settings, mounting, tell, signals.next());
+    telling(&mut context.console.talk, told, ended).await?;
     Ok(Report::nothing())
+}
+
+/// Tells what is waited for until the drive can be used.
+async fn telling(
+    talk: &mut Talk,
+    mut told: mpsc::Receiver<Told>,
+    mount: impl Future<Output = Result<(), Failure>>,
+) -> Result<(), Failure> {
+    let mut mount = pin!(mount);
+    talk.begin();
+    loop {
+        tokio::select! {
+            ended = &mut mount => return ended,
+            told = told.recv() => match told {
+                Some(Told::Phase(text)) => talk.phase(text),
+                Some(Told::Line(text)) => talk.note(&text),
+                None => break,
+            },
+            () = talk.tick() => {}
+        }
+    }
+    talk.end();
+    mount.await
 }
 
 /// Runs `umount`.

@@ -1,18 +1,20 @@
 //! The mount's connections to the node.
 //!
 //! A pool of control connections, one request on each at a time, so that many reads wait side by side.
-//! When the node is gone a call connects again until its deadline; with no node there, one is started
-//! as a child process, and again if it dies. The child ends with the mount.
+//! When the node is gone a call connects again until its deadline; with no running peer there, one is
+//! started as a child process, and again if it dies. The child ends with the mount. A verb that happens
+//! to own the store is asked too, but never kept from ending: its connections are not pooled, and the
+//! child takes over from it.
 
 use std::{
-    process::Stdio,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::{Bytes, BytesMut};
-use tokio::{process::Child, time::Instant};
+use tokio::time::Instant;
 
+use super::node::{ChildNode, State};
 use crate::{
     config::Settings,
     control::{
@@ -26,8 +28,14 @@ use crate::{
 const IDLE_MAX: usize = 32;
 
 /// How long a call tries to reach a node that is gone: a peer that is started again by a supervisor
-/// needs a few seconds, and an application should not be told EIO for it.
+/// needs a few seconds, and an application should not be told EIO for it. Counted from when it went.
 const REACH_MAX: Duration = Duration::from_secs(10);
+
+/// How long a node may take to welcome a connection; then another try is made.
+const WELCOME_MAX: Duration = Duration::from_secs(2);
+
+/// Nodes that one call outlives: one more may be dying of that very call.
+const DEATHS_MAX: u32 = 3;
 
 /// Pause between two tries to connect.
 const TRY_EVERY: Duration = Duration::from_millis(100);
@@ -37,7 +45,7 @@ const START_EVERY: Duration = Duration::from_secs(2);
 
 /// A way to the node.
 #[derive(Debug)]
-pub struct Link {
+pub(super) struct Link {
     settings: Settings,
     idle: Mutex<Vec<Client>>,
     node: tokio::sync::Mutex<Started>,
@@ -45,56 +53,77 @@ pub struct Link {
 
 #[derive(Debug, Default)]
 struct Started {
-    child: Option<Child>,
+    child: Option<ChildNode>,
     at: Option<Instant>,
 }
 
 /// Everything that came before the end of an answer.
 #[derive(Debug, Default)]
-pub struct Answered {
+pub(super) struct Answered {
     /// Directory entries.
-    pub listed: Vec<Listed>,
+    pub(super) listed: Vec<Listed>,
     /// Data frames, joined.
-    pub data: Bytes,
+    pub(super) data: Bytes,
     /// The end.
-    pub outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
 }
 
 impl Link {
     /// Not connected yet.
-    pub fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self { settings, idle: Mutex::default(), node: tokio::sync::Mutex::default() }
     }
 
-    /// Asks and returns the outcome alone.
+    /// Asks and returns the outcome alone; `tell` hears what is waited for.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub async fn ask(&self, request: &Request) -> Result<Outcome, Failure> {
-        self.call(request).await?.outcome.ok_or_else(|| Failure::failed("the node said nothing"))
+    pub(super) async fn ask(
+        &self,
+        request: &Request,
+        tell: &(dyn Fn(String) + Sync),
+    ) -> Result<Outcome, Failure> {
+        let answered = self.call_telling(request, tell).await?;
+        answered.outcome.ok_or_else(|| Failure::failed("the node said nothing"))
     }
 
     /// Asks; a node that goes away in the middle is asked again when it is back.
     ///
     /// # Errors
     /// The node's failure; exit 10 when no node can be reached.
-    pub async fn call(&self, request: &Request) -> Result<Answered, Failure> {
-        let until = Instant::now() + REACH_MAX;
+    pub(super) async fn call(&self, request: &Request) -> Result<Answered, Failure> {
+        self.call_telling(request, &|_| {}).await
+    }
+
+    async fn call_telling(
+        &self,
+        request: &Request,
+        tell: &(dyn Fn(String) + Sync),
+    ) -> Result<Answered, Failure> {
+        let mut until = Instant::now() + REACH_MAX;
+        let mut deaths = 0;
         loop {
             let mut client = match self.take() {
                 Some(client) => client,
                 None => self.connect(until).await?,
             };
-            match exchange(&mut client, request).await {
+            let error = match exchange(&mut client, request, tell).await {
+                // Said by a node that is about to go.
+                Ok(Err(failure)) if failure.exit == Exit::TryAgain && deaths < DEATHS_MAX => {
+                    tokio::time::sleep(TRY_EVERY).await;
+                    failure.message
+                }
                 Ok(answer) => {
                     self.put_back(client);
                     return answer;
                 }
-                Err(ClientError::Gone(error)) if Instant::now() < until => {
-                    tracing::debug!(%error, "the node is gone; connecting again");
-                }
+                Err(ClientError::Gone(error)) if deaths < DEATHS_MAX => error.to_string(),
                 Err(error) => return Err(error.into()),
-            }
+            };
+            tracing::debug!(error, "the node is gone; connecting again");
+            deaths += 1;
+            until = Instant::now() + REACH_MAX;
+            self.forget_idle();
         }
     }
 
@@ -103,20 +132,41 @@ impl Link {
     }
 
     fn put_back(&self, client: Client) {
+        if !client.welcome().persistent {
+            return;
+        }
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_MAX {
             idle.push(client);
         }
     }
 
+    /// Connections to a node that is gone are gone with it.
+    fn forget_idle(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     async fn connect(&self, until: Instant) -> Result<Client, Failure> {
+        let socket = self.settings.socket();
+        let mut failure = None;
         loop {
-            let error = match Client::connect(&self.settings.socket()).await {
-                Ok(client) => return Ok(client),
-                Err(ClientError::Gone(error)) => error,
-                Err(error) => return Err(error.into()),
+            let welcomed = tokio::time::timeout(WELCOME_MAX, Client::connect(&socket)).await;
+            let error = match welcomed {
+                Ok(Ok(client)) => {
+                    if !client.welcome().persistent {
+                        self.start_node().await?;
+                    }
+                    return Ok(client);
+                }
+                Ok(Err(ClientError::Gone(error))) => error.to_string(),
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => "it says nothing".to_owned(),
             };
-            self.start_node().await?;
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            // A child that found another peer on the store has failed too: one more try tells.
+            failure = self.start_node().await?;
             if Instant::now() >= until {
                 let text = format!("no node answers on {}: {error}", self.settings.dir.display());
                 return Err(Failure::new(Exit::NoPeer, text));
@@ -125,66 +175,42 @@ impl Link {
         }
     }
 
-    /// Starts a node as a child, if none that this mount started is running.
-    async fn start_node(&self) -> Result<(), Failure> {
+    /// Starts a node as a child, if none that this mount started is running; or says why the one that
+    /// it started could not go on.
+    async fn start_node(&self) -> Result<Option<Failure>, Failure> {
         let mut started = self.node.lock().await;
-        if let Some(child) = &mut started.child
-            && matches!(child.try_wait(), Ok(None))
-        {
-            return Ok(());
+        if let Some(child) = &mut started.child {
+            match child.state().await {
+                State::Runs => return Ok(None),
+                State::Ended => started.child = None,
+                State::Failed(failure) => {
+                    started.child = None;
+                    return Ok(Some(failure));
+                }
+            }
         }
         if started.at.is_some_and(|at| at.elapsed() < START_EVERY) {
-            return Ok(());
+            return Ok(None);
         }
         started.at = Some(Instant::now());
-        started.child = Some(spawn_node(&self.settings)?);
-        Ok(())
+        started.child = Some(ChildNode::start(&self.settings)?);
+        Ok(None)
     }
 
     /// Ends the node that this mount started, if it did.
-    pub async fn close(&self) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    pub(super) async fn close(&self) {
+        self.forget_idle();
         let child = self.node.lock().await.child.take();
-        if let Some(mut child) = child
-            && let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok())
-            && let Some(pid) = rustix::process::Pid::from_raw(pid)
-        {
-            let ended = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            if ended.is_ok() {
-                let _waited = tokio::time::timeout(Duration::from_secs(3), child.wait()).await;
-            }
+        if let Some(child) = child {
+            child.end().await;
         }
     }
-}
-
-fn spawn_node(settings: &Settings) -> Result<Child, Failure> {
-    let failed = |error: std::io::Error| Failure::failed(format!("cannot start a node: {error}"));
-    let network = format!("{:?}", settings.network).to_lowercase();
-    let mut command = tokio::process::Command::new(std::env::current_exe().map_err(failed)?);
-    command.arg("--dir").arg(&settings.dir).arg("--network").arg(network).arg("-q");
-    for address in &settings.bootstrap {
-        command.arg("--bootstrap").arg(address);
-    }
-    for address in &settings.listen {
-        command.arg("--listen").arg(address);
-    }
-    let limit = |limit: Option<u64>| limit.map_or("off".to_owned(), |limit| limit.to_string());
-    command
-        .arg("--bwlimit")
-        .arg(format!("{}:{}", limit(settings.up_max), limit(settings.down_max)))
-        .arg("seed")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(failed)
 }
 
 async fn exchange(
     client: &mut Client,
     request: &Request,
+    tell: &(dyn Fn(String) + Sync),
 ) -> Result<Result<Answered, Failure>, ClientError> {
     client.send(request).await?;
     let mut answered = Answered::default();
@@ -199,6 +225,7 @@ async fn exchange(
                 return Ok(Ok(answered));
             }
             Answer::Response(Response::Failed(failure)) => return Ok(Err(failure)),
+            Answer::Response(Response::Phase(phase)) => tell(phase.text),
             Answer::Response(_) => {}
         }
     }

@@ -31,7 +31,7 @@ const READ_MAX: Duration = Duration::from_secs(110);
 
 /// One tree over the link.
 #[derive(Debug)]
-pub struct NodeTree {
+pub(super) struct NodeTree {
     link: Arc<Link>,
     root: String,
     cid: Cid,
@@ -40,14 +40,14 @@ pub struct NodeTree {
 
 impl NodeTree {
     /// The tree `cid`, whose missing blocks are asked in the swarm of `root`. Made inside the runtime.
-    pub fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
+    pub(super) fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
         Self { link, root, cid, runtime: Handle::current() }
     }
 
     fn call(&self, request: &Request, guard: Duration) -> Result<Answered, TreeError> {
-        let answered = self.runtime.block_on(async {
-            tokio::time::timeout(guard, self.link.call(request)).await
-        });
+        let answered = self
+            .runtime
+            .block_on(async { tokio::time::timeout(guard, self.link.call(request)).await });
         answered.map_err(|_| TreeError::TimedOut)?.map_err(tree_error)
     }
 
