@@ -1,6 +1,7 @@
 //! `shoal get`: a CID becomes files.
 //!
-//! Nothing is printed on standard output unless `--json` is given: the data is at OUT.
+//! Nothing is printed on standard output unless `--json` is given: the data is at OUT. Entries whose
+//! names may not stand on a disk are named and left out; then OUT is there and the exit code is 3.
 
 use std::{
     collections::BTreeMap,
@@ -15,13 +16,19 @@ use shoal_dag::name::escape;
 use super::{
     add::absolute,
     context::Context,
-    converse::Ask,
+    converse::{Console, Exchange},
     json::Details,
     progress::{size, time},
     report::{End, Report, unexpected},
     talk::Talk,
 };
-use crate::control::protocol::{Failure, Get, Outcome, Request};
+use crate::{
+    control::{
+        client::Answer,
+        protocol::{Failure, Get, Outcome, Request, Response},
+    },
+    exit::Exit,
+};
 
 /// Fetch a file or directory by its CID
 ///
@@ -67,7 +74,7 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         None => last_part(&args.target)?,
     };
     let out = absolute(&out)?;
-    let mut ask = Ask(Request::Get(Get {
+    let mut getting = Getting(Get {
         target: args.target.into_vec(),
         out: out.as_bytes().to_vec(),
         keep: args.keep,
@@ -76,14 +83,48 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         seed_on: !args.no_seed_on,
         umask: context.umask,
         wait: context.wait,
-    }));
-    let outcome = context.ask(&mut ask).await?;
+    });
+    let outcome = context.ask(&mut getting).await?;
     let Some(details) = details(outcome) else {
         return Err(unexpected(&"get"));
     };
     context.console.talk.end();
     tell(&context.console.talk, &details, &out);
-    Ok(Report::done(details))
+    let failure = left_out(&details);
+    Ok(Report { details: Some(details), failure })
+}
+
+/// The exchange: what is left out is named as it comes.
+#[derive(Debug)]
+struct Getting(Get);
+
+impl Exchange for Getting {
+    fn request(&self) -> Request {
+        Request::Get(self.0.clone())
+    }
+
+    async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
+        match answer {
+            Answer::Response(Response::Skipped { path, why }) => {
+                console.talk.warning(&format!("left out {}: {why}", escape(&path)));
+                Ok(())
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// OUT is whole but for entries that no disk may hold.
+fn left_out(details: &Details) -> Option<Failure> {
+    let Details::Fetched { refused, .. } = details else {
+        return None;
+    };
+    let text = match refused.len() {
+        0 => return None,
+        1 => "1 entry was left out for its name",
+        _ => "entries were left out for their names",
+    };
+    Some(Failure::new(Exit::Partial, text))
 }
 
 fn details(outcome: Outcome) -> Option<Details> {
@@ -117,14 +158,9 @@ fn details(outcome: Outcome) -> Option<Details> {
 }
 
 fn tell(talk: &Talk, details: &Details, out: &OsStr) {
-    let Details::Fetched { bytes, files, bytes_received, sources, elapsed_ms, refused, .. } =
-        details
-    else {
+    let Details::Fetched { bytes, files, bytes_received, sources, elapsed_ms, .. } = details else {
         return;
     };
-    for name in refused {
-        talk.warning(&format!("left out {name}: not a name that may stand on a disk"));
-    }
     let files = if *files == 1 { String::new() } else { format!(" in {files} files") };
     let peers = match (sources.len(), bytes_received) {
         (0, _) => "from the store".to_owned(),
@@ -147,7 +183,55 @@ fn last_part(target: &OsStr) -> Result<OsString, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::{
+        cli::{args::Cli, output::Output},
+        control::protocol::Wait,
+    };
+
+    fn fetched(refused: &[&str]) -> Details {
+        Details::Fetched {
+            cid: String::new(),
+            bytes: 0,
+            files: 0,
+            bytes_received: 0,
+            sources: BTreeMap::new(),
+            peers_connected: 0,
+            elapsed_ms: 0,
+            refused: refused.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn entries_that_were_left_out_make_the_fetch_a_part() {
+        assert_eq!(left_out(&fetched(&[])), None);
+        for refused in [&[".."][..], &["..", "a/b"]] {
+            assert_eq!(left_out(&fetched(refused)).unwrap().exit, Exit::Partial);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_entry_that_is_left_out_belongs_to_the_question() {
+        let globals = Cli::try_parse_from(["shoal", "-q", "id"]).unwrap().globals;
+        let output = Output::over(tempfile::tempfile().unwrap(), false, false);
+        let mut console = Console { output, talk: Talk::new(&globals) };
+        let mut getting = Getting(Get {
+            target: Vec::new(),
+            out: Vec::new(),
+            keep: false,
+            force: false,
+            sync: false,
+            seed_on: false,
+            umask: 0,
+            wait: Wait { idle_ms: 0 },
+        });
+        let skipped = Response::Skipped { path: b"..".to_vec(), why: "not a name".to_owned() };
+        assert!(getting.answer(Answer::Response(skipped), &mut console).await.is_ok());
+        let strange = Response::Pins(Vec::new());
+        assert!(getting.answer(Answer::Response(strange), &mut console).await.is_err());
+    }
 
     #[test]
     fn out_is_the_last_part_of_the_target() {

@@ -60,12 +60,18 @@ pub struct Exported {
     pub bytes: u64,
     /// Files and symlinks.
     pub files: u64,
-    /// Paths whose names are not allowed on disk, escaped.
+    /// Paths whose names are not allowed on disk, escaped and cut short: the first of them.
     pub refused: Vec<String>,
 }
 
-/// Names told in [`Exported::refused`]; more are counted by nobody.
-const REFUSED_MAX: usize = 1000;
+/// Refused entries that are named; of the rest only the number is told. A block of a stranger may hold
+/// 100,000 of them.
+const REFUSED_MAX: usize = 100;
+
+/// Bytes shown of a refused name, and of the path before it: as long as a good name, and together at
+/// most 1 KiB before escaping. A name may be as long as a block.
+const NAME_SHOWN_MAX: usize = 255;
+const WITHIN_SHOWN_MAX: usize = 760;
 
 /// Checks early that the target may be made.
 ///
@@ -104,6 +110,7 @@ pub(crate) struct Writer<'a> {
     export: &'a Export,
     temp: PathBuf,
     done: Exported,
+    refused_count: u64,
     moved: Vec<(MovedOut, PathBuf)>,
     told: std::time::Instant,
 }
@@ -119,6 +126,7 @@ impl Export {
             export: &self,
             temp: temp.clone(),
             done: Exported::default(),
+            refused_count: 0,
             moved: Vec::new(),
             told: std::time::Instant::now(),
         };
@@ -154,7 +162,7 @@ impl Writer<'_> {
                 }
             }
         }
-        Ok(())
+        self.tell_refused()
     }
 
     fn entry(&mut self, stack: &mut Vec<Open>, entry: &Dirent) -> Result<(), Failure> {
@@ -169,20 +177,30 @@ impl Writer<'_> {
         };
         if let Some(why) = refused {
             let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);
-            let shown = within.join(name::escape(&entry.name)).display().to_string();
-            self.refuse(&shown, &why)?;
-            return Ok(());
+            let shown = shown(within, &entry.name);
+            return self.refuse(shown, why);
         }
         let cid = entry.cid;
         self.enter(stack, &cid, path)
     }
 
-    fn refuse(&mut self, shown: &str, why: &str) -> Result<(), Failure> {
+    fn refuse(&mut self, path: Vec<u8>, why: String) -> Result<(), Failure> {
+        self.refused_count += 1;
         if self.done.refused.len() < REFUSED_MAX {
-            self.done.refused.push(shown.to_owned());
+            self.done.refused.push(name::escape(&path));
+            self.export.out.send_blocking(Response::Skipped { path, why })?;
         }
-        let path = shown.as_bytes().to_vec();
-        Ok(self.export.out.send_blocking(Response::Skipped { path, why: why.to_owned() })?)
+        Ok(())
+    }
+
+    /// Tells how many refused entries were not named.
+    fn tell_refused(&self) -> Result<(), Failure> {
+        let unnamed = self.refused_count.saturating_sub(REFUSED_MAX as u64);
+        if unnamed > 0 {
+            let text = format!("left out {unnamed} more entries for their names");
+            self.export.out.send_blocking(Response::Note(text))?;
+        }
+        Ok(())
     }
 
     /// Writes a file or symlink; makes a directory and puts it on the stack.
@@ -320,6 +338,21 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// A refused path for people: joined by hand, since the name may be anything, and cut short.
+fn shown(within: &Path, name: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::new();
+    for (part, max) in [(within.as_os_str().as_bytes(), WITHIN_SHOWN_MAX), (name, NAME_SHOWN_MAX)] {
+        if !shown.is_empty() {
+            shown.push(b'/');
+        }
+        shown.extend_from_slice(&part[..part.len().min(max)]);
+        if part.len() > max {
+            shown.extend_from_slice(b"...");
+        }
+    }
+    shown
 }
 
 /// Renames `temp` to `target`; with `force` what stands there goes away.

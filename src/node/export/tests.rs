@@ -13,6 +13,7 @@ use shoal_store::{BatchOptions, Options, PinOptions};
 use tempfile::TempDir;
 
 use super::*;
+use crate::control::frame::Frame;
 
 struct Lab {
     dir: TempDir,
@@ -54,9 +55,8 @@ impl Lab {
         self.dir.path().join("here/out")
     }
 
-    fn export(&self, root: Cid) -> Result<Exported, Failure> {
-        let (out, answers) = Responder::for_tests(10_000);
-        let export = Export {
+    fn exporting(&self, root: Cid, out: Responder) -> Export {
+        Export {
             store: self.store.clone(),
             root,
             target: self.out(),
@@ -65,8 +65,12 @@ impl Lab {
             sync: false,
             umask: 0o027,
             out,
-        };
-        let exported = export.run();
+        }
+    }
+
+    fn export(&self, root: Cid) -> Result<Exported, Failure> {
+        let (out, answers) = Responder::for_tests(10_000);
+        let exported = self.exporting(root, out).run();
         drop(answers);
         exported
     }
@@ -123,6 +127,29 @@ fn names_that_no_file_system_may_have_never_reach_the_disk() {
     assert_eq!(written, ["good"]);
     assert_eq!(lab.beside(), 1, "nothing appeared beside the target");
     assert!(!lab.dir.path().join("up").exists());
+}
+
+#[test]
+fn refused_names_are_bounded_in_number_and_length() {
+    let lab = Lab::new();
+    let mut names: Vec<&'static [u8]> = vec![b".."; 250];
+    names.push(vec![b'x'; 100_000].leak());
+    let root = hostile_directory(&lab, &names);
+    let (out, mut answers) = Responder::for_tests(10_000);
+    let exported = lab.exporting(root, out).run().expect("an export");
+    assert_eq!(exported.refused.len(), REFUSED_MAX);
+    let (mut skipped, mut notes) = (0, Vec::new());
+    while let Ok(answer) = answers.try_recv() {
+        match answer {
+            Frame::Message(Response::Skipped { .. }) => skipped += 1,
+            Frame::Message(Response::Note(text)) => notes.push(text),
+            _ => {}
+        }
+    }
+    assert_eq!(skipped, REFUSED_MAX);
+    assert_eq!(notes, ["left out 151 more entries for their names"]);
+    let long = shown(&Path::new(&"d/".repeat(100_000)).join("e"), &[b'x'; 100_000]);
+    assert!(long.len() <= 1024 && long.ends_with(b"xxx..."), "{}", long.len());
 }
 
 #[test]
