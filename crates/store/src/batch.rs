@@ -23,6 +23,7 @@ use crate::index::{Changes, Whole};
 use crate::keep::checked_key;
 use crate::key::{Digest, Entry, Key, inline};
 use crate::pins::{PinOptions, encode_pin};
+use crate::read::Found;
 use crate::store::Store;
 
 pub use blob_writer::BlobWriter;
@@ -90,8 +91,7 @@ impl Batch {
             return Ok(());
         }
         let public = self.options.public;
-        let found = shared.find(&key).map_err(ReadError::from)?;
-        if let Some(found) = found.filter(super::read::Found::is_owned) {
+        if let Some(found) = shared.here(&key)?.filter(Found::is_owned) {
             let mut pending = self.pending.lock();
             pending.needs_drain |= found.is_fresh;
             if public && !found.entry.public {

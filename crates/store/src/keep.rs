@@ -92,12 +92,28 @@ impl Shared {
         let Some(root) = Key::of(place.file) else { return Ok(None) };
         let Some(partial) = self.partial(&root, place.size)? else { return Ok(None) };
         let leaf = Leaf { key, offset: place.offset, data, public };
-        let owned = self.owned(&key)?;
+        let owned = self.here(&key)?.filter(Found::is_owned).map(|found| found.entry);
         let mut pressure = Pressure::None;
         let was_written = partial.write(leaf, &self.partials, |_, entry| {
             pressure = self.adopt(&key, entry, owned);
         })?;
         Ok(was_written.then_some(pressure))
+    }
+
+    /// Finds a block whose file is there. One whose file in the store is gone or cut short is forgotten,
+    /// so that a new copy is not dropped for it.
+    pub(crate) fn here(&self, key: &Key) -> Result<Option<Found>, WriteError> {
+        let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(None) };
+        let record = found.record.as_ref();
+        if record.is_some_and(|record| record.damaged) || self.is_there(&found) {
+            return Ok(Some(found));
+        }
+        let is_own = record.is_none_or(|record| record.reference.is_none());
+        if is_own {
+            tracing::error!(path = %found.path(self).display(), "a file of the store is missing");
+            self.forget(key)?;
+        }
+        Ok(None)
     }
 
     /// The entry of a block that the store owns.
@@ -115,11 +131,11 @@ impl Shared {
         }
     }
 
-    /// Appends a block to a pack, unless the store has it in a file of its own.
+    /// Appends a block to a pack, unless the store has it in a file that is there.
     fn keep_in_pack(&self, key: Key, data: &[u8], public: bool) -> Result<Pressure, WriteError> {
-        let found = self.find(&key).map_err(ReadError::from)?;
-        let is_own = |record: &BlobRecord| record.reference.is_none() && !record.damaged;
-        let found = found.filter(|found| found.record.as_ref().is_none_or(is_own));
+        let is_good = |record: &BlobRecord| !record.damaged;
+        let found = self.here(&key)?;
+        let found = found.filter(|found| found.record.as_ref().is_none_or(is_good));
         match found.map(|found| found.entry) {
             Some(entry) if entry.public || !public => Ok(Pressure::None),
             Some(mut entry) => {
@@ -144,7 +160,10 @@ impl Shared {
         }
         let make = || {
             let whole = self.whole(root).map_err(ReadError::from)?;
-            if whole.is_some_and(|(_, record)| record.reference.is_none()) {
+            let is_here = |record: &BlobRecord| {
+                record.reference.as_ref().is_none_or(|reference| reference.open().is_some())
+            };
+            if whole.is_some_and(|(_, record)| is_here(&record)) {
                 return Ok(None);
             }
             let partial = Partial::create(&self.layout, *root, size, &self.boot_id)?;

@@ -50,36 +50,7 @@ impl Store {
     /// Forgets where a block is, because its bytes there are wrong. A whole file around it is not whole
     /// any more; its other blocks stay.
     pub fn forget_block(&self, cid: &Cid) -> Result<(), WriteError> {
-        let Some(key) = Key::of(cid) else { return Ok(()) };
-        let shared = &self.shared;
-        // First the overlay into the index, so that one removal does it.
-        shared.checkpoint()?;
-        let Some(found) = shared.find(&key).map_err(ReadError::from)? else { return Ok(()) };
-        let mut changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
-        if let (Place::Blob(id), Some(record)) = (found.entry.place, found.record) {
-            let root = record.partial.and_then(|state| state.root);
-            if let Some(root) = root {
-                if let Some(partial) = shared.partial(&root, record.len)? {
-                    partial.release(found.entry.offset, found.entry.len);
-                }
-            } else {
-                changes.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
-            }
-        }
-        shared.overlay.forget(&key.digest);
-        shared.commit(Commit { changes, ..Commit::default() })
-    }
-
-    /// As [`forget_reference`](Self::forget_reference), but only for a file that
-    /// [`move_out`](Self::move_out) made and that is not what it was: its blocks may be fetched again,
-    /// while a file that the user gave by reference stays and is named as changed.
-    pub fn forget_moved(&self, root: &Cid) -> Result<bool, WriteError> {
-        let Some(key) = Key::of(root) else { return Ok(false) };
-        let whole = self.shared.whole(&key).map_err(ReadError::from)?;
-        let moved_away = whole.is_some_and(|(_, record)| {
-            record.reference.is_some_and(|file| file.moved && file.open().is_none())
-        });
-        if moved_away { self.forget_reference(root) } else { Ok(false) }
+        Key::of(cid).map_or(Ok(()), |key| self.shared.forget(&key))
     }
 
     /// Forgets the user's file that stands for `root`, with all blocks that lie only there. Says whether
@@ -109,6 +80,40 @@ impl Store {
 }
 
 impl Shared {
+    /// See [`Store::forget_block`].
+    pub(crate) fn forget(&self, key: &Key) -> Result<(), WriteError> {
+        // First the overlay into the index, so that one removal does it.
+        self.checkpoint()?;
+        let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
+        if let Place::Blob(id) = found.entry.place {
+            match found.record.and_then(|record| Some((record.partial?.root?, record.len))) {
+                Some((root, len)) => {
+                    if let Some(partial) = self.partial(&root, len)? {
+                        partial.release(found.entry.offset, found.entry.len);
+                    }
+                }
+                None => self.damage(id)?,
+            }
+        }
+        self.overlay.forget(&key.digest);
+        let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
+        self.commit(Commit { changes, drain: true, ..Commit::default() })
+    }
+
+    /// Marks a whole blob as damaged, on top of the newest record of it. The next commit that drains the
+    /// overlay tells the index.
+    pub(crate) fn damage(&self, id: BlobId) -> Result<(), WriteError> {
+        let _homes = self.homes.lock();
+        let known = self.record(id).map_err(ReadError::from)?;
+        if let Some((record, _)) = known.filter(|(record, _)| record.partial.is_none()) {
+            self.overlay.change(|layer| {
+                layer.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
+            });
+            self.arm();
+        }
+        Ok(())
+    }
+
     /// Makes a blob one that pins may rely on; `false` when it is gone. A file that the user gave by
     /// reference stays one.
     pub(crate) fn own_blob(&self, id: BlobId) -> Result<bool, WriteError> {

@@ -167,6 +167,18 @@ impl Found {
 }
 
 impl Shared {
+    /// Is the file of a block there, and long enough? Its bytes are not looked at.
+    pub(crate) fn is_there(&self, found: &Found) -> bool {
+        let Entry { place, offset, len, .. } = found.entry;
+        let reference = found.record.as_ref().and_then(|record| record.reference.as_ref());
+        if let Some(reference) = reference {
+            return reference.open().is_some();
+        }
+        let end = offset.saturating_add(u64::from(len));
+        let file = self.files.open(&self.layout, place);
+        file.and_then(|file| file.metadata()).is_ok_and(|metadata| metadata.len() >= end)
+    }
+
     /// Finds a block.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Found>, IndexError> {
         let fresh = self.overlay.entry(&key.digest);

@@ -38,6 +38,11 @@ fn recover_packs(shared: &Shared) -> Result<(), OpenError> {
         let end = recover_pack(shared, number, from)?;
         newest = newest.max((number, end));
     }
+    let len = fs::metadata(shared.layout.pack(newest.0)).map_or(0, |metadata| metadata.len());
+    if len < newest.1 {
+        // Nothing is appended to a damaged pack: a hole would look like blocks that are there.
+        newest = (newest.0 + 1, 0);
+    }
     shared.packs.resume(newest.0, newest.1);
     Ok(())
 }

@@ -67,8 +67,7 @@ impl<'a> BlobWriter<'a> {
     pub fn finish(mut self, root: &Cid) -> Result<(), WriteError> {
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
         let entries = std::mem::take(&mut self.entries);
-        if self.batch.whole(&key)?.is_some_and(|(_, record)| record.is_owned()) && !self.is_spilled
-        {
+        if !self.is_spilled && self.is_owned_already(&key)? {
             let public = self.batch.options.public;
             let marks = entries.iter().filter(|_| public).map(|(digest, _)| (*digest, true));
             self.batch.pending.lock().marks.extend(marks);
@@ -87,6 +86,23 @@ impl<'a> BlobWriter<'a> {
             self.batch.store.shared.note_dirs(self.id, &mut pending.dirs);
         }
         self.batch.flush_if_large()
+    }
+
+    /// Has the store a file of its own with this content? One that is gone or cut short is marked as
+    /// damaged in the index, so that its leaves lead to the new one.
+    fn is_owned_already(&self, root: &Key) -> Result<bool, WriteError> {
+        let known = self.batch.whole(root)?.filter(|(_, record)| record.is_owned());
+        let Some((id, record)) = known else { return Ok(false) };
+        let shared = &self.batch.store.shared;
+        let is_of_this_batch = self.batch.pending.lock().blobs.contains_key(&id);
+        let path = shared.layout.blob(id);
+        if is_of_this_batch || std::fs::metadata(&path).is_ok_and(|file| file.len() == record.len) {
+            return Ok(true);
+        }
+        tracing::error!(path = %path.display(), "a file of the store is missing or cut short");
+        shared.damage(id)?;
+        shared.checkpoint()?;
+        Ok(false)
     }
 
     /// Puts the entries so far into the index, so that a file of any size fits into memory.

@@ -5,7 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use shoal_store::{OpenError, Options, ReadError, SettleOptions, Store};
+use shoal_store::{Home, OpenError, Options, ReadError, SettleOptions, Store};
 
 use crate::fixture::{Place, Tree, block, flip, public};
 
@@ -97,6 +97,62 @@ fn a_missing_file_is_corrupt_not_empty() {
     let store = place.open();
     assert!(matches!(store.get(&tree.leaves[0].0), Err(ReadError::Corrupt { .. })));
     assert!(matches!(store.whole_file(&tree.root), Err(ReadError::Corrupt { .. })));
+}
+
+#[test]
+fn what_is_missing_or_cut_short_is_stored_again() {
+    for cut in [None, Some(10)] {
+        let place = Place::new();
+        let (tree, (small, data)) = (Tree::blob(1), block(50));
+        let add = |store: &Store| {
+            let batch = store.batch(public());
+            tree.add(&batch);
+            batch.put(&tree.leaves[7].0, &tree.leaves[7].1).unwrap();
+            batch.put(&small, &data).unwrap();
+            batch.commit().unwrap();
+        };
+        let lose = |beneath| {
+            let path = place.only_file(beneath);
+            match cut {
+                None => fs::remove_file(path).unwrap(),
+                Some(len) => {
+                    fs::OpenOptions::new().write(true).open(path).unwrap().set_len(len).unwrap();
+                }
+            }
+        };
+        add(&place.open());
+        lose("blobs");
+        lose("packs");
+        let store = place.open();
+        store.keep(&small, None, &data, true).unwrap();
+        assert_eq!(store.get(&small).unwrap(), Some(data.clone()), "kept again");
+        assert_eq!(store.extent(&small).unwrap().home, Home::Pack(1), "not beyond a hole");
+        add(&store);
+        tree.assert_readable(&store);
+        assert!(store.whole_file(&tree.root).unwrap().is_some());
+        drop(store);
+        let store = place.open();
+        tree.assert_readable(&store);
+        assert_eq!(store.get(&small).unwrap(), Some(data.clone()));
+    }
+}
+
+#[test]
+fn a_fetch_does_not_take_a_missing_file_for_its_blocks() {
+    let place = Place::new();
+    let tree = Tree::blob(1);
+    {
+        let store = place.open();
+        let batch = store.batch(public());
+        tree.add(&batch);
+        batch.commit().unwrap();
+    }
+    fs::remove_file(place.only_file("blobs")).unwrap();
+    let store = place.open();
+    tree.fetch(&store);
+    tree.assert_readable(&store);
+    store.checkpoint().unwrap();
+    tree.assert_readable(&store);
 }
 
 /// A store with a few hundred entries, closed.

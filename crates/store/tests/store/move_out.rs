@@ -173,6 +173,56 @@ fn a_pinned_file_does_not_share_its_bytes_after_a_crash() {
 }
 
 #[test]
+fn a_new_copy_takes_the_place_of_a_file_that_the_user_removed() {
+    let batch_puts = |store: &Store, tree: &Tree| {
+        let batch = store.batch(public());
+        tree.leaves.iter().for_each(|(cid, data)| batch.put(cid, data).unwrap());
+        batch.commit().unwrap();
+    };
+    let placeless = |store: &Store, tree: &Tree| {
+        tree.leaves.iter().for_each(|(cid, data)| store.keep(cid, None, data, false).unwrap());
+    };
+    let again: [&dyn Fn(&Store, &Tree); 4] = [
+        &|store, tree| tree.keep(store, 0..8),
+        &|store, tree| tree.fetch(store),
+        &placeless,
+        &batch_puts,
+    ];
+    for again in again {
+        for is_checkpointed in [false, true] {
+            let place = Place::new();
+            let store = place.open();
+            let tree = Tree::blob(1);
+            tree.fetch(&store);
+            let (out, _) = get(&place, &store, &tree, "out");
+            if is_checkpointed {
+                store.checkpoint().unwrap();
+            }
+            fs::remove_file(&out).unwrap();
+            assert!(store.get(&tree.leaves[0].0).is_err());
+            again(&store, &tree);
+            tree.assert_readable(&store);
+            store.checkpoint().unwrap();
+            tree.assert_readable(&store);
+            assert!(tree.leaves.iter().all(|leaf| store.get_public(&leaf.0).unwrap().is_some()));
+        }
+    }
+}
+
+#[test]
+fn a_block_that_comes_late_is_not_stored_beside_the_users_file() {
+    let place = Place::new();
+    let store = place.open();
+    let tree = Tree::blob(1);
+    tree.fetch(&store);
+    get(&place, &store, &tree, "out");
+    tree.keep(&store, [7]);
+    store.checkpoint().unwrap();
+    assert_eq!(files_in(&place.path().join("blobs")).len(), 0);
+    assert_eq!(store.usage().unwrap().pack_bytes, 0);
+}
+
+#[test]
 fn two_gets_of_one_file_give_two_files() {
     let place = Place::new();
     let store = place.open();
