@@ -147,7 +147,8 @@ impl Engine {
         self.settle();
     }
 
-    /// How far a session is; all zero for one that is not open.
+    /// How far a session is; all zero for one that is not open. What came and went is counted from
+    /// its [`Event::Open`].
     pub fn stats(&self, session: SessionId) -> Stats {
         let Some(number) = self.sessions.get(&session) else { return Stats::default() };
         let Some(swarm) = self.swarms.get(number) else { return Stats::default() };
@@ -157,7 +158,8 @@ impl Engine {
                 .flat_map(|peer| peer.outstanding.values())
                 .filter(|asked| asked.swarm == *number)
         };
-        let tally = swarm.tally.clone();
+        let Some(before) = swarm.sessions.get(&session) else { return Stats::default() };
+        let tally = swarm.tally.since(before);
         Stats {
             bytes_received: tally.bytes_received,
             blocks_received: tally.blocks_received,

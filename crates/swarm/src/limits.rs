@@ -34,6 +34,10 @@ pub const TELLING_MAX: usize = 4_096;
 /// enough for any number of searches.
 pub const INVITE_EVERY: Duration = Duration::from_secs(1);
 
+/// Peers of which it is remembered how much they gave to a swarm, gone ones too: more than a node
+/// has connections.
+pub const GIVERS_MAX: usize = 1_024;
+
 /// Sub-trees and bitmaps of a shared root that are told to a peer that joins.
 pub const HOLDINGS_MAX: usize = 4_096;
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use crate::{PeerNo, ViolationKind};
 
-/// How far a session is. Sessions of the same root share the swarm and most of the figures.
+/// How far a session is. Sessions of the same root share a swarm. Counted from the session's
+/// [`Event::Open`](crate::Event::Open): what was received, arrived again and was sent, whichever
+/// session wanted it. The rest says how the swarm stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Bytes of verified blocks that arrived and were wanted.
@@ -19,7 +21,9 @@ pub struct Stats {
     pub duplicates: u64,
     /// Their bytes.
     pub duplicate_bytes: u64,
-    /// Bytes received from each peer that gave any, by peer number.
+    /// Bytes received from each peer that gave any, by peer number; of peers that are gone too, until
+    /// the session closes, within [`GIVERS_MAX`](crate::limits::GIVERS_MAX) (those gone that gave
+    /// least are dropped first).
     pub per_peer: Vec<(PeerNo, u64)>,
     /// Connected peers that take part in the swarm.
     pub peers_joined: u32,

@@ -8,7 +8,8 @@
 //! - `branches` maps and unmaps the children of a branch;
 //! - `members` keeps who holds what;
 //! - `announce` tells members what is here;
-//! - `wants` satisfies, and finds wants that nobody can.
+//! - `wants` satisfies, and finds wants that nobody can;
+//! - `tally` counts.
 //!
 //! A swarm without a session exists only for a shared root: it has members and no slots.
 
@@ -16,6 +17,7 @@ mod announce;
 mod branches;
 mod member;
 mod members;
+mod tally;
 mod walk;
 mod wants;
 
@@ -26,6 +28,7 @@ use shoal_dag::Cid;
 
 pub(crate) use branches::Branch;
 pub(crate) use member::Member;
+pub(crate) use tally::Tally;
 pub(crate) use wants::Wanted;
 
 use crate::filter::Filter;
@@ -68,27 +71,14 @@ pub(crate) struct Want {
     pub(crate) told: bool,
 }
 
-/// Figures of a swarm, shared by its sessions.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Tally {
-    pub(crate) bytes_received: u64,
-    pub(crate) blocks_received: u64,
-    pub(crate) blocks_present: u64,
-    pub(crate) duplicates: u64,
-    pub(crate) duplicate_bytes: u64,
-    pub(crate) known_blocks: u64,
-    pub(crate) bytes_sent: u64,
-    pub(crate) size_hint: u64,
-    pub(crate) per_peer: BTreeMap<PeerNo, u64>,
-}
-
 /// A root and everything about it.
 #[derive(Debug)]
 pub(crate) struct Swarm {
     pub(crate) root: Cid,
     root_print: Print,
     keys: Keys,
-    pub(crate) sessions: BTreeSet<SessionId>,
+    /// Sessions, and the figures as they were when each began.
+    pub(crate) sessions: BTreeMap<SessionId, Tally>,
     pub(crate) sharing: Sharing,
     pub(crate) question: Open,
     pub(crate) members: BTreeMap<PeerNo, Member>,
@@ -127,7 +117,7 @@ impl Swarm {
             root,
             root_print: keys.print(&root),
             keys,
-            sessions: BTreeSet::new(),
+            sessions: BTreeMap::new(),
             sharing: Sharing::Unknown,
             question: Open::No,
             members: BTreeMap::new(),

@@ -133,9 +133,7 @@ impl Engine {
             _ => return false,
         }
         let Some(swarm) = self.swarms.get_mut(&number) else { return false };
-        swarm.tally.bytes_received += u64::from(len);
-        swarm.tally.blocks_received += 1;
-        *swarm.tally.per_peer.entry(peer).or_default() += u64::from(len);
+        swarm.tally.received(peer, len, |giver| swarm.members.contains_key(&giver));
         swarm.present(slot, links, false, &mut self.actions);
         swarm.probe(&mut self.actions);
         if links.is_some() {

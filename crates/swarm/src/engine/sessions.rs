@@ -58,7 +58,7 @@ impl Engine {
         self.sessions.insert(session, number);
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         let first = swarm.sessions.is_empty();
-        swarm.sessions.insert(session);
+        swarm.sessions.insert(session, swarm.tally.clone());
         if first {
             let peers: Vec<PeerNo> = self.peers.keys().copied().collect();
             for peer in peers {
@@ -70,7 +70,7 @@ impl Engine {
     pub(super) fn close(&mut self, session: SessionId) {
         let Some(number) = self.sessions.remove(&session) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        let named = swarm.sessions.first() == Some(&session);
+        let named = swarm.sessions.keys().next() == Some(&session);
         swarm.unwant_all(session);
         swarm.sessions.remove(&session);
         if !swarm.sessions.is_empty() {

@@ -142,7 +142,7 @@ impl Swarm {
 
     /// Asks the store, as far as its queue has room.
     pub(crate) fn probe(&mut self, out: &mut Out) {
-        let Some(session) = self.sessions.first().copied() else { return };
+        let Some(session) = self.sessions.keys().next().copied() else { return };
         loop {
             self.resume();
             if self.walk.probing as usize + PROBE_MAX > PROBING_MAX {

@@ -238,3 +238,25 @@ fn a_want_of_no_session_has_no_provider() {
     let none = Action::NoProvider { session: SESSION, cid: cid(2) };
     assert_eq!(bench.want(2, false), [none]);
 }
+
+#[test]
+fn a_second_fetch_does_not_inherit_the_figures_of_the_first() {
+    let mut bench = Bench::new();
+    let (root, second) = (cid(1), SessionId(8));
+    bench.open(1);
+    bench.join(1, Holding::All);
+    bench.want_missing(2);
+    let receipt = Receipt::Stored { links: None };
+    let came = |n| Event::Received { peer: PEER, cid: cid(n), len: 100, receipt: receipt.clone() };
+    bench.step(came(2));
+    bench.step(Event::Open { session: second, root });
+    let stats = bench.engine.stats(second);
+    assert_eq!((stats.bytes_received, stats.blocks_received, stats.per_peer), (0, 0, vec![]));
+    bench.want_missing(4);
+    bench.step(came(4));
+    bench.step(Event::PeerDisconnected { peer: PEER });
+    let stats = bench.engine.stats(second);
+    assert_eq!((stats.bytes_received, stats.per_peer), (100, vec![(PEER, 100)]));
+    let stats = bench.engine.stats(SESSION);
+    assert_eq!((stats.bytes_received, stats.per_peer), (200, vec![(PEER, 200)]));
+}
