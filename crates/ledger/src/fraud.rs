@@ -21,10 +21,12 @@
 //! Records that somebody stripped, or signed again with a later end of life, are no fraud.
 
 mod codec;
+mod find;
 mod verify;
 
 use std::fmt;
 
+pub use find::{accuse, conflict};
 use shoal_dag::Bytes;
 
 use crate::authority::{Authority, AuthorityError};

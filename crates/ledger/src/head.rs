@@ -11,6 +11,7 @@
 
 use crate::chain::Archive;
 use crate::hash::Hash;
+use crate::tree::proof::verify_inclusion;
 use crate::tree::prove::{self, Nodes};
 use crate::{Entry, EntryKind, Position};
 
@@ -37,6 +38,19 @@ pub struct Placed {
     pub entry: Entry,
     /// The inclusion path of its leaf.
     pub path: Vec<Hash>,
+}
+
+impl Placed {
+    /// The entry at that index of a branch, with its path to the root over the first `size` entries.
+    pub fn prove(branch: &(impl Archive + ?Sized), index: u64, size: u64) -> Option<Self> {
+        let path = prove::inclusion(branch, index, size)?;
+        Some(Self { entry: branch.entry(index)?, path })
+    }
+
+    /// Whether the entry stands in the history of that size and root.
+    pub fn stands_in(&self, size: u64, root: &Hash) -> bool {
+        verify_inclusion(&self.entry.leaf(), self.entry.index(), size, root, &self.path)
+    }
 }
 
 /// A beginning that two histories share.
@@ -144,11 +158,7 @@ fn control(branch: &(impl Archive + ?Sized), head: &Entry, known: u64) -> Option
     }
     found.reverse();
     needed(&mut found, head);
-    let placed = found.into_iter().map(|entry| {
-        let path = prove::inclusion(branch, entry.index(), head.index())?;
-        Some(Placed { entry, path })
-    });
-    placed.collect()
+    found.iter().map(|entry| Placed::prove(branch, entry.index(), head.index())).collect()
 }
 
 /// A search for the first entry in which two histories differ: whose key to blame, and what both

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod authority;
+pub mod by_time;
 mod cbor;
 pub mod chain;
 pub mod entry;
@@ -35,8 +36,11 @@ mod position;
 pub mod reader;
 #[cfg(test)]
 mod sample;
+#[cfg(test)]
+mod sim;
 pub mod tip;
 pub mod tree;
+pub mod writer;
 
 pub use authority::{Authority, AuthorityError};
 pub use cbor::CborError;

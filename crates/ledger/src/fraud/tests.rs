@@ -265,3 +265,45 @@ fn an_entry_on_top_of_one_that_nobody_might_sign() {
     let fraud = below(honest.block(), path);
     assert_eq!(fraud.verify(name()), Err(FraudError::Unconnected));
 }
+
+type Cheat<'a> = Box<dyn Fn(&mut Draft) + 'a>;
+
+#[test]
+fn what_a_full_replay_refuses_is_proven() {
+    let mut chain = begin(&[OWNER, 2]);
+    grow(&mut chain, 4, 0);
+    push(&mut chain, OWNER, writers(0, &[], 0b10));
+    grow(&mut chain, 9, 0);
+    let other = EntryId::of(b"another");
+    let old = chain.entry(0).unwrap().id();
+    let cheats: [(&str, Cheat<'_>); 5] = [
+        ("BadLink", Box::new(|draft| draft.header.links.as_mut().unwrap().previous = other)),
+        ("BadLink", Box::new(|draft| draft.header.links.as_mut().unwrap().jump = other)),
+        ("BadLink", Box::new(|draft| draft.header.links.as_mut().unwrap().control = old)),
+        ("BadHistory", Box::new(|draft| draft.header.history = Hash::from_bytes([1; 32]))),
+        ("TimeRegress", Box::new(|draft| draft.header.time_ms = 0)),
+    ];
+    for (kind, change) in &cheats {
+        let entry = cheat(&chain, OWNER, |draft| change(draft)).entry;
+        let fraud = accuse(&chain, &entry).unwrap();
+        assert!(format!("{fraud:?}").starts_with(kind), "{fraud:?}");
+        holds(&fraud);
+    }
+    assert_eq!(accuse(&chain, &next(&chain, OWNER, update(1))), None, "an honest entry");
+    let garbage = cheat(&chain, 50, |draft| draft.header.time_ms = 0).entry;
+    assert_eq!(accuse(&chain, &garbage), None, "an entry that nobody can be held to");
+}
+
+#[test]
+fn a_conflict_is_shown_in_the_epoch_that_counts() {
+    // Both branches fork in epoch 0, and then each "recovers": what counts is the recovery keys' deed.
+    let (a, b) = (chain(6, 0), chain(6, 50));
+    let (a, b) = (recover(&a, 5, RECOVERY[0], &[7]), recover(&b, 4, RECOVERY[1], &[8]));
+    let fraud = conflict(&a, &b).unwrap();
+    assert_eq!(conflict(&b, &a).unwrap(), fraud);
+    assert_eq!(fraud.position().to_string(), "#1.5");
+    holds(&fraud);
+    assert_eq!(conflict(&a, &chain(6, 50)), None, "superseded");
+    assert_eq!(conflict(&chain(3, 0), &chain(9, 0)), None, "one continues the other");
+    assert_eq!(conflict(&chain(5, 0), &chain(9, 50)).unwrap().position().to_string(), "#0.1");
+}

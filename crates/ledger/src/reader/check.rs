@@ -9,7 +9,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::head::{Common, HeadProof, Placed, needed};
 use crate::tree::proof::{verify_consistency, verify_inclusion};
 use crate::tree::{EMPTY_ROOT, Peaks};
-use crate::{Entry, EntryKind};
+use crate::{Entry, EntryKind, jump};
 
 /// Why a head was not accepted. The reader's state is as before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -153,14 +153,29 @@ fn check_common(pin: &Pin, proof: &HeadProof) -> Result<Option<u64>, Refusal> {
         return Err(Refusal::NotExtending);
     }
     extends(common, proof)?;
-    let next = !shorter && proof.head.index() == have.size();
-    if next && proof.head.header().links.is_none_or(|links| links.previous != pin.head.id()) {
-        return Err(Refusal::Link);
-    }
-    if !shorter && proof.head.header().time_ms < pin.head.header().time_ms {
-        return Err(Refusal::Time);
+    if !shorter {
+        let first = proof.control.first().map_or(&proof.head, |placed| &placed.entry);
+        check_after(&pin.head, first)?;
+        check_after(&pin.head, &proof.head)?;
     }
     Ok(shorter.then_some(common.size))
+}
+
+/// What an entry must be that stands somewhere after another one in one history: no earlier by its
+/// time, not after the end, and linking it if the other one is where its links must lead.
+fn check_after(earlier: &Entry, entry: &Entry) -> Result<(), Refusal> {
+    if earlier.kind() == EntryKind::Tombstone {
+        return Err(Refusal::Ended);
+    }
+    if entry.header().time_ms < earlier.header().time_ms {
+        return Err(Refusal::Time);
+    }
+    let links = entry.header().links.ok_or(Refusal::Link)?;
+    let previous = earlier.index() + 1 == entry.index();
+    let jump = jump::target(entry.index()) == Some(earlier.index());
+    let misses =
+        (previous && links.previous != earlier.id()) || (jump && links.jump != earlier.id());
+    if misses { Err(Refusal::Link) } else { Ok(()) }
 }
 
 /// The changes of keys, each in the head's history and under the authority before it; then the head.
@@ -171,20 +186,19 @@ fn check_control(pin: Option<&Pin>, proof: &HeadProof) -> Result<(Vec<Entry>, Au
     let mut last: Option<&Entry> = None;
     for Placed { entry, path } in &proof.control {
         let in_order = last.map_or(entry.index() >= proof.common.size || pin.is_none(), |last| {
-            last.index() < entry.index() && last.header().time_ms <= entry.header().time_ms
+            last.index() < entry.index()
         });
         let root = &head.header().history;
         let there = verify_inclusion(&entry.leaf(), entry.index(), head.index(), root, path);
         if !in_order || !there || !entry.kind().is_control() {
             return Err(Refusal::Control);
         }
+        last.map_or(Ok(()), |last| check_after(last, entry))?;
         authority = Some(admit(authority.as_ref(), entry)?);
         known.push(entry.clone());
         last = Some(entry);
     }
-    if last.is_some_and(|last| last.header().time_ms > head.header().time_ms) {
-        return Err(Refusal::Time);
-    }
+    last.map_or(Ok(()), |last| check_after(last, head))?;
     let authority = admit(authority.as_ref(), head)?;
     if head.kind().is_control() {
         known.push(head.clone());

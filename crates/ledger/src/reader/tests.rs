@@ -210,6 +210,36 @@ fn a_tombstone_is_the_end() {
     let mut longer = prove(&chain(6, 0), None).unwrap();
     longer.common.size = 4;
     refused(&reader, &longer, Refusal::Ended);
+    // Nor does a recovery stand on top of it; one below it does, since a thief may have signed it.
+    let on_top = recovery_after_the_end(&ended);
+    refused(&reader, &on_top, Refusal::Ended);
+    let below = recover(&ended, 2, RECOVERY[0], &[7]);
+    reader.accept(&prove_across(&below, reader.have().as_ref(), &ended).unwrap(), NOW).unwrap();
+}
+
+/// A recovery that a cheat signs on top of a tombstone, with every path right.
+fn recovery_after_the_end(ended: &Chain) -> HeadProof {
+    let mut draft = ended.up_to(2).unwrap().tip().draft(
+        recovery(&ended.up_to(2).unwrap(), RECOVERY[0], &[7]).body().clone(),
+        &key(OWNER).public(),
+        0,
+    );
+    let draft = draft.as_mut().unwrap();
+    draft.header.position.index = crate::Index::new(4).unwrap();
+    draft.header.history = ended.tip().peaks().root();
+    draft.header.time_ms = NOW;
+    let have = reader_of(ended).have().unwrap();
+    HeadProof {
+        head: draft.sign(&[&key(RECOVERY[0])]).unwrap(),
+        peaks: ended.tip().peaks().hashes().to_vec(),
+        common: crate::head::Common {
+            size: have.size(),
+            root: have.root,
+            to_have: Vec::new(),
+            to_head: Vec::new(),
+        },
+        control: Vec::new(),
+    }
 }
 
 #[test]
