@@ -66,6 +66,10 @@ pub const FILTER_LAYER_WORDS_MAX: usize = 1 << 17;
 /// terabyte has 20,000; 16 bytes each.
 pub const BRANCHES_DONE_MAX: usize = 1 << 18;
 
+/// A member that did not have what it was only guessed to have may be asked again when it announces
+/// something that is not in view, at most this often.
+pub const GUESS_AGAIN: Duration = Duration::from_secs(10);
+
 /// Complete sub-trees remembered per member.
 pub const COMPLETE_MAX: usize = 16_384;
 

@@ -31,6 +31,7 @@ pub(crate) use member::Member;
 pub(crate) use tally::Tally;
 pub(crate) use wants::Wanted;
 
+use crate::bits::BitSet;
 use crate::filter::Filter;
 use crate::random::{Keys, Print};
 use crate::table::{State, Table};
@@ -93,6 +94,8 @@ pub(crate) struct Swarm {
     branch_next: u32,
     /// Slot by alias target.
     aliases: BTreeMap<u32, Vec<u32>>,
+    /// Slots of which it is not known where they hang below the root.
+    pub(crate) orphans: BitSet,
     wants: BTreeMap<u32, Vec<Want>>,
     /// Places told by single wants.
     places: BTreeMap<u32, Place>,
@@ -128,6 +131,7 @@ impl Swarm {
             branches: BTreeMap::new(),
             branch_next: 0,
             aliases: BTreeMap::new(),
+            orphans: BitSet::default(),
             wants: BTreeMap::new(),
             places: BTreeMap::new(),
             urgent: BTreeSet::new(),

@@ -150,7 +150,9 @@ impl Engine {
         let Some(number) = self.member_of(peer, root) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         let mut news = Vec::new();
-        swarm.have(peer, branch, first, bits, &mut news);
+        if !swarm.have(peer, branch, first, bits, &mut news) {
+            swarm.guess_again(peer, self.now);
+        }
         for told in news {
             self.uplink.announced(peer, told.print, told.bytes);
         }
@@ -161,7 +163,9 @@ impl Engine {
     fn have_all(&mut self, peer: PeerNo, root: &Cid, branch: &Cid) {
         let Some(number) = self.member_of(peer, root) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        swarm.have_all(peer, branch, &mut self.random);
+        if !swarm.have_all(peer, branch, &mut self.random) {
+            swarm.guess_again(peer, self.now);
+        }
         self.place_urgent(number);
         self.ready.insert(peer);
     }

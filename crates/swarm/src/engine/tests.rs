@@ -5,6 +5,7 @@
 
 mod books;
 mod changes;
+mod guesses;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -127,6 +127,7 @@ impl Swarm {
         mut offset: u64,
         children: &[Child],
     ) {
+        let orphans = self.branches.get(&number).is_some_and(|up| self.orphans.has(up.slot));
         for (index, child) in (base..).zip(children) {
             let slot = Slot {
                 parent: number,
@@ -138,8 +139,14 @@ impl Swarm {
             offset = offset.saturating_add(child.size);
             if let State::Alias(primary) = self.table.fill(index, slot) {
                 self.aliases.entry(primary).or_default().push(index);
-            } else {
-                self.tally.known_blocks += 1;
+                if !orphans {
+                    self.orphans.clear(primary);
+                }
+                continue;
+            }
+            self.tally.known_blocks += 1;
+            if orphans {
+                self.orphans.set(index);
             }
         }
         // An alias of something complete is complete; its target may be gone soon.
@@ -172,6 +179,7 @@ impl Swarm {
                 self.unalias(primary, at);
             }
             self.aliases.remove(&at);
+            self.orphans.clear(at);
             self.wants.remove(&at);
             self.places.remove(&at);
             if let Some(deadline) = self.deadlines.remove(&at) {

@@ -19,12 +19,14 @@ pub(crate) struct Member {
     pub(crate) holding: Holding,
     /// Slots whose own block it holds. Meaningless while it holds everything.
     pub(crate) has: BitSet,
-    /// Slots that it announced and then refused or corrupted.
+    /// Slots that it refused or corrupted, whether it had announced them or was guessed to have them.
     pub(crate) not: BitSet,
     /// Where the next run of leaves begins.
     pub(crate) cursor: u32,
     /// When it was last told everything that is here.
     pub(crate) told_at: Option<Duration>,
+    /// When it was last given a second chance to have what it was guessed to have.
+    pub(crate) guessed_at: Option<Duration>,
     /// What it is still to be told.
     telling: VecDeque<Message>,
     complete: PrintSet,
@@ -42,6 +44,7 @@ impl Member {
             not: BitSet::default(),
             cursor,
             told_at: None,
+            guessed_at: None,
             telling: VecDeque::new(),
             complete: PrintSet::default(),
             complete_order: VecDeque::new(),
@@ -56,9 +59,15 @@ impl Member {
         self.holding == Holding::All
     }
 
-    /// Whether it can give the block of a slot.
+    /// Whether it can give the block of a slot, as it told.
     pub(crate) fn can_give(&self, slot: u32) -> bool {
         (self.all() || self.has.has(slot)) && !self.not.has(slot)
+    }
+
+    /// Whether it may have the block of an orphaned slot, as it holds a part of the root and has not
+    /// said otherwise.
+    pub(crate) fn may_have(&self, slot: u32, orphans: &BitSet) -> bool {
+        self.holding == Holding::Part && orphans.has(slot) && !self.not.has(slot)
     }
 
     /// Puts messages behind those that it is still to be told. What is beyond [`TELLING_MAX`] is not

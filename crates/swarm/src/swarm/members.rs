@@ -1,7 +1,9 @@
 //! Who holds what: announcements in, the next block to ask of a peer out.
 //!
 //! Bits count towards a slot's rarity only for peers that hold a part; those that hold everything
-//! make every block equally less rare. An announcement about a branch that is complete here is
+//! make every block equally less rare. A block whose way up to the root is not known here may lie in
+//! a sub-tree that a member told to hold completely: holders of a part are asked for such blocks
+//! when there is nothing better, and may say no. An announcement about a branch that is complete here is
 //! dropped: nothing of it will be asked for.
 
 use std::collections::BTreeSet;
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use shoal_dag::Cid;
 
+use crate::limits::GUESS_AGAIN;
 use crate::random::{Print, Random};
 use crate::swarm::{Member, Swarm};
 use crate::table::{NONE, State};
@@ -159,7 +162,8 @@ impl Swarm {
         }
     }
 
-    /// A peer told which children of a branch it holds. What is new goes to `news`.
+    /// A peer told which children of a branch it holds. What is new goes to `news`. False when the
+    /// branch is not in view.
     pub(crate) fn have(
         &mut self,
         peer: PeerNo,
@@ -167,44 +171,46 @@ impl Swarm {
         first: u32,
         bits: &[u8],
         news: &mut Vec<News>,
-    ) {
+    ) -> bool {
         let print = self.keys.print(branch);
         let Some(number) = self.mapped(print, branch) else {
             if self.walk.is_done(print) || self.sessions.is_empty() {
-                return;
+                return true;
             }
             if let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) {
                 member.keep(print, first, bits);
             }
-            return;
+            return false;
         };
         let slots = self.branches.get(&number).map_or(0..0, super::Branch::slots);
         for index in 0..bits.len() * 8 {
             let at = u64::from(slots.start) + u64::from(first) + index as u64;
             if at >= u64::from(slots.end) {
-                return;
+                break;
             }
             if bit(bits, index) && self.mark(peer, at as u32) {
                 let slot = self.table.slot(self.table.resolve(at as u32));
                 news.push(News { print: slot.print, bytes: slot.bytes() });
             }
         }
+        true
     }
 
-    /// A peer told that it holds a whole sub-tree.
-    pub(crate) fn have_all(&mut self, peer: PeerNo, branch: &Cid, random: &mut Random) {
+    /// A peer told that it holds a whole sub-tree. False when that is not in view.
+    pub(crate) fn have_all(&mut self, peer: PeerNo, branch: &Cid, random: &mut Random) -> bool {
         if *branch == self.root {
-            return self.join(peer, Holding::All, random);
+            self.join(peer, Holding::All, random);
+            return true;
         }
         let print = self.keys.print(branch);
         if self.walk.is_done(print) || self.sessions.is_empty() {
-            return;
+            return true;
         }
         let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) else {
-            return;
+            return true;
         };
         member.complete(print);
-        let Some(at) = self.table.find(print, branch) else { return };
+        let Some(at) = self.table.find(print, branch) else { return false };
         // Aliases make the blocks in view a graph: every branch is entered once.
         let (mut work, mut seen) = (vec![at], BTreeSet::new());
         while let Some(at) = work.pop() {
@@ -214,10 +220,11 @@ impl Swarm {
                 work.extend(self.branches.get(&number).map_or(0..0, super::Branch::slots));
             }
         }
+        true
     }
 
-    /// A peer does not give what it announced: it is not asked for it again until it announces it
-    /// anew. Whether it had announced it.
+    /// A peer does not give what it was asked for: it is not asked for it again until it announces
+    /// it anew. Whether it had announced it.
     pub(crate) fn deny(&mut self, peer: PeerNo, at: u32) -> bool {
         self.check_providers = true;
         let Some(member) = self.members.get_mut(&peer) else { return false };
@@ -226,11 +233,20 @@ impl Swarm {
         if member.has.clear(at) {
             self.table.count_holder(at, false);
         }
+        if !announced && self.orphans.has(at) {
+            // It does not hold all of anything above: of what hangs beside, it has what it told.
+            let parent = self.table.slot(at).parent;
+            let beside = self.branches.get(&parent).map_or(0..0, super::Branch::slots);
+            for other in beside.filter(|other| !member.has.has(*other)) {
+                member.not.set(other);
+            }
+        }
         announced
     }
 
     /// The next block to ask of a peer: its rarest, ties at random; where only peers that hold
-    /// everything take part, the next one of its run.
+    /// everything take part, the next one of its run. When it holds a part and nothing that it told
+    /// is wanted: one of which nobody can tell from afar whether it hangs in that part.
     pub(crate) fn next_for(&mut self, peer: PeerNo, random: &mut Random) -> Option<u32> {
         if self.table.pool == 0 {
             return None;
@@ -239,7 +255,10 @@ impl Swarm {
         let member = self.members.get_mut(&peer)?;
         let start = if runs { member.cursor } else { random.below(self.table.end()) };
         let held = (!member.all()).then_some(&member.has);
-        let found = self.table.rarest(start, held, &member.not)?;
+        let known = self.table.rarest(start, held, &member.not);
+        let guess = member.holding == Holding::Part && self.orphans.count() > 0;
+        let guessed = || self.table.rarest(start, Some(&self.orphans), &member.not);
+        let found = known.or_else(|| guess.then(guessed).flatten())?;
         member.cursor = found + 1;
         Some(found)
     }
@@ -248,13 +267,30 @@ impl Swarm {
     pub(crate) fn pool_has_provider(&self) -> bool {
         self.members.values().any(|member| {
             let held = (!member.all()).then_some(&member.has);
+            let guess = member.holding == Holding::Part;
             self.table.rarest(0, held, &member.not).is_some()
+                || (guess && self.table.rarest(0, Some(&self.orphans), &member.not).is_some())
         })
     }
 
     /// Whether any member could give the block of a slot.
     pub(crate) fn has_provider(&self, at: u32) -> bool {
-        self.members.values().any(|member| member.can_give(at))
+        let able = |member: &Member| member.can_give(at) || member.may_have(at, &self.orphans);
+        self.members.values().any(able)
+    }
+
+    /// A member announced something that is not in view: it may have what it did not have before.
+    pub(crate) fn guess_again(&mut self, peer: PeerNo, now: Duration) {
+        let Some(member) = self.members.get_mut(&peer) else { return };
+        let early = member.guessed_at.is_some_and(|at| now < at + GUESS_AGAIN);
+        if early || self.table.pool == 0 || self.orphans.count() == 0 {
+            return;
+        }
+        member.guessed_at = Some(now);
+        for at in self.orphans.iter().filter(|at| self.table.slot(*at).state == State::Missing) {
+            member.not.clear(at);
+        }
+        self.check_providers = true;
     }
 
     /// Whether everybody who was asked to join has answered, or had the time to.

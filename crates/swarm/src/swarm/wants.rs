@@ -35,6 +35,9 @@ impl Swarm {
             if let Some(at) = self.table.allocate(1) {
                 self.table.fill(at, Table::fresh(*cid, print));
                 self.tally.known_blocks += 1;
+                if print != self.root_print {
+                    self.orphans.set(at);
+                }
                 return Some(at);
             }
             if !self.evict() {
