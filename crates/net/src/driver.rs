@@ -88,6 +88,7 @@ pub(crate) struct Driver {
     token: CancellationToken,
     network: Network,
     short_lived: bool,
+    connections_max: usize,
     /// Whether loopback addresses are told to others: only if asked to listen on one.
     loopback: bool,
     searches: Searches,
@@ -120,6 +121,7 @@ impl Driver {
         let mut driver = Self {
             network: config.network,
             short_lived: config.short_lived,
+            connections_max: config.limits.connections_max as usize,
             loopback: listen.iter().any(dials::is_loopback),
             dials: Dials::new(config.bootstrap.clone(), Instant::now()),
             swarm: swarm(config, surroundings)?,

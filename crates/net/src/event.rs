@@ -173,6 +173,12 @@ pub enum DialFailure {
     /// Someone else answered.
     #[error("another peer answered: {0}")]
     WrongPeer(PeerId),
+    /// It does not speak the native protocol.
+    #[error("it is not a Shoal peer")]
+    NotShoal,
+    /// It closed the connection at once, most often because it has too many; worth another try.
+    #[error("it closed the connection")]
+    Refused,
     /// A limit of ours stood in the way; worth another try.
     #[error("a connection limit stood in the way")]
     Limited,

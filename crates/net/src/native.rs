@@ -45,7 +45,7 @@ mod stream;
 mod wire;
 mod writer;
 
-pub(crate) use behaviour::{Behaviour, Surroundings};
+pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings};
 pub(crate) use registry::{Registry, StreamCommand};
 
 use libp2p::StreamProtocol;

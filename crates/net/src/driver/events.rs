@@ -9,13 +9,14 @@ use std::time::Instant;
 use libp2p::core::ConnectedPoint;
 use libp2p::kad::InboundRequest;
 use libp2p::multiaddr::Protocol;
-use libp2p::swarm::SwarmEvent;
+use libp2p::swarm::{ListenError, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 
 use super::Driver;
 use super::behaviour::{BehaviourEvent, KAD_PROTOCOL};
 use super::dials::is_loopback;
 use crate::event::{NetEvent, PeerInfo};
+use crate::native::StreamEvent;
 
 /// Addresses of one peer that enter the routing table.
 const ADDRS_PER_PEER_MAX: usize = 16;
@@ -36,8 +37,11 @@ impl Driver {
                 self.connected(peer_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.dials.since.remove(&peer_id);
-                self.shared.connected.write().remove(&peer_id);
+                self.disconnected(peer_id);
+            }
+            // A newcomer was refused for want of room: the next one shall have some.
+            SwarmEvent::IncomingConnectionError { error: ListenError::Denied { .. }, .. } => {
+                self.trim_connections(Instant::now());
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(id), error, .. } => {
                 self.dial_failed(id, &error);
@@ -72,7 +76,8 @@ impl Driver {
             }
             BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
             BehaviourEvent::Limits(never) | BehaviourEvent::Gate(never) => match never {},
-            BehaviourEvent::Native(never) => match never {},
+            BehaviourEvent::Native(StreamEvent::Begun(id)) => self.dials.fulfilled(&id),
+            BehaviourEvent::Native(StreamEvent::Unsupported(id)) => self.not_shoal(id),
         }
     }
 
@@ -120,6 +125,7 @@ impl Driver {
             server: false,
         };
         self.shared.connected.write().entry(id).or_insert(info);
+        self.trim_connections(Instant::now());
     }
 
     fn update_info(&self, id: &PeerId, update: impl FnOnce(&mut PeerInfo)) {

@@ -19,14 +19,11 @@ use super::Driver;
 
 /// After the first peer, when our own id is looked up, and how many neighbours are to answer; from
 /// the second on only if the table has grown since the one before. Few at first: a hundred nodes
-/// that start together would otherwise all connect to all in the same second.
-const STAGES: [(Duration, usize); 4] = [
-    (Duration::from_millis(100), 8),
-    (Duration::from_secs(3), 20),
-    (Duration::from_secs(15), 20),
-    (Duration::from_mins(1), 20),
-];
-/// How often all buckets are walked by a node that runs for long.
+/// that start together would otherwise all connect to all (5,000 handshakes) at once.
+const STAGES: [(Duration, usize); 3] =
+    [(Duration::from_millis(100), 8), (Duration::from_secs(5), 8), (Duration::from_mins(1), 20)];
+/// How often all buckets are walked by a node that runs for long; spread by half of it, so that
+/// nodes that started together do not do it together.
 const REFRESH_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The state of joining.
@@ -54,6 +51,10 @@ impl Joining {
     }
 }
 
+fn refresh_interval() -> Duration {
+    REFRESH_INTERVAL.mul_f64(rand::random_range(0.75..1.25))
+}
+
 impl Driver {
     /// Looks up what is due.
     pub(super) fn pump_joining(&mut self, now: Instant) {
@@ -67,12 +68,12 @@ impl Driver {
             }
             self.joining.stage += 1;
             let next = STAGES.get(self.joining.stage);
-            next.map_or(due + REFRESH_INTERVAL, |(after, _)| first + *after)
+            next.map_or(due + refresh_interval(), |(after, _)| first + *after)
         } else {
             if let Err(error) = kad.bootstrap() {
                 tracing::debug!(%error, "buckets not refreshed");
             }
-            now + REFRESH_INTERVAL
+            now + refresh_interval()
         };
         self.joining.grown = 0;
         self.joining.first = Some((first, next));

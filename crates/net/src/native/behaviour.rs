@@ -4,8 +4,7 @@
 //! and closes the connections of a peer whose stream was ended by us or by a violation. Everything
 //! else happens between the node and the stream's task.
 
-use std::collections::HashMap;
-use std::convert::Infallible;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -24,7 +23,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::handler::{Handler, Opened};
+use super::handler::{Handler, HandlerEvent, Opened};
 use super::outstanding::Outstanding;
 use super::reader::Patience;
 use super::registry::Admission;
@@ -46,6 +45,15 @@ pub(crate) struct Surroundings {
     pub(crate) tasks: TaskTracker,
 }
 
+/// What the driver must know of streams.
+#[derive(Debug)]
+pub(crate) enum StreamEvent {
+    /// A stream with this peer has begun.
+    Begun(PeerId),
+    /// This peer does not speak the native protocol.
+    Unsupported(PeerId),
+}
+
 /// Turns connections into streams' tasks.
 pub(crate) struct Behaviour {
     surroundings: Surroundings,
@@ -53,21 +61,24 @@ pub(crate) struct Behaviour {
     /// Peers whose connections are to be closed.
     ended: mpsc::Receiver<PeerId>,
     ended_sender: mpsc::Sender<PeerId>,
+    /// At most a few per connection, taken at the next poll.
+    events: VecDeque<StreamEvent>,
 }
 
 impl Behaviour {
     /// No streams yet.
     pub(crate) fn new(surroundings: Surroundings) -> Self {
         let (ended_sender, ended) = mpsc::channel(ENDED_MAX);
-        Self { surroundings, addrs: HashMap::new(), ended, ended_sender }
+        Self { surroundings, addrs: HashMap::new(), ended, ended_sender, events: VecDeque::new() }
     }
 
-    fn start(&self, id: PeerId, addr: Multiaddr, opened: Opened) {
+    fn start(&mut self, id: PeerId, addr: Multiaddr, opened: Opened) {
         let Surroundings { shared, blocks, events, token, tasks } = &self.surroundings;
         let opener = if opened.by_us { shared.id } else { id };
-        let Some(admission) = shared.streams.admit(id, opener, token) else {
+        let Some(admission) = shared.streams.admit(id, opener, &opened.activity, token) else {
             return;
         };
+        self.events.push_back(StreamEvent::Begun(id));
         let context = stream::Context {
             peer: admission.peer,
             blocks: Arc::clone(blocks),
@@ -115,7 +126,7 @@ fn prefix_of(addr: &Multiaddr) -> Prefix {
 
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
-    type ToSwarm = Infallible;
+    type ToSwarm = StreamEvent;
 
     fn handle_established_inbound_connection(
         &mut self,
@@ -160,14 +171,21 @@ impl NetworkBehaviour for Behaviour {
         &mut self,
         peer: PeerId,
         connection: ConnectionId,
-        opened: Opened,
+        event: HandlerEvent,
     ) {
-        if let Some(addr) = self.addrs.get(&connection) {
-            self.start(peer, addr.clone(), opened);
+        match (event, self.addrs.get(&connection).cloned()) {
+            (HandlerEvent::Opened(opened), Some(addr)) => self.start(peer, addr, opened),
+            (HandlerEvent::Opened(_), None) => {}
+            (HandlerEvent::Unsupported, _) => {
+                self.events.push_back(StreamEvent::Unsupported(peer));
+            }
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ToSwarm<StreamEvent, THandlerInEvent<Self>>> {
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
+        }
         match self.ended.poll_recv(cx) {
             Poll::Ready(Some(peer_id)) => {
                 Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All })

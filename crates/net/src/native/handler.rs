@@ -16,7 +16,16 @@ use libp2p::swarm::{ConnectionHandler, ConnectionHandlerEvent, StreamProtocol, S
 use super::PROTOCOL;
 use super::activity::Activity;
 
-/// A stream came up.
+/// What the handler of a connection tells.
+#[derive(Debug)]
+pub(crate) enum HandlerEvent {
+    /// A stream came up.
+    Opened(Opened),
+    /// The peer does not speak the native protocol.
+    Unsupported,
+}
+
+/// A stream that came up.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) stream: Stream,
@@ -34,26 +43,27 @@ pub(crate) struct Handler {
     /// Whether the peer has opened its stream.
     accepted: bool,
     activity: Arc<Activity>,
-    /// At most two: one per direction.
-    opened: VecDeque<Opened>,
+    /// At most two: one stream per direction, or that ours was refused.
+    events: VecDeque<HandlerEvent>,
 }
 
 impl Handler {
     /// The handler of a new connection; `ask` for the stream if we dialled it.
     pub(crate) fn new(ask: bool) -> Self {
-        Self { ask, accepted: false, activity: Arc::default(), opened: VecDeque::new() }
+        Self { ask, accepted: false, activity: Arc::default(), events: VecDeque::new() }
     }
 
     fn hand_over(&mut self, mut stream: Stream, by_us: bool) {
         stream.ignore_for_keep_alive();
         let activity = Arc::clone(&self.activity);
-        self.opened.push_back(Opened { stream, by_us, activity });
+        let opened = Opened { stream, by_us, activity };
+        self.events.push_back(HandlerEvent::Opened(opened));
     }
 }
 
 impl ConnectionHandler for Handler {
     type FromBehaviour = std::convert::Infallible;
-    type ToBehaviour = Opened;
+    type ToBehaviour = HandlerEvent;
     type InboundProtocol = ReadyUpgrade<StreamProtocol>;
     type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
     type InboundOpenInfo = ();
@@ -70,9 +80,9 @@ impl ConnectionHandler for Handler {
     fn poll(
         &mut self,
         _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Opened>> {
-        if let Some(opened) = self.opened.pop_front() {
-            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(opened));
+    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), HandlerEvent>> {
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event));
         }
         if std::mem::take(&mut self.ask) {
             let protocol = SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ());
@@ -106,6 +116,7 @@ impl ConnectionHandler for Handler {
             }) => self.hand_over(stream, true),
             ConnectionEvent::DialUpgradeError(failure) => {
                 tracing::trace!(error = %failure.error, "no native stream with this peer");
+                self.events.push_back(HandlerEvent::Unsupported);
             }
             _ => {}
         }

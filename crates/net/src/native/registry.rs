@@ -5,6 +5,7 @@
 //! here straight into a stream's own bounded queue.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use libp2p::PeerId;
 use parking_lot::RwLock;
@@ -12,6 +13,8 @@ use shoal_dag::Cid;
 use shoal_swarm::{Ask, Message, PeerNo};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+
+use super::activity::Activity;
 
 /// Commands that wait for one stream. The engine asks a peer for what it can deliver and serves
 /// what it has asked for; a thousand commands behind means that the peer has stopped reading.
@@ -35,6 +38,7 @@ struct Entry {
     /// Who opened the stream.
     opener: PeerId,
     commands: mpsc::Sender<StreamCommand>,
+    activity: Arc<Activity>,
     /// Ends the stream's task.
     close: CancellationToken,
     /// Cancelled by the task when it has told its last event.
@@ -79,6 +83,7 @@ impl Registry {
         &self,
         id: PeerId,
         opener: PeerId,
+        activity: &Arc<Activity>,
         parent: &CancellationToken,
     ) -> Option<Admission> {
         let mut inner = self.inner.write();
@@ -96,6 +101,7 @@ impl Registry {
             id,
             opener,
             commands: sender,
+            activity: Arc::clone(activity),
             close: parent.child_token(),
             ended: CancellationToken::new(),
         };
@@ -108,6 +114,13 @@ impl Registry {
     /// Whether a stream with this peer lives that keeps us from opening another.
     pub(crate) fn has(&self, id: &PeerId) -> bool {
         self.inner.read().by_peer.contains_key(id)
+    }
+
+    /// Whether a frame moved lately on the stream of this peer.
+    pub(crate) fn is_active(&self, id: &PeerId) -> bool {
+        let inner = self.inner.read();
+        let entry = inner.by_peer.get(id).and_then(|number| inner.by_number.get(number));
+        entry.is_some_and(|entry| entry.activity.is_recent())
     }
 
     /// The number of a peer's stream.
@@ -160,9 +173,10 @@ mod tests {
         for order in [[small, large], [large, small]] {
             for (us, them) in [(small, large), (large, small)] {
                 let registry = Registry::default();
-                let first =
-                    registry.admit(them, order[0], &root).expect("nothing stands in its way");
-                let second = registry.admit(them, order[1], &root);
+                let first = registry
+                    .admit(them, order[0], &Arc::default(), &root)
+                    .expect("nothing stands in its way");
+                let second = registry.admit(them, order[1], &Arc::default(), &root);
                 let kept = if second.is_some() { order[1] } else { order[0] };
                 assert_eq!(kept, small, "seen from {us}");
                 assert_eq!(first.close.is_cancelled(), second.is_some());
@@ -176,8 +190,8 @@ mod tests {
         let (us, them) = two_peers();
         let registry = Registry::default();
         let root = CancellationToken::new();
-        let old = registry.admit(them, us, &root).unwrap();
-        let new = registry.admit(them, us, &root).unwrap();
+        let old = registry.admit(them, us, &Arc::default(), &root).unwrap();
+        let new = registry.admit(them, us, &Arc::default(), &root).unwrap();
         assert!(old.close.is_cancelled() && !new.close.is_cancelled());
         assert_ne!(old.peer, new.peer);
         registry.remove(old.peer);
@@ -190,7 +204,8 @@ mod tests {
     fn a_full_queue_ends_the_stream() {
         let registry = Registry::default();
         let (_, them) = two_peers();
-        let admission = registry.admit(them, them, &CancellationToken::new()).unwrap();
+        let admission =
+            registry.admit(them, them, &Arc::default(), &CancellationToken::new()).unwrap();
         let cancel = || StreamCommand::Send(Message::Cancel { cids: Vec::new() });
         for _ in 0..STREAM_COMMANDS_MAX {
             assert!(registry.command(admission.peer, cancel()));

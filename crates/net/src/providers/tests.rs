@@ -1,4 +1,7 @@
 //! Bounds, expiry and changes of the provider store.
+//!
+//! Each named maximum is reached and held, who floods pays, and what is told as a change is what
+//! a restart would be given back. kad around the store is tested with whole nodes.
 
 use super::*;
 

@@ -1,4 +1,7 @@
-//! The schedule, in a time that the test makes pass.
+//! The schedule of publishing, in a time that the test makes pass.
+//!
+//! No lookup runs: the test says how many peers each publish has reached. Stages, interval, jitter,
+//! retries and the bound on lookups at once are checked against their constants.
 
 use shoal_dag::Version;
 use shoal_dag::hash::{HashKind, RAW, cid_of};

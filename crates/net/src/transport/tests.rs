@@ -1,4 +1,8 @@
 //! Ours and the stock libp2p stack against each other, over TCP on loopback, in both directions.
+//!
+//! A ping that comes back shows that security, muxer and streams agree. The stock side is built
+//! from libp2p's own upgrades: both kinds of security, or one of them only. A peer with another
+//! id than the one dialled is refused.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
-//! Blocks and messages over the native stream.
+//! Blocks and messages over the native stream, between two nodes.
+//!
+//! Both directions at once, what is absent, what was not asked for, and what does not match its
+//! CID. The test plays the engine: it serves what is requested.
 
 use shoal_net::NetEvent;
 use shoal_swarm::{Event, Holding, Message, Receipt, Served};

@@ -1,9 +1,14 @@
-//! Finding providers through the DHT.
+//! Finding providers through the DHT, from two nodes to a chain of many.
+//!
+//! Publishing late and again, records over a restart, clients that are not asked, searches with
+//! nobody to ask, and how many peers a search connects to. Only what nodes tell is looked at.
 
 use std::time::{Duration, Instant};
 
 use shoal_dag::Cid;
-use shoal_net::{NetEvent, PeerId, ProvideError, ProviderRecord, QueryId, RecordChange};
+use shoal_net::{
+    DialFailure, NetEvent, PeerId, ProvideError, ProviderRecord, QueryId, RecordChange,
+};
 
 use super::node::{Node, block};
 
@@ -161,9 +166,17 @@ async fn chain(length: usize) -> usize {
     })
     .await;
     let addrs = find(&mut getter, cid, provider).await;
-    if !getter.met.lock().unwrap().contains(&provider) {
-        getter.net.dial(provider, addrs).await;
-        getter.expect_up(provider).await;
+    let met = |node: &Node| node.met.lock().unwrap().contains(&provider);
+    while !met(&getter) {
+        getter.net.dial(provider, addrs.clone()).await;
+        let outcome = getter.expect(|event| match event {
+            NetEvent::PeerUp { id, .. } if id == provider => Some(None),
+            NetEvent::DialFailed { reason, .. } => Some(Some(reason)),
+            _ => None,
+        });
+        // In a crowd that has just met, a peer may have no room for a moment.
+        let failed = outcome.await;
+        assert!(matches!(failed, None | Some(DialFailure::Refused)), "{failed:?}");
     }
     getter.met.lock().unwrap().len()
 }

@@ -1,4 +1,7 @@
 //! Connections: coming up, failing, ending.
+//!
+//! One number per peer even when both dial at once, another peer at an address, nobody at an
+//! address, disconnecting, shutting down, and a port that is taken.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! A node for the tests: its handle, its events, and blocks in memory.
+//!
+//! It listens on 127.0.0.1 at a port of the system's choice, in the isolated network. Events are
+//! taken as they come, so that a node that a test does not look at does not stall.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,6 +20,9 @@ use tokio::time::timeout;
 
 /// No event takes so long on a machine that works.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Events of a node that its test has not looked at; no test makes as many.
+const EVENTS_MAX: usize = 1 << 16;
 
 /// Blocks in memory.
 #[derive(Debug, Default)]
@@ -53,7 +59,7 @@ pub(crate) struct Node {
     pub(crate) addr: Multiaddr,
     /// Every peer that was ever up.
     pub(crate) met: Arc<Mutex<HashSet<PeerId>>>,
-    events: mpsc::UnboundedReceiver<NetEvent>,
+    events: mpsc::Receiver<NetEvent>,
 }
 
 impl Node {
@@ -71,7 +77,7 @@ impl Node {
         let listens = !config.listen.is_empty();
         let blocks = Arc::new(Memory::default());
         let (net, mut receiver) = start(config, Arc::clone(&blocks) as _).await.unwrap();
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(EVENTS_MAX);
         let met = Arc::new(Mutex::new(HashSet::new()));
         let met_here = Arc::clone(&met);
         // Events are taken at once, so that nodes nobody looks at do not stall.
@@ -80,7 +86,7 @@ impl Node {
                 if let NetEvent::PeerUp { id, .. } = &event {
                     met_here.lock().unwrap().insert(*id);
                 }
-                if sender.send(event).is_err() {
+                if sender.send(event).await.is_err() {
                     while receiver.recv().await.is_some() {}
                 }
             }

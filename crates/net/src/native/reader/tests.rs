@@ -1,4 +1,7 @@
 //! Frames come out whole however the bytes come in, and memory follows what has come.
+//!
+//! The peer is a list of pieces or one end of a pipe. What the frames mean is tested elsewhere.
+//! Waiting in vain is tested with a patience of milliseconds.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,4 +1,8 @@
 //! A stream's task against a peer that is written by hand, over a pipe.
+//!
+//! Right and wrong blocks, floods, broken and half frames, a silent peer, a slow node: each ends
+//! in the receipt or the violation that it should, and nothing wrong is kept. libp2p is not here;
+//! nodes against nodes are in the package's `tests`.
 
 use std::collections::HashMap;
 
@@ -57,7 +61,8 @@ impl Bench {
         let blocks = Arc::new(Memory::default());
         let registry = Arc::new(Registry::default());
         let id = PeerId::random();
-        let mut admission = registry.admit(id, id, &CancellationToken::new()).unwrap();
+        let mut admission =
+            registry.admit(id, id, &Arc::default(), &CancellationToken::new()).unwrap();
         let peer = admission.peer;
         let context = Context {
             peer,

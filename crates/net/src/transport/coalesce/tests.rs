@@ -1,4 +1,7 @@
 //! Tests of the coalescer over a sink that takes only so many bytes per call and counts calls.
+//!
+//! A header and its body are one write, flush and close leave nothing behind, and whatever the
+//! sink does, every byte arrives once and in order.
 
 use futures::AsyncWriteExt;
 use futures::executor::block_on;

@@ -1,4 +1,8 @@
 //! Tests of the handshake by itself, and of the certificate rules against the spec's vectors.
+//!
+//! Over a pipe, so that the cipher that was agreed on can be seen: AES-128-GCM between two of ours
+//! and with a stock peer on either side. The vectors are libp2p's (tls/tls.md), read where they
+//! are present.
 
 use std::fs;
 
