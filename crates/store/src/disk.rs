@@ -5,9 +5,13 @@
 //! store is opened again. A full disk found by a write is no such failure.
 
 use std::fs::File;
+use std::num::NonZeroU64;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::Advice;
 
 use crate::error::WriteError;
 
@@ -33,6 +37,17 @@ impl Disk {
     /// fdatasync(2) of a file.
     pub(crate) fn sync(&self, file: &File, path: &Path) -> Result<(), WriteError> {
         self.done(rustix::fs::fdatasync(file).map_err(Into::into), path)
+    }
+
+    /// Asks the kernel to begin writing a range out, without waiting: the sync that comes finds less to
+    /// do. It proves nothing. (Advice that the range is not needed does it; what is still dirty stays in
+    /// the cache.)
+    pub(crate) fn begin(file: &File, range: Range<u64>) {
+        let len = NonZeroU64::new(range.end.saturating_sub(range.start));
+        if let Err(error) = rustix::fs::fadvise(file, range.start, len, Advice::DontNeed) {
+            // The sync will take its time, and nothing else changes.
+            tracing::debug!(%error, "cannot ask for a write-out");
+        }
     }
 
     /// fsync(2) of a directory in which a name was made or removed.

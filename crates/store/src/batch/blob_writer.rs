@@ -11,11 +11,16 @@ use shoal_dag::Cid;
 
 use super::{Batch, PENDING_ENTRIES_MAX};
 use crate::blob::{BlobId, BlobRecord, PartialState};
+use crate::disk::Disk;
 use crate::error::WriteError;
 use crate::index::Whole;
 use crate::key::{Digest, Entry, Key, Place};
 use crate::partial::{BLOB_BYTES_MAX, create_blob};
 use crate::presence::Header;
+
+/// The disk begins with this much while the rest is still hashed: of 1 GiB the commit then takes 0.02 s
+/// and not 0.3 s. Less than a device's queue would slow the writer, more leaves more for the end.
+const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Content of one file, written from its start to its end into a blob of its own.
 /// Dropped without [`finish`](BlobWriter::finish) it removes the file.
@@ -27,6 +32,8 @@ pub struct BlobWriter<'a> {
     path: PathBuf,
     marker: PathBuf,
     len: u64,
+    /// The kernel was asked to write out what lies before this.
+    writing_out: u64,
     entries: Vec<(Digest, Entry)>,
     /// Some entries are in the index already.
     is_spilled: bool,
@@ -40,7 +47,8 @@ impl<'a> BlobWriter<'a> {
         let (id, file, _) = create_blob(&shared.layout, &header)?;
         let (path, marker) = (shared.layout.blob(id), shared.layout.presence(id));
         let (file, entries) = (Some(file), Vec::new());
-        Ok(Self { batch, id, file, path, marker, len: 0, entries, is_spilled: false })
+        let (len, writing_out, is_spilled) = (0, 0, false);
+        Ok(Self { batch, id, file, path, marker, len, writing_out, entries, is_spilled })
     }
 
     /// Appends bytes.
@@ -52,6 +60,10 @@ impl<'a> BlobWriter<'a> {
         let file = self.file.as_ref().expect("it is taken by finish only");
         file.write_all_at(bytes, self.len).map_err(|error| WriteError::io(&self.path, error))?;
         self.len = len;
+        if self.len - self.writing_out >= WRITE_OUT_BYTES {
+            Disk::begin(file, self.writing_out..self.len);
+            self.writing_out = self.len;
+        }
         Ok(())
     }
 
