@@ -147,6 +147,19 @@ impl Overlay {
         Known::of(layers.live.wholes.get(digest).or_else(draining))
     }
 
+    /// The digests of its entries and the newest records of its blobs.
+    pub(crate) fn known(&self) -> (Vec<Digest>, HashMap<BlobId, Option<BlobRecord>>) {
+        let layers = self.layers.lock();
+        let Some(old) = &layers.draining else {
+            return (layers.live.entries.keys().copied().collect(), layers.live.blobs.clone());
+        };
+        let is_new = |digest: &&Digest| !layers.live.entries.contains_key(*digest);
+        let older = old.entries.keys().filter(is_new);
+        let mut blobs = old.blobs.clone();
+        blobs.extend(layers.live.blobs.iter().map(|(id, record)| (*id, record.clone())));
+        (layers.live.entries.keys().chain(older).copied().collect(), blobs)
+    }
+
     /// Is there nothing that the index does not have?
     pub(crate) fn is_empty(&self) -> bool {
         let layers = self.layers.lock();

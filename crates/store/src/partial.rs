@@ -303,9 +303,4 @@ impl Partials {
         set.ids.remove(root);
         set.open.remove(root);
     }
-
-    /// How many there are.
-    pub(crate) fn ids(&self) -> Vec<BlobId> {
-        self.set.lock().ids.values().copied().collect()
-    }
 }

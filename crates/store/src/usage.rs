@@ -1,21 +1,24 @@
 //! What the store takes.
 //!
-//! Counts what the index has; blobs that became whole since the last checkpoint are not in it yet.
-//! Partial blobs are measured on the disk, since most of one may be a hole.
+//! The index and what is not in it yet are counted together, each block and blob once. Partial blobs
+//! are measured on the disk, since most of one may be a hole. It takes one look at each blob's record
+//! and at each block that waits for a checkpoint, never at all blocks.
 
+use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
-use redb::{ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
 
-use crate::blob::BlobRecord;
+use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
 use crate::index::{BLOBS, BLOCKS, IndexError};
-use crate::store::Store;
+use crate::key::Digest;
+use crate::store::{Shared, Store};
 
 /// What the store takes on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Blocks that the index knows.
+    /// Blocks that the store knows.
     pub blocks: u64,
     /// Blobs, users' files included.
     pub blobs: u64,
@@ -29,30 +32,50 @@ impl Store {
     /// Measures what the store takes.
     pub fn usage(&self) -> Result<Usage, ReadError> {
         let shared = &self.shared;
-        let mut usage = shared.index.read(|tx| {
-            let blobs = tx.open_table(BLOBS)?;
-            let mut blob_bytes = 0;
-            for row in blobs.iter()? {
-                let (_, value) = row?;
-                blob_bytes += BlobRecord::from_bytes(value.value()).map_or(0, own_bytes);
-            }
-            let (blocks, blobs) = (tx.open_table(BLOCKS)?.len()?, blobs.len()?);
-            Ok::<_, IndexError>(Usage { blocks, blobs, pack_bytes: 0, blob_bytes })
-        })?;
+        // Before the index: what is drained meanwhile is then in both and counts once.
+        let (fresh_blocks, fresh_blobs) = shared.overlay.known();
+        let mut usage = shared.index.read(|tx| count(shared, tx, &fresh_blocks, fresh_blobs))?;
         usage.pack_bytes = shared.packs.bytes(&shared.index.packs()?);
-        for id in shared.partials.ids() {
-            // A blob that just became whole has no partial file to measure any more.
-            let on_disk = std::fs::metadata(shared.layout.blob(id));
-            usage.blob_bytes += on_disk.map_or(0, |metadata| metadata.blocks() * DISK_BLOCK_BYTES);
-        }
         Ok(usage)
     }
+}
+
+fn count(
+    shared: &Shared,
+    tx: &ReadTransaction,
+    fresh_blocks: &[Digest],
+    mut fresh_blobs: HashMap<BlobId, Option<BlobRecord>>,
+) -> Result<Usage, IndexError> {
+    let (blocks, blobs) = (tx.open_table(BLOCKS)?, tx.open_table(BLOBS)?);
+    let mut usage = Usage { blocks: blocks.len()?, ..Usage::default() };
+    for digest in fresh_blocks {
+        usage.blocks += u64::from(blocks.get(digest)?.is_none());
+    }
+    let mut add = |id: BlobId, record: Option<BlobRecord>| {
+        usage.blobs += u64::from(record.is_some());
+        usage.blob_bytes += record.map_or(0, |record| own_bytes(shared, id, &record));
+    };
+    for row in blobs.iter()? {
+        let (id, value) = row?;
+        let id = BlobId(id.value());
+        let fresh = fresh_blobs.remove(&id);
+        add(id, fresh.unwrap_or_else(|| BlobRecord::from_bytes(value.value())));
+    }
+    fresh_blobs.into_iter().for_each(|(id, record)| add(id, record));
+    Ok(usage)
 }
 
 /// The unit of stat(2)'s block count.
 const DISK_BLOCK_BYTES: u64 = 512;
 
-/// The bytes that a whole blob takes in the store itself.
-fn own_bytes(record: BlobRecord) -> u64 {
-    if record.reference.is_some() || record.partial.is_some() { 0 } else { record.len }
+/// The bytes that a blob takes in the store itself.
+fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
+    if record.reference.is_some() {
+        return 0;
+    }
+    if record.partial.is_none() {
+        return record.len;
+    }
+    let on_disk = std::fs::metadata(shared.layout.blob(id));
+    on_disk.map_or(0, |metadata| metadata.blocks() * DISK_BLOCK_BYTES)
 }

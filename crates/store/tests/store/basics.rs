@@ -70,6 +70,39 @@ fn what_the_store_owns_is_not_stored_again() {
 }
 
 #[test]
+fn usage_is_the_same_before_a_checkpoint_and_after_it() {
+    let place = Place::new();
+    let store = place.open();
+    let (partial, whole, moved) = (Tree::blob(1), Tree::blob(20), Tree::blob(40));
+    let out = place.dir.path().join("out");
+    let step = |n: u32| match n {
+        0 => partial.keep(&store, [0, 5]),
+        1 => whole.fetch(&store),
+        2 => store.keep(&block(1).0, None, &block(1).1, true).unwrap(),
+        3 => moved.fetch(&store),
+        4 => {
+            let linked = store.move_out(&moved.root, &out, 0o600, false).unwrap().unwrap();
+            linked.finish(&out).unwrap();
+        }
+        _ => assert!(store.forget_reference(&moved.root).unwrap()),
+    };
+    let mut seen = Vec::new();
+    for n in 0..6 {
+        step(n);
+        let usage = store.usage().unwrap();
+        store.checkpoint().unwrap();
+        assert_eq!(store.usage().unwrap(), usage, "step {n}");
+        seen.push((usage.blocks, usage.blobs, usage.blob_bytes / tree_bytes(1)));
+    }
+    // A reference's blocks are counted until they are collected.
+    assert_eq!(seen, [(2, 1, 0), (10, 2, 1), (11, 2, 1), (19, 3, 2), (19, 3, 1), (19, 2, 1)]);
+}
+
+fn tree_bytes(seed: u64) -> u64 {
+    Tree::blob(seed).size
+}
+
+#[test]
 fn an_alias_is_whole_without_a_second_copy() {
     let place = Place::new();
     let store = place.open();
