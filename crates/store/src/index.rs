@@ -102,6 +102,10 @@ impl From<IndexError> for ReadError {
 }
 
 /// Runs something of redb's and turns its panic into an error.
+///
+/// The process's panic hook runs before the panic is caught, and the default one prints a line to
+/// stderr. That line is harmless; the hook belongs to the program and is not touched here. No check
+/// before the open would spare it: redb finds most damage only in the page that it reads.
 fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let said = panic
