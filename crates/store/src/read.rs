@@ -1,8 +1,7 @@
 //! Reading blocks and whole files.
 //!
-//! Every byte that leaves through [`Store::get`] was hashed on that read, and what a user's file holds
-//! is always hashed, since it can be edited at any time. A lookup asks the overlay first, then the
-//! index; an entry whose blob has no record any more leads nowhere and counts as absent.
+//! Every byte that leaves through [`Store::get`] was hashed on that read. A lookup asks the overlay
+//! first, then the index; an entry whose blob has no record any more leads nowhere and counts as absent.
 
 use std::fs::File;
 use std::io;
@@ -56,18 +55,12 @@ pub struct WholeFile {
 impl Store {
     /// Reads a block and checks its bytes; `None` where the store does not have it.
     pub fn get(&self, cid: &Cid) -> Result<Option<Bytes>, ReadError> {
-        self.shared.read(cid, Care { public_only: false, verify: true })
+        self.shared.read(cid, false)
     }
 
     /// As [`get`](Self::get), for blocks that may be given to peers only.
     pub fn get_public(&self, cid: &Cid) -> Result<Option<Bytes>, ReadError> {
-        self.shared.read(cid, Care { public_only: true, verify: true })
-    }
-
-    /// Reads a block without checking its bytes: for the mount only, which trusts the private store.
-    /// Blocks in users' files are checked all the same.
-    pub fn read_unverified(&self, cid: &Cid) -> Result<Option<Bytes>, ReadError> {
-        self.shared.read(cid, Care { public_only: false, verify: false })
+        self.shared.read(cid, true)
     }
 
     /// Does the store have this block? The bytes are not read. An index that cannot be read has
@@ -132,13 +125,6 @@ impl Store {
             _ => Err(ReadError::Corrupt { cid: *root, path }),
         }
     }
-}
-
-/// How a block is read.
-#[derive(Debug, Clone, Copy)]
-struct Care {
-    public_only: bool,
-    verify: bool,
 }
 
 /// A block that was found.
@@ -279,7 +265,7 @@ impl Shared {
         })
     }
 
-    fn read(&self, cid: &Cid, care: Care) -> Result<Option<Bytes>, ReadError> {
+    fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
         if let Some(bytes) = inline(cid) {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }
@@ -287,10 +273,10 @@ impl Shared {
         // Twice: between the look at the index and the open, a blob may move out.
         for is_last in [false, true] {
             let Some(found) = self.find(&key)? else { return Ok(None) };
-            if care.public_only && !found.entry.public {
+            if public_only && !found.entry.public {
                 return Ok(None);
             }
-            match self.read_found(cid, &key, &found, care.verify) {
+            match self.read_found(cid, &key, &found) {
                 Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) if !is_last => {}
                 done => return done.map(Some),
             }
@@ -298,13 +284,12 @@ impl Shared {
         Ok(None)
     }
 
-    /// Reads the bytes of a block that was found.
+    /// Reads the bytes of a block that was found, and hashes them.
     pub(crate) fn read_found(
         &self,
         cid: &Cid,
         key: &Key,
         found: &Found,
-        verify: bool,
     ) -> Result<Bytes, ReadError> {
         let path = found.path(self);
         let reference = found.record.as_ref().and_then(|record| record.reference.as_ref());
@@ -325,8 +310,7 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(wrong(path)),
             data => data.map_err(|error| ReadError::io(&path, error))?,
         };
-        let must_verify = verify || reference.is_some();
-        if data.len() < len as usize || must_verify && !matches(key, &data) {
+        if data.len() < len as usize || !matches(key, &data) {
             return Err(wrong(path));
         }
         Ok(Bytes::from(data))

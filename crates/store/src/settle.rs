@@ -180,7 +180,7 @@ impl Shared {
         }
         let data = match (inlined, key, &found) {
             (Some(data), ..) => data.into(),
-            (None, Some(key), Some(found)) => match self.read_found(&cid, &key, found, true) {
+            (None, Some(key), Some(found)) => match self.read_found(&cid, &key, found) {
                 Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => return Ok(false),
                 data => data?,
             },
