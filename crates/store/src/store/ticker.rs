@@ -108,3 +108,45 @@ impl Drop for Ticking {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use shoal_dag::hash::{HashKind, RAW, cid_of};
+    use shoal_dag::{Bytes, Version};
+
+    use crate::{Options, Store};
+
+    #[test]
+    fn nothing_is_due_while_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        let due = |store: &Store| store.shared.ticker.state.lock().due;
+        assert_eq!(due(&store), None, "a new store");
+        let data = Bytes::from_static(b"a block");
+        let cid = cid_of(HashKind::Blake3, RAW, Version::V1, &data);
+        store.keep(&cid, None, &data, true).unwrap();
+        let armed = due(&store);
+        assert!(armed.is_some());
+        store.keep(&cid, None, &data, true).unwrap();
+        assert_eq!(due(&store), armed, "the second change waits with the first");
+        store.checkpoint().unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), Options::default()).unwrap();
+        assert!(store.get(&cid).unwrap().is_some());
+        store.keep(&cid, None, &data, true).unwrap();
+        assert_eq!(due(&store), None, "it has that block");
+        store.checkpoint().unwrap();
+        assert_eq!(due(&store), None);
+    }
+
+    #[test]
+    fn what_is_due_is_done_once() {
+        let ticker = super::Ticker::default();
+        ticker.arm();
+        ticker.hurry();
+        assert!(ticker.wait());
+        assert_eq!(ticker.state.lock().due, None, "the next wait has no end");
+        ticker.stop();
+        assert!(!ticker.wait());
+    }
+}
