@@ -14,5 +14,6 @@ mod full_disk;
 mod model;
 mod move_out;
 mod pins;
+mod races;
 mod recovery;
 mod reference;
