@@ -94,3 +94,20 @@ fn a_request_whose_client_has_gone_pins_nothing() {
     assert_eq!(failure.exit, Exit::Interrupted, "{failure:?}");
     lab.assert_nothing_is_kept();
 }
+
+#[test]
+fn a_preserved_mode_is_one_that_get_restores() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let lab = Lab::new();
+    let source = lab.source("file", b"bytes");
+    let path = Path::new(OsStr::from_bytes(&source));
+    let mut cids = Vec::new();
+    for mode in [0o6755, 0o1755, 0o755] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
+        let preserving = Add { preserve: true, ..request(vec![Some(source.clone())]) };
+        let (added, _) = add_all(&lab.store, &preserving, None, &lab.out, false).expect("an add");
+        cids.push(added[0].cid.clone());
+    }
+    assert_eq!(cids, vec![cids[2].clone(); 3]);
+}

@@ -2,8 +2,9 @@
 //!
 //! Depth first with an explicit stack, so that nesting costs heap, not stack. Symlinks are kept, never
 //! followed, the one named as an argument included. Sockets, fifos and devices, and whatever cannot be
-//! opened or read, are named and left out; the rest is added. Nothing here decides a CID: that is the
-//! builders of `shoal_dag`.
+//! opened or read, are named and left out; the rest is added. Of modes only the permission bits are
+//! kept, [`MODE_KEPT`]: `get` restores no others, and what was fetched must add to the same CID. Nothing
+//! else here decides a CID: that is the builders of `shoal_dag`.
 
 use std::{
     fs::{self, Metadata as Stat, ReadDir},
@@ -21,6 +22,10 @@ use shoal_dag::{
 
 use super::{Adding, Root, file};
 use crate::control::protocol::Failure;
+
+/// Bits of a mode that `--preserve` keeps: no set-user-id, set-group-id or sticky bit, which nobody
+/// should get from a stranger's tree.
+pub const MODE_KEPT: u32 = 0o777;
 
 /// Deepest nesting of directories: what a walk over the result accepts too.
 const DEPTH_MAX: usize = 1000;
@@ -146,11 +151,7 @@ fn finish(adding: &mut Adding<'_>, open: Open) -> Result<Option<Root>, Failure> 
     }
 }
 
-fn symlink(
-    adding: &mut Adding<'_>,
-    path: &Path,
-    stat: &Stat,
-) -> Result<Option<Root>, Failure> {
+fn symlink(adding: &mut Adding<'_>, path: &Path, stat: &Stat) -> Result<Option<Root>, Failure> {
     let target = match fs::read_link(path) {
         Ok(target) => target.into_os_string().into_vec(),
         Err(error) => {
@@ -182,7 +183,7 @@ pub fn put(adding: &Adding<'_>, block: &Block) -> Result<(), Failure> {
 pub fn file_metadata(adding: &Adding<'_>, stat: &Stat) -> Metadata {
     let mode = stat.permissions().mode();
     if adding.preserve {
-        return Metadata { mode: Some(mode & 0o7777), mtime: Some(mtime(stat)) };
+        return Metadata { mode: Some(mode & MODE_KEPT), mtime: Some(mtime(stat)) };
     }
     adding.profile.metadata_of_mode(mode)
 }
@@ -191,7 +192,7 @@ fn directory_metadata(adding: &Adding<'_>, stat: &Stat) -> Metadata {
     if !adding.preserve {
         return Metadata::default();
     }
-    Metadata { mode: Some(stat.permissions().mode() & 0o7777), mtime: Some(mtime(stat)) }
+    Metadata { mode: Some(stat.permissions().mode() & MODE_KEPT), mtime: Some(mtime(stat)) }
 }
 
 fn mtime(stat: &Stat) -> Mtime {
