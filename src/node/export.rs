@@ -2,9 +2,11 @@
 //!
 //! Everything is made under a temporary name beside the target, in a directory that is ours alone until
 //! the end, and appears whole by one rename. Names from the DAG are refused when no file system may have
-//! them, symlinks are made and never followed, modes are masked to `0o777`. Directories get their mode
+//! them, symlinks are made and never followed, modes are masked to [`MODE_KEPT`]. Directories get their mode
 //! and time after what is in them. Large files leave the store by link or clone where that is possible
-//! ([`Store::move_out`]).
+//! ([`Store::move_out`]); one that its own mode, or that of a directory above it, closes to its owner is
+//! copied, since the store could not read a linked one any more. Once OUT stands, nothing makes a
+//! failure of it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -16,10 +18,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{AtFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{Access, AtFlags, RenameFlags, Timespec, Timestamps};
 use shoal_dag::{Bytes, Cid, Metadata, Node as DagNode, name, node::Dirent};
 use shoal_store::{MovedOut, Store};
 
+use super::add::tree::MODE_KEPT;
 use crate::control::{
     protocol::{Failure, Progress, Response},
     server::Responder,
@@ -27,7 +30,7 @@ use crate::control::{
 
 mod files;
 
-pub use files::settle_files;
+pub use files::{node, settle_files};
 
 /// Deepest nesting of directories that is written: what `add` makes at most.
 const DEPTH_MAX: usize = 1000;
@@ -76,18 +79,44 @@ const WITHIN_SHOWN_MAX: usize = 760;
 /// Checks early that the target may be made.
 ///
 /// # Errors
-/// Exit 1 when something stands there and `force` is not given, or when its directory is missing.
+/// Exit 2 when it has no name; exit 1 when something stands there and `force` is not given, or when
+/// its directory is missing; exit 12 when that may not be written into.
 pub fn check_target(target: &Path, force: bool) -> Result<(), Failure> {
+    if target.file_name().is_none() {
+        let text = format!("{} has no name at its end to write to", target.display());
+        return Err(Failure::usage(text));
+    }
     if !force && fs::symlink_metadata(target).is_ok() {
         return Err(Failure::failed(format!("{} exists already", target.display()))
             .hint("replace it with --force, or choose another path with -o"));
     }
     let parent = parent_of(target);
     match fs::metadata(parent) {
-        Ok(stat) if stat.is_dir() => Ok(()),
-        Ok(_) => Err(Failure::failed(format!("{} is not a directory", parent.display()))),
-        Err(error) => Err(Failure::io("write into", parent, &error)),
+        Ok(stat) if stat.is_dir() => {}
+        Ok(_) => return Err(Failure::failed(format!("{} is not a directory", parent.display()))),
+        Err(error) => return Err(Failure::io("write into", parent, &error)),
     }
+    rustix::fs::access(parent, Access::WRITE_OK | Access::EXEC_OK)
+        .map_err(|error| Failure::io("write into", parent, &error.into()))
+}
+
+/// A target as the user gave it: its path, and whether slashes at its end ask for a directory.
+pub fn target(given: &[u8]) -> (PathBuf, bool) {
+    let end =
+        given.iter().rposition(|byte| *byte != b'/').map_or(given.len().min(1), |last| last + 1);
+    (PathBuf::from(std::ffi::OsStr::from_bytes(&given[..end])), end < given.len())
+}
+
+/// Checks that what was found is what the target asks for: a path that ends in a slash is a directory.
+///
+/// # Errors
+/// Exit 1 for anything else.
+pub fn check_kind(target: &Path, wants_directory: bool, found: &DagNode) -> Result<(), Failure> {
+    if !wants_directory || matches!(found, DagNode::Directory { .. }) {
+        return Ok(());
+    }
+    Err(Failure::failed(format!("{}/ asks for a directory, and this is none", target.display()))
+        .hint("leave out the slash at the end"))
 }
 
 fn parent_of(target: &Path) -> &Path {
@@ -103,6 +132,16 @@ struct Open {
     meta: Metadata,
     entries: std::vec::IntoIter<Dirent>,
     names: std::collections::HashSet<Vec<u8>>,
+    /// Its owner, or that of one above it, will not be able to go through it.
+    sealed: bool,
+}
+
+/// A file that may be a blob.
+struct Large {
+    cid: Cid,
+    size: u64,
+    meta: Metadata,
+    sealed: bool,
 }
 
 /// The state of one export.
@@ -206,6 +245,7 @@ impl Writer<'_> {
     /// Writes a file or symlink; makes a directory and puts it on the stack.
     fn enter(&mut self, stack: &mut Vec<Open>, cid: &Cid, path: PathBuf) -> Result<(), Failure> {
         self.count(0)?;
+        let sealed = stack.last().is_some_and(|open| open.sealed);
         let node = files::node(&self.export.store, cid)?;
         match node {
             DagNode::Directory { entries, meta } => {
@@ -216,7 +256,9 @@ impl Writer<'_> {
                 let made = DirBuilder::new().mode(0o700).create(&path);
                 made.map_err(|error| Failure::io("make", &path, &error))?;
                 let entries = entries.into_iter();
-                stack.push(Open { path, meta, entries, names: std::collections::HashSet::new() });
+                let sealed = sealed || self.mode(&meta, 0o777) & 0o100 == 0;
+                let names = std::collections::HashSet::new();
+                stack.push(Open { path, meta, entries, names, sealed });
             }
             DagNode::Symlink { target, meta } => {
                 let made = std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), &path);
@@ -224,26 +266,21 @@ impl Writer<'_> {
                 set_times(&path, &meta)?;
                 self.done.files += 1;
             }
-            DagNode::Leaf { data, meta } => self.small(cid, &data, &meta, &path)?,
+            DagNode::Leaf { data, meta } if data.len() as u64 >= shoal_store::BLOB_BYTES_MIN => {
+                let leaf = Large { cid: *cid, size: data.len() as u64, meta, sealed };
+                self.large(&leaf, &path)?;
+            }
+            DagNode::Leaf { data, meta } => self.small(&data, &meta, &path)?,
             DagNode::File(file) => {
-                let meta = file.meta;
-                self.large(cid, file.size, &meta, &path)?;
+                let file = Large { cid: *cid, size: file.size, meta: file.meta, sealed };
+                self.large(&file, &path)?;
             }
         }
         Ok(())
     }
 
     /// A file of one block.
-    fn small(
-        &mut self,
-        cid: &Cid,
-        data: &Bytes,
-        meta: &Metadata,
-        path: &Path,
-    ) -> Result<(), Failure> {
-        if data.len() as u64 >= shoal_store::BLOB_BYTES_MIN {
-            return self.large(cid, data.len() as u64, meta, path);
-        }
+    fn small(&mut self, data: &Bytes, meta: &Metadata, path: &Path) -> Result<(), Failure> {
         let mut file = self.create(path)?;
         file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
         self.finish_file(path, meta)?;
@@ -251,16 +288,13 @@ impl Writer<'_> {
     }
 
     /// A file that may be a blob.
-    fn large(
-        &mut self,
-        cid: &Cid,
-        size: u64,
-        meta: &Metadata,
-        path: &Path,
-    ) -> Result<(), Failure> {
+    fn large(&mut self, file: &Large, path: &Path) -> Result<(), Failure> {
+        let Large { cid, size, meta, sealed } = file;
         let store = &self.export.store;
-        let moved = if files::settle(store, cid, size, self.export.copy)? {
-            store.move_out(cid, path, self.mode(meta, 0o666), self.export.copy)?
+        let mode = self.mode(meta, 0o666);
+        let copy = self.export.copy || *sealed || mode & 0o400 == 0;
+        let moved = if files::settle(store, cid, *size, self.export.copy)? {
+            store.move_out(cid, path, mode, copy)?
         } else {
             None
         };
@@ -268,7 +302,7 @@ impl Writer<'_> {
             let within = path.strip_prefix(&self.temp).unwrap_or(path).to_owned();
             self.moved.push((moved, within));
             self.finish_file(path, meta)?;
-            return self.count(size);
+            return self.count(*size);
         }
         let mut file = self.create(path)?;
         files::copy(store, cid, &mut |data| {
@@ -288,12 +322,13 @@ impl Writer<'_> {
     }
 
     fn mode(&self, meta: &Metadata, default: u32) -> u32 {
-        meta.mode.map_or(default & !self.export.umask, |mode| mode & 0o777)
+        meta.mode.map_or(default & !self.export.umask, |mode| mode & MODE_KEPT)
     }
 
     fn finish_file(&mut self, path: &Path, meta: &Metadata) -> Result<(), Failure> {
         let mode = Permissions::from_mode(self.mode(meta, 0o666));
-        fs::set_permissions(path, mode).map_err(|error| Failure::io("set the mode of", path, &error))?;
+        fs::set_permissions(path, mode)
+            .map_err(|error| Failure::io("set the mode of", path, &error))?;
         self.done.files += 1;
         set_times(path, meta)
     }
@@ -320,6 +355,7 @@ impl Writer<'_> {
 
     /// Syncs if asked, renames, and tells the store where its blobs went.
     fn appear(&mut self) -> Result<(), Failure> {
+        self.export.out.check()?;
         let (target, parent) = (&self.export.target, parent_of(&self.export.target));
         let opened = File::open(parent).map_err(|error| Failure::io("open", parent, &error))?;
         if self.export.sync {
@@ -332,9 +368,15 @@ impl Writer<'_> {
             opened.sync_all().map_err(|error| Failure::io("sync", parent, &error))?;
         }
         for (moved, within) in self.moved.drain(..) {
-            let path = if within.as_os_str().is_empty() { target.clone() } else { target.join(within) };
+            let path =
+                if within.as_os_str().is_empty() { target.clone() } else { target.join(within) };
             let path = std::path::absolute(&path).unwrap_or(path);
-            moved.finish(&path)?;
+            if let Err(error) = moved.finish(&path) {
+                // The file is there and whole; it is the store that lost sight of it.
+                tracing::warn!(%error, path = %path.display(), "not kept as the store's bytes");
+                let text = format!("{} cannot be seeded on from there: {error}", path.display());
+                self.export.out.offer(Response::Note(text));
+            }
         }
         Ok(())
     }
@@ -366,22 +408,42 @@ fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<()> {
             remove_all(temp);
             Ok(())
         }
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) if !target.exists() || force => {
-            // A file system without these flags.
+        // A file system without these flags. A symlink to nowhere is something that stands there.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
+            if force || fs::symlink_metadata(target).is_err() =>
+        {
             fs::rename(temp, target)
         }
         renamed => Ok(renamed?),
     }
 }
 
-/// Removes what an export made, directories without permissions included.
+/// Removes what an export made, or what it replaced, directories without permissions included.
 fn remove_all(path: &Path) {
     let Ok(stat) = fs::symlink_metadata(path) else {
         return;
     };
-    let removed = if stat.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    let removed = if stat.is_dir() {
+        fs::remove_dir_all(path).or_else(|_| {
+            unseal(path);
+            fs::remove_dir_all(path)
+        })
+    } else {
+        fs::remove_file(path)
+    };
     if let Err(error) = removed {
         tracing::warn!(%error, path = %path.display(), "a temporary file stays behind");
+    }
+}
+
+/// Opens all directories below to their owner. What fails here fails again where it is told.
+fn unseal(top: &Path) {
+    let mut found = vec![top.to_owned()];
+    while let Some(directory) = found.pop() {
+        let _told_later = fs::set_permissions(&directory, Permissions::from_mode(0o700));
+        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        found.extend(directories.map(|entry| entry.path()));
     }
 }
 

@@ -5,13 +5,7 @@
 //! not copied, unless `--keep`. What was taken is owed to the swarm ([`Debt`]); a running peer, or the
 //! next one, seeds it on.
 
-use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::PathBuf,
-    sync::Arc,
-    time::Instant,
-};
+use std::{sync::Arc, time::Instant};
 
 use shoal_dag::{Cid, Node as DagNode, path};
 
@@ -38,9 +32,10 @@ const ALLOCATED_MAX: u64 = 8 << 30;
 /// As told to the user; what arrived stays in the store, so that the next try needs only the rest.
 pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome, Failure> {
     let began = Instant::now();
-    let target = PathBuf::from(OsStr::from_bytes(&get.out));
+    let (target, wants_directory) = export::target(&get.out);
     export::check_target(&target, get.force)?;
-    let fetched = fetch_tree(node, &get.target, get.wait.into(), out).await?;
+    let fit = |top: &DagNode| export::check_kind(&target, wants_directory, top);
+    let fetched = fetch_fitting(node, &get.target, get.wait.into(), out, &fit).await?;
     if get.keep {
         pin::keep(node, &fetched, false).await?;
     }
@@ -101,14 +96,27 @@ pub async fn fetch_tree(
     waiting: Waiting,
     out: &Responder,
 ) -> Result<Fetched, Failure> {
+    fetch_fitting(node, target, waiting, out, &|_| Ok(())).await
+}
+
+/// The same, if `fit` agrees to the top of the tree: asked before the rest is fetched.
+async fn fetch_fitting(
+    node: &Arc<Node>,
+    target: &[u8],
+    waiting: Waiting,
+    out: &Responder,
+    fit: &(dyn Fn(&DagNode) -> Result<(), Failure> + Sync),
+) -> Result<Fetched, Failure> {
     let path = parse_target(target)?;
-    if let Some(resolved) = all_here(node, &path).await {
+    if let Some((resolved, top)) = all_here(node, &path).await {
+        fit(&top)?;
         return Ok(Fetched { root: path.root, resolved, session: None });
     }
     let session = Session::open(node.swarm(), path.root, true).await?;
     let mut reader = Reader::new(node, path.root, waiting, Some(out)).over(Arc::clone(&session));
     let resolved = reader.resolve(&path).await?;
     let top = reader.node(&resolved.cid, resolved.under()).await?;
+    fit(&top)?;
     prepare(node, &resolved.cid, &top).await;
     let total = size_of(&top);
     let (cid, under) = (resolved.cid, resolved.under());
@@ -123,11 +131,15 @@ pub async fn fetch_tree(
 }
 
 /// The end of the path when everything below it is in the store: then nobody is told what is read.
-async fn all_here(node: &Arc<Node>, path: &path::CidPath) -> Option<Resolved> {
+async fn all_here(node: &Arc<Node>, path: &path::CidPath) -> Option<(Resolved, DagNode)> {
     let path = path.clone();
     node.with_store(move |store| {
         let resolved = sharing::resolve_here(store, &path)?;
-        sharing::is_all_here(store, &resolved.cid).then_some(resolved)
+        if !sharing::is_all_here(store, &resolved.cid) {
+            return None;
+        }
+        let top = export::node(store, &resolved.cid).ok()?;
+        Some((resolved, top))
     })
     .await
 }

@@ -4,12 +4,12 @@ use std::os::unix::fs::MetadataExt;
 
 use shoal_dag::{
     Block, Profile, Version,
-    build::{DirectoryBuilder, leaf, symlink},
+    build::{DirectoryBuilder, FileBuilder, leaf, symlink},
     hash::{self, HashKind},
     pb,
     unixfs::{Kind, UnixFs},
 };
-use shoal_store::{BatchOptions, Options, PinOptions};
+use shoal_store::{BatchOptions, KeepPlace, Options, PinOptions};
 use tempfile::TempDir;
 
 use super::*;
@@ -104,7 +104,8 @@ fn hostile_directory(lab: &Lab, names: &[&'static [u8]]) -> Cid {
     let (file, size) = lab.file(b"payload");
     let mut names = names.to_vec();
     names.sort_unstable();
-    let link = |name: &&'static [u8]| pb::PbLink { hash: file, name: Some(name), tsize: Some(size) };
+    let link =
+        |name: &&'static [u8]| pb::PbLink { hash: file, name: Some(name), tsize: Some(size) };
     let message = UnixFs::new(Kind::Directory).encode();
     let node = pb::PbNode { links: names.iter().map(link).collect(), data: Some(&message) };
     let data = Bytes::from(node.encode().expect("a block"));
@@ -169,6 +170,103 @@ fn a_failure_in_the_middle_leaves_nothing() {
     let failure = lab.export(root).expect_err("a block is missing");
     assert_eq!(failure.exit, crate::exit::Exit::TryAgain);
     assert_eq!(lab.beside(), 0);
+}
+
+/// A tree with one large file, whose bytes the store has fetched and does not own.
+fn fetched_file(lab: &Lab, file_mode: u32, directory_mode: u32) -> (Cid, Cid) {
+    let meta = |mode| Metadata { mode: Some(mode), mtime: None };
+    let mut builder = FileBuilder::new(Profile::Shoal, meta(file_mode));
+    let (mut branches, mut leaves, mut offset) = (Vec::new(), Vec::new(), 0);
+    for byte in 0..4_u8 {
+        let data = Bytes::from(vec![byte; 100_000]);
+        let leaf = leaf(builder.leaf_form(), &data);
+        builder.push(leaf.link(), &mut branches);
+        leaves.push((leaf.cid, offset, data));
+        offset += 100_000;
+    }
+    let built = builder.finish(&mut branches);
+    for (cid, offset, data) in leaves {
+        let place = KeepPlace { file: &built.cid, size: built.size, offset };
+        lab.store.keep(&cid, Some(place), &data, false).expect("room");
+    }
+    for block in branches {
+        lab.put(&block);
+    }
+    let mut builder = DirectoryBuilder::new(Profile::Shoal, meta(directory_mode));
+    builder.insert(b"file", built.cid, built.dag_size).expect("a good entry");
+    let (block, _) = builder.finish().expect("a small directory");
+    (lab.put(&block), built.cid)
+}
+
+#[test]
+fn a_file_that_its_owner_may_not_read_is_a_copy() {
+    for (file, directory, linked) in
+        [(0o640, 0o750, true), (0o000, 0o750, false), (0o640, 0o640, false)]
+    {
+        let lab = Lab::new();
+        let (root, cid) = fetched_file(&lab, file, directory);
+        lab.export(root).expect("an export");
+        let whole = lab.store.whole_file(&cid).expect("the store").expect("it is whole");
+        assert_eq!(whole.reference, linked, "{file:o} in {directory:o}");
+        let stat = fs::metadata(lab.out().join("file")).expect("the file");
+        assert_eq!(stat.mode() & 0o7777, file);
+        assert_eq!(fs::metadata(lab.out()).expect("the directory").mode() & 0o7777, directory);
+    }
+}
+
+#[test]
+fn special_bits_of_a_mode_are_not_restored() {
+    let lab = Lab::new();
+    let (root, _) = fetched_file(&lab, 0o6755, 0o1777);
+    lab.export(root).expect("an export");
+    assert_eq!(fs::metadata(lab.out().join("file")).expect("the file").mode() & 0o7777, 0o755);
+    assert_eq!(fs::metadata(lab.out()).expect("the directory").mode() & 0o7777, 0o777);
+}
+
+#[test]
+fn a_tree_without_permissions_can_be_removed() {
+    let lab = Lab::new();
+    let inner = lab.out().join("a/b");
+    fs::create_dir_all(&inner).expect("directories");
+    fs::write(inner.join("file"), "x").expect("a file");
+    for sealed in [&inner, &lab.out().join("a"), &lab.out()] {
+        fs::set_permissions(sealed, Permissions::from_mode(0)).expect("a mode");
+    }
+    // Root may go through them anyway, so the modes are looked at.
+    unseal(&lab.out());
+    assert_eq!(fs::metadata(&inner).expect("a directory").mode() & 0o777, 0o700);
+    remove_all(&lab.out());
+    assert_eq!(lab.beside(), 0);
+}
+
+#[test]
+fn a_slash_at_the_end_asks_for_a_directory() {
+    assert_eq!(target(b"/a/b"), (PathBuf::from("/a/b"), false));
+    assert_eq!(target(b"/a/b//"), (PathBuf::from("/a/b"), true));
+    assert_eq!(target(b"/").0, PathBuf::from("/"));
+    let lab = Lab::new();
+    let (file, _) = lab.file(b"bytes");
+    let (directory, _) = lab.directory(&[]);
+    for (cid, wants_directory, fits) in
+        [(file, true, false), (file, false, true), (directory, true, true)]
+    {
+        let found = node(&lab.store, &cid).expect("a node");
+        assert_eq!(check_kind(&lab.out(), wants_directory, &found).is_ok(), fits);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_made_is_found_out_before_the_fetch() {
+    let lab = Lab::new();
+    for bad in ["/", "/tmp/..", ""] {
+        assert!(check_target(Path::new(bad), true).is_err(), "{bad:?}");
+    }
+    assert!(check_target(&lab.dir.path().join("nowhere/out"), false).is_err());
+    std::os::unix::fs::symlink("nowhere", lab.out()).expect("a symlink");
+    assert!(check_target(&lab.out(), false).is_err(), "a symlink to nowhere stands there");
+    let (file, _) = lab.file(b"bytes");
+    lab.export(file).expect_err("it is not replaced");
+    assert_eq!(fs::read_link(lab.out()).expect("the symlink"), Path::new("nowhere"));
 }
 
 #[test]
