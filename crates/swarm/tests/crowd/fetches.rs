@@ -1,14 +1,16 @@
 //! Fetches that nobody disturbs.
 //!
-//! One and two seeds, holders of parts, a half-full store, a tree beyond the frontier, and one
-//! that repeats itself: what comes is exactly what is missing, near the fluid bound.
+//! One and two seeds, holders of parts, a half-full store, a tree of many small files, one beyond the
+//! frontier, and one that repeats itself: what comes is exactly what is missing, near the fluid bound.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use shoal_swarm::{Config, Holdings, LinksKind};
+use shoal_swarm::limits::TOLD_PER_TICK;
+use shoal_swarm::{Config, Event, Holdings, LinksKind};
 
 use crate::catalog::Catalog;
-use crate::world::{World, secs};
+use crate::world::{SESSION, World, secs};
 
 #[test]
 fn one_seed_one_leecher() {
@@ -113,7 +115,7 @@ fn a_tree_larger_than_the_frontier_is_fetched_in_bounded_memory() {
     world.fetch(leecher, &root);
     let mut most = 0;
     for step in 1..2_000 {
-        world.run(std::time::Duration::from_millis(step * 50));
+        world.run(Duration::from_millis(step * 50));
         let stats = world.stats(leecher);
         most = most.max(stats.missing + stats.outstanding);
         if world.nodes[leecher].got.contains_key(&root) {
@@ -144,4 +146,45 @@ fn a_tree_that_repeats_itself_is_fetched_once() {
     world.run(secs(120));
     assert!(world.nodes[leecher].got.contains_key(&level), "{:?}", world.stats(leecher));
     assert_eq!(world.nodes[leecher].came.len(), world.catalog.blocks.len());
+}
+
+#[test]
+fn a_tree_of_small_files_is_told_of_at_a_bounded_pace() {
+    let mut catalog = Catalog::default();
+    let files: Vec<_> = (0..3_000)
+        .map(|_| {
+            let leaf = catalog.leaf(500);
+            catalog.branch(LinksKind::File, &[leaf])
+        })
+        .collect();
+    let root = catalog.branch(LinksKind::Directory, &files);
+    let mut world = World::new(catalog, 7);
+    world.seed_node(&root, 50.0, 50.0);
+    let leecher = world.node(1_000.0, 1_000.0, Config::default());
+    let others = [0; 4].map(|_| world.node(100.0, 100.0, Config::default()));
+    world.latency = Duration::from_micros(100);
+    // The others take part and hear what there is, and fetch nothing.
+    for other in others {
+        world.connect(leecher, other);
+        world.tell(other, Event::Open { session: SESSION, root });
+    }
+    world.connect(0, leecher);
+    world.fetch(leecher, &root);
+    let mut most = 0;
+    for step in 1..4_000 {
+        world.run(Duration::from_millis(step));
+        let joined = world.stats(leecher).peers_joined;
+        assert!(step < 10 || joined == 5, "{joined}");
+        most = most.max(world.nodes[leecher].told_most);
+        if world.nodes[leecher].got.contains_key(&root) && step > 1_000 {
+            break;
+        }
+    }
+    let took = world.done(leecher, &root);
+    println!("3,000 small files: {took:.3} s, at most {most} messages to a member at once");
+    assert!(most <= TOLD_PER_TICK, "{most}");
+    assert!(most > 50, "there was much to tell: {most}");
+    assert!(took < 2.0);
+    let told = others.map(|other| world.stats(other).peers_with_all);
+    assert_eq!(told, [1; 4], "everybody hears of the end");
 }

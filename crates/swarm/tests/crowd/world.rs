@@ -56,12 +56,34 @@ pub(crate) struct Node {
     pub(crate) found: Vec<(Cid, Duration)>,
     /// What peers did wrong.
     pub(crate) violations: Vec<(u32, ViolationKind)>,
+    /// Most messages about what is here that one peer was told in one instant.
+    pub(crate) told_most: usize,
     /// Blocks probed.
     pub(crate) probed: u64,
     awaited: BTreeSet<(u32, Cid)>,
+    told: BTreeMap<PeerNo, (Duration, usize)>,
     free: (f64, f64),
     timer: Option<Duration>,
     alive: bool,
+}
+
+impl Node {
+    /// Looks at a message that leaves.
+    fn tells(&mut self, now: Duration, peer: PeerNo, message: &Message) {
+        match message {
+            Message::Cancel { cids } => {
+                for cid in cids {
+                    self.awaited.remove(&(peer.0, *cid));
+                }
+            }
+            Message::Join { .. } | Message::Have { .. } | Message::HaveAll { .. } => {
+                let told = self.told.entry(peer).or_default();
+                *told = if told.0 == now { (now, told.1 + 1) } else { (now, 1) };
+                self.told_most = self.told_most.max(told.1);
+            }
+            _ => {}
+        }
+    }
 }
 
 enum Happening {
@@ -118,8 +140,10 @@ impl World {
             lonely: Vec::new(),
             found: Vec::new(),
             violations: Vec::new(),
+            told_most: 0,
             probed: 0,
             awaited: BTreeSet::new(),
+            told: BTreeMap::new(),
             free: (0.0, 0.0),
             timer: None,
             alive: true,
@@ -295,11 +319,7 @@ impl World {
     fn act(&mut self, node: usize, action: Action) {
         match action {
             Action::Send { peer, message } => {
-                if let Message::Cancel { cids } = &message {
-                    for cid in cids {
-                        self.nodes[node].awaited.remove(&(peer.0, *cid));
-                    }
-                }
+                self.nodes[node].tells(self.now, peer, &message);
                 self.deliver(node, peer, message);
             }
             Action::Ask { peer, root, asks, deadline } => {
