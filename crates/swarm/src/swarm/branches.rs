@@ -2,7 +2,7 @@
 //!
 //! A branch is mapped when its links are known and there is room: its children get consecutive
 //! slots, members' bits about it are applied, and places flow down from it. It is dropped when it
-//! is complete, or, when nothing below it is wanted, to make room for another.
+//! is complete, or, when nothing below it is wanted, to make room for another; so are single blocks.
 
 use shoal_dag::Cid;
 
@@ -137,6 +137,7 @@ impl Swarm {
                 ..Table::fresh(child.cid, self.keys.print(&child.cid))
             };
             offset = offset.saturating_add(child.size);
+            let slot_print = slot.print;
             if let State::Alias(primary) = self.table.fill(index, slot) {
                 self.aliases.entry(primary).or_default().push(index);
                 if !orphans {
@@ -145,7 +146,7 @@ impl Swarm {
                 continue;
             }
             self.tally.known_blocks += 1;
-            if orphans {
+            if orphans && slot_print != self.root_print {
                 self.orphans.set(index);
             }
         }
@@ -178,21 +179,7 @@ impl Swarm {
             if let State::Alias(primary) = self.table.slot(at).state {
                 self.unalias(primary, at);
             }
-            self.aliases.remove(&at);
-            self.orphans.clear(at);
-            self.wants.remove(&at);
-            self.places.remove(&at);
-            if let Some(deadline) = self.deadlines.remove(&at) {
-                self.urgent.remove(&(deadline, at));
-            }
-            for member in self.members.values_mut() {
-                member.has.clear(at);
-                member.not.clear(at);
-            }
-        }
-        let gone: Vec<u32> = self.dirty.range(branch.slots()).copied().collect();
-        for at in gone {
-            self.dirty.remove(&at);
+            self.forget_slot(at);
         }
         self.walk.forget_branch(number);
         self.table.release(branch.base, branch.count);
@@ -228,6 +215,42 @@ impl Swarm {
         self.keep_bits(number);
         self.unmap(number);
         true
+    }
+
+    /// Makes room by forgetting all single blocks that nobody wants any more; false when there are
+    /// none.
+    pub(crate) fn forget_singles(&mut self) -> bool {
+        let before = self.table.used();
+        for at in 0..self.table.end() {
+            let slot = self.table.slot(at);
+            let quiet = matches!(slot.state, State::Idle | State::Held | State::Complete);
+            let alone = slot.parent == NONE && slot.branch == NONE && slot.print != self.root_print;
+            let needed = slot.tree
+                || self.wants.contains_key(&at)
+                || self.aliases.contains_key(&at)
+                || self.walk.is_queued(at);
+            if quiet && alone && !needed {
+                self.forget_slot(at);
+                self.table.release(at, 1);
+            }
+        }
+        self.table.used() < before
+    }
+
+    /// Drops everything that is kept by the number of a slot.
+    fn forget_slot(&mut self, at: u32) {
+        self.aliases.remove(&at);
+        self.orphans.clear(at);
+        self.dirty.remove(&at);
+        self.wants.remove(&at);
+        self.places.remove(&at);
+        if let Some(deadline) = self.deadlines.remove(&at) {
+            self.urgent.remove(&(deadline, at));
+        }
+        for member in self.members.values_mut() {
+            member.has.clear(at);
+            member.not.clear(at);
+        }
     }
 
     /// Hands members' bits about a branch back to them before it is dropped.

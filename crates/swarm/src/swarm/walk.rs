@@ -70,6 +70,11 @@ impl Walk {
         }
     }
 
+    /// Whether a single block is to be probed.
+    pub(crate) fn is_queued(&self, at: u32) -> bool {
+        self.singles_set.contains(&at)
+    }
+
     fn single(&mut self, at: u32, print: Print) {
         if self.singles_set.insert(at) {
             self.singles.push_back((at, print));

@@ -40,7 +40,7 @@ impl Swarm {
                 }
                 return Some(at);
             }
-            if !self.evict() {
+            if !self.evict() && !self.forget_singles() {
                 return None;
             }
         }

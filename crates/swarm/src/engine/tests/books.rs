@@ -47,6 +47,7 @@ impl Swarm {
             asked += u32::from(matches!(slot.state, State::Asked(..)));
             used += u32::from(slot.state != State::Free);
             if slot.state == State::Free {
+                assert!(!self.orphans.has(at));
                 continue;
             }
             self.check_slot(at);
@@ -59,6 +60,7 @@ impl Swarm {
 
     fn check_slot(&self, at: u32) {
         let slot = self.table.slot(at);
+        assert!(slot.cid != self.root || !self.orphans.has(at));
         let holders = self.members.values().filter(|member| member.has.has(at)).count();
         assert_eq!(usize::from(slot.holders), holders, "slot {at}: {slot:?}");
         if slot.branch != NONE {

@@ -5,6 +5,7 @@
 use super::rules::{Bench, PEER, SESSION, asked};
 use super::*;
 use crate::ViolationKind;
+use crate::limits::SLOTS_MAX;
 
 fn all() -> Holdings {
     Holdings { all: true, ..Holdings::default() }
@@ -259,4 +260,26 @@ fn a_second_fetch_does_not_inherit_the_figures_of_the_first() {
     assert_eq!((stats.bytes_received, stats.per_peer), (100, vec![(PEER, 100)]));
     let stats = bench.engine.stats(SESSION);
     assert_eq!((stats.bytes_received, stats.per_peer), (200, vec![(PEER, 200)]));
+}
+
+#[test]
+fn a_reader_that_goes_on_for_long_does_not_run_out_of_slots() {
+    let mut bench = Bench::new();
+    let (root, session) = (cid(1), SESSION);
+    bench.open(1);
+    for n in 0..u32::try_from(SLOTS_MAX).unwrap() + 10 {
+        let name = [&n.to_le_bytes()[..], b"leaf"].concat();
+        let cid = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, &name);
+        let want =
+            Event::Want { session, cid, under: None, place: None, deadline: None, tree: false };
+        let probe = Action::Probe { session, cids: vec![(cid, None)] };
+        let probed = Event::Probed { session, found: vec![(cid, Probe::Leaf)] };
+        let got = Action::Got { session, cid };
+        for (event, action) in [(want, probe), (probed, got)] {
+            bench.engine.handle(event, bench.now);
+            assert_eq!(bench.engine.poll_action(), Some(action), "{n}");
+            assert_eq!(bench.engine.poll_action(), None);
+        }
+    }
+    bench.step(Event::Unwant { session, cid: root });
 }
