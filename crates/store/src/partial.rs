@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::blob::BlobId;
 use crate::error::WriteError;
@@ -33,17 +33,23 @@ pub(crate) const BLOB_BYTES_MAX: u64 = 1 << 47;
 struct State {
     ranges: Ranges,
     presence: Presence,
+    /// Claimed ranges whose bytes are being written: one for each thread that writes.
+    writing: Vec<(u64, u64)>,
     /// It is whole, and may be the user's file by now: nothing is written to it any more.
     is_sealed: bool,
 }
 
 impl State {
     fn new(ranges: Ranges, presence: Presence) -> Mutex<Self> {
-        Mutex::new(Self { ranges, presence, is_sealed: false })
+        Mutex::new(Self { ranges, presence, writing: Vec::new(), is_sealed: false })
     }
 
     fn claim(&mut self, offset: u64, len: u64) -> bool {
-        !self.is_sealed && self.ranges.claim(offset, len)
+        let is_claimed = !self.is_sealed && self.ranges.claim(offset, len);
+        if is_claimed {
+            self.writing.push((offset, len));
+        }
+        is_claimed
     }
 }
 
@@ -57,6 +63,8 @@ pub(crate) struct Partial {
     pub(crate) path: PathBuf,
     presence_path: PathBuf,
     state: Mutex<State>,
+    /// A write has ended.
+    written: Condvar,
     dirty: AtomicBool,
 }
 
@@ -85,8 +93,8 @@ impl Partial {
             return Err(WriteError::io(path, error));
         }
         let state = State::new(Ranges::default(), presence);
-        let dirty = AtomicBool::new(false);
-        Ok(Self { id, root, size, file, path, presence_path, state, dirty })
+        let (written, dirty) = (Condvar::new(), AtomicBool::new(false));
+        Ok(Self { id, root, size, file, path, presence_path, state, written, dirty })
     }
 
     /// Opens one that exists, reading its presence record; `None` where the record is not readable.
@@ -106,8 +114,9 @@ impl Partial {
                 ranges.claim(record.offset, u64::from(record.len));
             })
             .map_err(|error| WriteError::io(&presence_path, error))?;
-        let (state, dirty) = (State::new(ranges, presence), AtomicBool::new(false));
-        Ok(Some(Self { id, root, size: header.size, file, path, presence_path, state, dirty }))
+        let (state, written) = (State::new(ranges, presence), Condvar::new());
+        let (size, dirty) = (header.size, AtomicBool::new(false));
+        Ok(Some(Self { id, root, size, file, path, presence_path, state, written, dirty }))
     }
 
     /// Takes the space of the whole content.
@@ -134,20 +143,39 @@ impl Partial {
             return Ok(false);
         }
         if let Err(error) = self.file.write_all_at(leaf.data, offset) {
-            self.state.lock().ranges.release(offset, len);
+            self.end(self.state.lock(), offset, len, false);
             return Err(WriteError::io(&self.path, error));
         }
         self.touch(set);
-        let len = len as u32;
         let mut state = self.state.lock();
-        let record = Record { digest: key.digest, hash: key.hash, offset, len, public };
+        let record = Record { digest: key.digest, hash: key.hash, offset, len: len as u32, public };
         if let Err(error) = state.presence.append(record) {
-            state.ranges.release(offset, u64::from(len));
+            self.end(state, offset, len, false);
             return Err(WriteError::io(&self.presence_path, error));
         }
-        let place = Place::Blob(self.id);
+        let (place, len) = (Place::Blob(self.id), record.len);
         made(key.digest, Entry { place, offset, len, hash: key.hash, public });
+        self.end(state, offset, u64::from(len), true);
         Ok(true)
+    }
+
+    /// A claimed range is written, or given up.
+    fn end(&self, mut state: MutexGuard<'_, State>, offset: u64, len: u64, is_written: bool) {
+        state.writing.retain(|range| *range != (offset, len));
+        if !is_written {
+            state.ranges.release(offset, len);
+        }
+        drop(state);
+        self.written.notify_all();
+    }
+
+    /// Waits until nobody writes to this range.
+    pub(crate) fn wait_written(&self, offset: u64, len: u32) {
+        let (start, end) = (offset, offset.saturating_add(u64::from(len)));
+        let mut state = self.state.lock();
+        while state.writing.iter().any(|(at, len)| *at < end && at + len > start) {
+            self.written.wait(&mut state);
+        }
     }
 
     /// Writes bytes that no entry leads to. `false` when the place is not free.
@@ -162,9 +190,10 @@ impl Partial {
         if !fits || len > 0 && !self.state.lock().claim(offset, len) {
             return Ok(false);
         }
-        self.file.write_all_at(data, offset).map_err(|error| WriteError::io(&self.path, error))?;
+        let written = self.file.write_all_at(data, offset);
         self.touch(set);
-        Ok(true)
+        self.end(self.state.lock(), offset, len, written.is_ok());
+        written.map(|()| true).map_err(|error| WriteError::io(&self.path, error))
     }
 
     /// Notes that the file has bytes that are not synced. Called after the write: a sync that begins
@@ -182,7 +211,10 @@ impl Partial {
 
     /// Gives up a range whose bytes were found to be wrong.
     pub(crate) fn release(&self, offset: u64, len: u32) {
-        self.state.lock().ranges.release(offset, u64::from(len));
+        let mut state = self.state.lock();
+        if !state.is_sealed {
+            state.ranges.release(offset, u64::from(len));
+        }
     }
 
     /// Ends all writing: the blob is whole.

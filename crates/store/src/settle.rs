@@ -4,14 +4,14 @@
 //! elsewhere, and leaves that stand in a file twice: they are copied, and verified on the way. The
 //! leaves must tile the content from 0 to its end without a gap.
 
-use shoal_dag::Cid;
+use shoal_dag::{Bytes, Cid};
 
 use crate::BLOB_BYTES_MIN;
 use crate::blob::BlobRecord;
 use crate::error::{ReadError, WriteError};
 use crate::files::read_at;
 use crate::index::Whole;
-use crate::key::{Entry, Key, Place};
+use crate::key::{Entry, Key, Place, inline};
 use crate::pack::scan::matches;
 use crate::partial::{Leaf, Partial};
 use crate::read::Found;
@@ -19,6 +19,8 @@ use crate::store::{Shared, Store};
 
 /// Leaves that are looked up at once.
 const LEAVES_AT_ONCE: usize = 1024;
+/// How often a leaf's place is tried: whoever took it in between is waited for, and has written the same.
+const SETTLE_TRIES: u32 = 3;
 
 /// A leaf of a file: its CID, where it begins and how long it is.
 type Span = (Cid, u64, u32);
@@ -148,9 +150,10 @@ impl Shared {
     fn settle_leaf(
         &self,
         partial: &Partial,
-        &(cid, offset, len): &Span,
+        span: &Span,
         found: Option<Found>,
     ) -> Result<bool, WriteError> {
+        let &(cid, offset, len) = span;
         let is_at_place = |found: &Found| {
             let place = Place::Blob(partial.id);
             let entry = found.entry;
@@ -159,45 +162,74 @@ impl Shared {
         if found.as_ref().is_some_and(is_at_place) {
             return Ok(true);
         }
-        let inlined = crate::key::inline(&cid).map(<[u8]>::to_vec);
-        let key = Key::of(&cid);
-        if partial.covers(offset, len) {
-            // A leaf that stands here twice, or that has a better home elsewhere.
-            let data = read_at(&partial.file, offset, len.min(LEAF_BYTES_MAX) as usize)
-                .map_err(|error| WriteError::io(&partial.path, error))?;
-            let is_right = |key: &Key| matches(key, &data);
-            if inlined.as_ref() == Some(&data) {
+        for _ in 0..SETTLE_TRIES {
+            partial.wait_written(offset, len);
+            if partial.covers(offset, len) {
+                // A leaf that stands here twice, or that has a better home elsewhere.
+                if self.is_right_there(partial, span, found.as_ref())? {
+                    return Ok(true);
+                }
+                partial.release(offset, len);
+            }
+            let Some(data) = self.leaf_bytes(&cid, found.as_ref())? else { return Ok(false) };
+            if data.len() != len as usize {
+                return Ok(false);
+            }
+            if self.put_there(partial, span, &data, found.as_ref())? {
                 return Ok(true);
             }
-            if let Some(key) = key.filter(is_right) {
-                let len = data.len() as u32;
-                let place = Place::Blob(partial.id);
-                let entry = Entry { place, offset, len, hash: key.hash, public: false };
-                self.rely(&key, entry, found.as_ref())?;
-                return Ok(true);
-            }
-            partial.release(offset, len);
         }
-        let data = match (inlined, key, &found) {
-            (Some(data), ..) => data.into(),
-            (None, Some(key), Some(found)) => match self.read_found(&cid, &key, found) {
-                Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => return Ok(false),
-                data => data?,
-            },
-            _ => return Ok(false),
-        };
-        if data.len() != len as usize {
-            return Ok(false);
+        Ok(false)
+    }
+
+    /// Are the bytes at this place of the blob the leaf's? Then it is pointed there.
+    fn is_right_there(
+        &self,
+        partial: &Partial,
+        &(cid, offset, len): &Span,
+        found: Option<&Found>,
+    ) -> Result<bool, WriteError> {
+        let data = read_at(&partial.file, offset, len.min(LEAF_BYTES_MAX) as usize)
+            .map_err(|error| WriteError::io(&partial.path, error))?;
+        if let Some(inlined) = inline(&cid) {
+            return Ok(inlined == data);
         }
-        let Some(key) = key else {
+        let Some(key) = Key::of(&cid).filter(|key| matches(key, &data)) else { return Ok(false) };
+        let place = Place::Blob(partial.id);
+        let entry = Entry { place, offset, len, hash: key.hash, public: false };
+        self.rely(&key, entry, found)?;
+        Ok(true)
+    }
+
+    /// A leaf's bytes from wherever they are, verified.
+    fn leaf_bytes(&self, cid: &Cid, found: Option<&Found>) -> Result<Option<Bytes>, WriteError> {
+        if let Some(data) = inline(cid) {
+            return Ok(Some(Bytes::copy_from_slice(data)));
+        }
+        let (Some(key), Some(found)) = (Key::of(cid), found) else { return Ok(None) };
+        match self.read_found(cid, &key, found) {
+            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => Ok(None),
+            data => Ok(Some(data?)),
+        }
+    }
+
+    /// Writes a leaf to its place; `false` where that is not free.
+    fn put_there(
+        &self,
+        partial: &Partial,
+        &(cid, offset, _): &Span,
+        data: &Bytes,
+        found: Option<&Found>,
+    ) -> Result<bool, WriteError> {
+        let Some(key) = Key::of(&cid) else {
             // Bytes that a CID carries itself have no entry, and need none.
-            return partial.write_plain(offset, &data, &self.partials);
+            return partial.write_plain(offset, data, &self.partials);
         };
-        let leaf = Leaf { key, offset, data: &data, public: false };
+        let leaf = Leaf { key, offset, data, public: false };
         let mut made = None;
         let is_written = partial.write(leaf, &self.partials, |_, entry| made = Some(entry))?;
         if let Some(entry) = made {
-            self.rely(&key, entry, found.as_ref())?;
+            self.rely(&key, entry, found)?;
         }
         Ok(is_written)
     }
