@@ -3,11 +3,13 @@
 //! Compiled for tests only. A [`Node`] is a reader with the branch that it follows, as a follower
 //! keeps it; it learns only by [`Node::meet`], which does what a node does with a head that it hears
 //! of: proof, comparison, bisection, fraud proof. `explore.rs` walks every interleaving of a small
-//! world, `random.rs` long seeded runs with adversaries. Both can switch a check off, and must then
+//! world, `random.rs` long seeded runs with adversaries, `replay.rs` holds validity against a naive
+//! reading of the rules. Both can switch a check off, and must then
 //! find what the check is for.
 
 mod explore;
 mod random;
+mod replay;
 
 use crate::chain::{Archive, Chain};
 use crate::fraud::{Fraud, FraudError, conflict};
