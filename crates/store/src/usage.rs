@@ -61,7 +61,9 @@ fn count(
         let fresh = fresh_blobs.remove(&id);
         add(id, fresh.unwrap_or_else(|| BlobRecord::from_bytes(value.value())));
     }
-    fresh_blobs.into_iter().for_each(|(id, record)| add(id, record));
+    for (id, record) in fresh_blobs {
+        add(id, record);
+    }
     Ok(usage)
 }
 

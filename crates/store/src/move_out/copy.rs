@@ -1,4 +1,7 @@
 //! Giving a file's content another name: a hard link, a reflink or a copy.
+//!
+//! Works on paths and open files only: what the store makes of the result is `move_out`'s business, and
+//! nothing is synced here.
 
 use std::fs::{self, File, Permissions};
 use std::io;

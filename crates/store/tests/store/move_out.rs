@@ -172,6 +172,9 @@ fn a_pinned_file_does_not_share_its_bytes_after_a_crash() {
     assert_eq!(files_in(&place.path().join("partial")).len(), 0);
 }
 
+/// A way to bring a file's blocks into the store again.
+type Again<'a> = &'a dyn Fn(&Store, &Tree);
+
 #[test]
 fn a_new_copy_takes_the_place_of_a_file_that_the_user_removed() {
     let batch_puts = |store: &Store, tree: &Tree| {
@@ -182,7 +185,7 @@ fn a_new_copy_takes_the_place_of_a_file_that_the_user_removed() {
     let placeless = |store: &Store, tree: &Tree| {
         tree.leaves.iter().for_each(|(cid, data)| store.keep(cid, None, data, false).unwrap());
     };
-    let again: [&dyn Fn(&Store, &Tree); 4] = [
+    let again: [Again<'_>; 4] = [
         &|store, tree| tree.keep(store, 0..8),
         &|store, tree| tree.fetch(store),
         &placeless,

@@ -111,7 +111,9 @@ fn a_pin_holds_whatever_moves_at_the_same_time() {
     }
     drop(store);
     let store = place.open();
-    pinned.iter().for_each(|tree| tree.assert_readable(&store));
+    for tree in &pinned {
+        tree.assert_readable(&store);
+    }
 }
 
 #[test]
