@@ -170,7 +170,8 @@ impl Node {
     pub async fn left_alone(&self) {
         let mut count = self.clients.subscribe();
         loop {
-            let _alone = count.wait_for(|count| *count == 0).await;
+            // The reference holds the lock that the next line takes.
+            drop(count.wait_for(|count| *count == 0).await);
             let closed = self.clients.send_if_modified(|count| {
                 let alone = *count == 0;
                 if alone {

@@ -56,7 +56,7 @@ fn cached_content_is_shared_with_nobody() {
 fn a_kept_part_is_told_under_its_root_until_it_is_forgotten() {
     let (_dir, store) = store();
     let (part, _) = add(&store, b"part", false);
-    let (root, _) = add(&store, b"another tree", true);
+    let root = leaf(Profile::Shoal, b"a root of which nothing else is here").cid;
     record_part(&store, &root, &part, &[(root, 7)]).expect("a record");
     let told = holdings(&store, &root);
     assert_eq!((told.all, &told.complete[..]), (false, &[part][..]));
