@@ -53,6 +53,18 @@ impl Store {
         Key::of(cid).map_or(Ok(()), |key| self.shared.forget(&key))
     }
 
+    /// As [`forget_reference`](Self::forget_reference), but only for a file that
+    /// [`move_out`](Self::move_out) made and that is not what it was: its blocks may be fetched again,
+    /// while a file that the user gave by reference stays and is named as changed.
+    pub fn forget_moved(&self, root: &Cid) -> Result<bool, WriteError> {
+        let Some(key) = Key::of(root) else { return Ok(false) };
+        let whole = self.shared.whole(&key).map_err(ReadError::from)?;
+        let moved_away = whole.is_some_and(|(_, record)| {
+            record.reference.is_some_and(|file| file.moved && file.open().is_none())
+        });
+        if moved_away { self.forget_reference(root) } else { Ok(false) }
+    }
+
     /// Forgets the user's file that stands for `root`, with all blocks that lie only there. Says whether
     /// there was one.
     pub fn forget_reference(&self, root: &Cid) -> Result<bool, WriteError> {
