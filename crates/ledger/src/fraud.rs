@@ -30,15 +30,11 @@ pub use find::{accuse, conflict};
 use shoal_dag::Bytes;
 
 use crate::authority::{Authority, AuthorityError};
-use crate::cbor::CborError;
 use crate::chain::Archive;
 use crate::hash::Hash;
 use crate::head::needed;
 use crate::key::PublicKey;
 use crate::{Body, Entry, EntryError, Epoch, LedgerId, Position};
-
-/// Control entries that one piece of evidence may bring: more than anyone rotates keys in an epoch.
-pub const EVIDENCE_CHAIN_MAX: usize = 4096;
 
 /// An entry, and why its signer might sign.
 #[derive(Clone, PartialEq, Eq)]
@@ -285,15 +281,9 @@ pub enum FraudError {
     /// A path or a link does not lead where it should.
     #[error("a part of it does not belong to the entry that it accuses")]
     Unconnected,
-    /// Bytes that are no proof.
-    #[error(transparent)]
-    Cbor(#[from] CborError),
     /// An entry in it is none.
     #[error(transparent)]
     Entry(#[from] EntryError),
-    /// A kind that this program does not know, or a part above its bound.
-    #[error("a proof of an unknown kind, or above its bounds")]
-    Format,
 }
 
 #[cfg(test)]

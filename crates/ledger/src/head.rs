@@ -9,6 +9,10 @@
 //! Nothing here is trusted: `reader.rs` checks every part. Sizes are logarithmic in the length of the
 //! ledger and linear in the number of changes of keys.
 
+mod codec;
+
+pub(crate) use codec::position;
+
 use crate::chain::Archive;
 use crate::hash::Hash;
 use crate::tree::proof::verify_inclusion;

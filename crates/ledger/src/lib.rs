@@ -40,6 +40,7 @@ mod sample;
 mod sim;
 pub mod tip;
 pub mod tree;
+mod wire;
 pub mod writer;
 
 pub use authority::{Authority, AuthorityError};
@@ -53,6 +54,7 @@ pub use kind::{EntryKind, UnknownKind};
 pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
 pub use reader::{Reader, Refusal, Status};
 pub use tip::Tip;
+pub use wire::{CHAIN_MAX, DecodeError};
 
 /// Bytes of one encoded entry, signature included: it must fit the ten KiB of an IPNS record many
 /// times over, and the largest honest entry (a full message and both links) takes 572 bytes.

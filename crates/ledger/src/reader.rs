@@ -17,6 +17,7 @@
 //! Clocks are arguments, and decide about holding and staleness only.
 
 mod check;
+mod codec;
 
 use std::fmt;
 

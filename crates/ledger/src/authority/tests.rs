@@ -1,4 +1,7 @@
 //! Tests of who may sign: handing over, taking over, removal, recovery, and what thieves try.
+//!
+//! Entries come from whole chains, so each refusal is that of an entry which is right in all else.
+//! Not here: what a light reader makes of the same entries.
 
 use super::*;
 use crate::chain::{Archive, Chain};

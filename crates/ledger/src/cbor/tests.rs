@@ -1,4 +1,7 @@
 //! Tests of the codec: one form per value, held against another implementation.
+//!
+//! That other implementation may take more or fewer values than ours; both directions say which.
+//! Not here: what the maps of entries must hold.
 
 use super::*;
 use ipld_core::ipld::Ipld;

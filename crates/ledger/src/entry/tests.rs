@@ -1,4 +1,7 @@
 //! Tests of the format: every kind comes back, nothing has a second form, limits hold at the edge.
+//!
+//! A sample of each kind carries every optional key. Signatures are real; what stands before an
+//! entry is made up, since the format does not know it.
 
 use super::*;
 use crate::key::SecretKey;

@@ -20,16 +20,13 @@
 //!
 //! Blocks of entries are opaque here, so a proof is as exact as the bytes that were signed.
 
-use shoal_dag::Bytes;
-
-use super::{
-    EVIDENCE_CHAIN_MAX, Evidence, Fraud, FraudError, Leaf, LinkFault, LinkName, Usurpation,
-};
+use super::{Evidence, Fraud, Leaf, LinkFault, LinkName, Usurpation};
 use crate::cbor::{Reader, Writer};
-use crate::tree::proof::PATH_MAX;
-use crate::{ENTRY_BYTES_MAX, Entry, Hash};
+use crate::wire::{
+    DecodeError, block, blocks, count, entry as read_entry, hashes, write_blocks, write_hashes,
+};
 
-type Result<T> = std::result::Result<T, FraudError>;
+type Result<T> = std::result::Result<T, DecodeError>;
 
 impl Fraud {
     /// The proof as bytes.
@@ -73,7 +70,7 @@ impl Fraud {
             }
             (4, 3) => Self::TimeRegress { entry, earlier: leaf(input)? },
             (5, 4 | 5) => Self::Unauthorised { entry, by: usurpation(input, items)? },
-            _ => return Err(FraudError::Format),
+            _ => return Err(DecodeError::Format),
         };
         reader.end()?;
         Ok(fraud)
@@ -91,21 +88,10 @@ fn write_with_leaf(out: &mut Writer, kind: u64, entry: &Evidence, leaf: &Leaf) {
     write_leaf(out, leaf);
 }
 
-fn write_blocks(out: &mut Writer, entries: &[Entry]) {
-    out.array(entries.len());
-    for entry in entries {
-        out.bytes(entry.block());
-    }
-}
-
 fn write_evidence(out: &mut Writer, evidence: &Evidence) {
     out.array(2);
     out.bytes(evidence.entry.block());
     write_blocks(out, &evidence.chain);
-}
-
-fn write_hashes(out: &mut Writer, hashes: &[Hash]) {
-    out.bytes(&hashes.iter().flat_map(|hash| *hash.as_bytes()).collect::<Vec<_>>());
 }
 
 fn write_leaf(out: &mut Writer, leaf: &Leaf) {
@@ -163,34 +149,9 @@ fn write_usurpation(out: &mut Writer, entry: &Evidence, by: &Usurpation) {
     }
 }
 
-fn block(input: &mut Reader<'_>) -> Result<Bytes> {
-    let block = input.bytes()?;
-    if block.len() > ENTRY_BYTES_MAX {
-        return Err(FraudError::Format);
-    }
-    Ok(Bytes::copy_from_slice(block))
-}
-
-fn count(input: &mut Reader<'_>) -> Result<usize> {
-    let count = input.array()?;
-    if count > EVIDENCE_CHAIN_MAX { Err(FraudError::Format) } else { Ok(count) }
-}
-
-fn blocks(input: &mut Reader<'_>) -> Result<Vec<Entry>> {
-    (0..count(input)?).map(|_| Ok(Entry::decode(block(input)?)?)).collect()
-}
-
 fn evidence(input: &mut Reader<'_>) -> Result<Evidence> {
     input.array_exact(2)?;
-    Ok(Evidence { entry: Entry::decode(block(input)?)?, chain: blocks(input)? })
-}
-
-fn hashes(input: &mut Reader<'_>) -> Result<Vec<Hash>> {
-    let (hashes, rest) = input.bytes()?.as_chunks();
-    if !rest.is_empty() || hashes.len() > PATH_MAX {
-        return Err(FraudError::Format);
-    }
-    Ok(hashes.iter().copied().map(Hash::from_bytes).collect())
+    Ok(Evidence { entry: read_entry(input)?, chain: blocks(input)? })
 }
 
 fn leaf(input: &mut Reader<'_>) -> Result<Leaf> {
@@ -203,13 +164,13 @@ fn link_fault(input: &mut Reader<'_>, items: usize) -> Result<(LinkName, LinkFau
         0 => LinkName::Previous,
         1 => LinkName::Jump,
         2 => LinkName::Control,
-        _ => return Err(FraudError::Format),
+        _ => return Err(DecodeError::Format),
     };
     let fault = match (input.uint()?, items) {
         (0, 5) => LinkFault::Names(block(input)?),
         (1, 5) => LinkFault::Misses(leaf(input)?),
         (2, 6) => LinkFault::Outdated { named: block(input)?, newer: leaf(input)? },
-        _ => return Err(FraudError::Format),
+        _ => return Err(DecodeError::Format),
     };
     Ok((link, fault))
 }
@@ -222,6 +183,6 @@ fn usurpation(input: &mut Reader<'_>, items: usize) -> Result<Usurpation> {
             Ok(Usurpation::AfterRemoval(changes))
         }
         (2, 5) => Ok(Usurpation::OnTop { leaf: leaf(input)?, chain: blocks(input)? }),
-        _ => Err(FraudError::Format),
+        _ => Err(DecodeError::Format),
     }
 }

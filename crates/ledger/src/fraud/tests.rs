@@ -1,4 +1,7 @@
 //! Tests of fraud proofs: each kind made by a cheat and believed, and none made against the honest.
+//!
+//! Each proof goes through its bytes, is tried on another name, and with flipped bits. The honest
+//! counterpart of each must be refused, for the reason that it breaks no rule.
 
 use super::*;
 use crate::chain::{Archive, Chain};

@@ -1,4 +1,7 @@
 //! Tests of records: the public vectors, our own by both formats, selection, and hostile ones.
+//!
+//! The vectors are in `tests/vectors.rs` and are compared with the files beside the checkout where
+//! they are. Not here: what a DHT does with records.
 
 mod vectors;
 

@@ -1,4 +1,7 @@
 //! Tests of keys: the vectors of RFC 8032, and keys that may not be introduced.
+//!
+//! The vectors are the first three of RFC 8032, section 7.1; each signature is tried with flipped
+//! bits too.
 
 use super::*;
 

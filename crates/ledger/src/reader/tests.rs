@@ -1,4 +1,7 @@
 //! Tests of the reader: what it accepts and refuses, forks, recoveries, checkpoints, and time.
+//!
+//! Proofs come from whole chains and are then changed part by part. Long runs with many readers are
+//! in `sim.rs`; proofs of fraud themselves in `fraud/tests.rs`.
 
 use super::*;
 use crate::AuthorityError;

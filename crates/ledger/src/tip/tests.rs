@@ -1,4 +1,6 @@
 //! Tests of what the next entry must be: each rule broken alone, by a draft that is else right.
+//!
+//! `sim/replay.rs` holds the same rules against a naive reading of them, with random histories.
 
 use super::*;
 use crate::Hash;

@@ -1,4 +1,7 @@
 //! Tests of the tree: published roots and proofs, a naive generator, and every single flipped bit.
+//!
+//! Published values come from transparency-dev/merkle. The naive generator is the definition of RFC
+//! 6962, section 2.1, and shares nothing with the code but the two hashes.
 
 use super::proof::{verify_consistency, verify_inclusion};
 use super::prove::{Levels, Nodes, consistency, inclusion, peaks, root};

@@ -1,4 +1,7 @@
 //! Tests of the writer: what leaves a machine that crashes, is copied, or is not alone.
+//!
+//! The disk is a chain in memory, and the network what was sent; a crash is a writer that is opened
+//! again from the disk.
 
 use super::*;
 use crate::chain::{Archive, Chain};
