@@ -122,7 +122,13 @@ impl Shared {
         leaves: &mut dyn Iterator<Item = Span>,
         kept: bool,
     ) -> Result<bool, WriteError> {
-        let Some(partial) = self.partial(root, size)? else { return Ok(false) };
+        let Some(partial) = self.partial(root, size)? else {
+            // Another thread made it whole just now, unless it was begun with another size.
+            let whole = self.whole(root).map_err(ReadError::from)?;
+            let whole = whole.filter(|(_, record)| record.len == size);
+            return whole
+                .map_or(Ok(false), |(id, _)| if kept { self.own_blob(id) } else { Ok(true) });
+        };
         let mut position = 0;
         let mut is_complete = true;
         loop {
