@@ -3,7 +3,8 @@
 //! Events come from the network (peers, messages, blocks that arrived or left), from the node
 //! (sessions, wants, answers about the store, limits) and from nowhere else. No order between
 //! them is assumed: an event about a peer, session or block that the engine does not know is
-//! dropped, counted where it is a peer's fault.
+//! dropped, counted where it is a peer's fault. Only a want is never dropped in silence: one of a
+//! session that is not open is told to have no provider.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -126,7 +127,8 @@ pub enum Event {
         /// What became of it.
         outcome: Served,
     },
-    /// A session begins: the swarm of `root` is joined.
+    /// A session begins: the swarm of `root` is joined. Beyond
+    /// [`SESSIONS_MAX`](crate::limits::SESSIONS_MAX) it is not opened.
     Open {
         /// A number not used by another open session.
         session: SessionId,

@@ -60,9 +60,7 @@ impl Engine {
         if let Some(known) = self.peers.get_mut(&peer) {
             known.swarms.remove(&number);
         }
-        if swarm.sessions.is_empty() && swarm.members.is_empty() {
-            self.drop_swarm(number);
-        } else {
+        if !self.drop_if_empty(number) {
             self.place_urgent(number);
             self.wake(number);
         }

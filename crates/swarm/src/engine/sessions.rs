@@ -50,6 +50,16 @@ impl Engine {
         }
     }
 
+    /// Forgets a swarm that has neither session nor member; whether it did.
+    pub(super) fn drop_if_empty(&mut self, number: u32) -> bool {
+        let Some(swarm) = self.swarms.get(&number) else { return true };
+        let empty = swarm.sessions.is_empty() && swarm.members.is_empty();
+        if empty {
+            self.drop_swarm(number);
+        }
+        empty
+    }
+
     pub(super) fn open(&mut self, session: SessionId, root: Cid) {
         if self.sessions.contains_key(&session) || self.sessions.len() >= SESSIONS_MAX {
             return;

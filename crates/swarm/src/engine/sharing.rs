@@ -10,6 +10,7 @@ use shoal_dag::Cid;
 
 use crate::engine::Engine;
 use crate::limits::{QUESTIONS_MAX, REQUEST_CIDS_MAX, SHARED_ROOTS_MAX};
+use crate::random::Print;
 use crate::swarm::{Open, Sharing};
 use crate::{Action, Holding, Holdings, Message, PeerNo, ViolationKind};
 
@@ -66,37 +67,39 @@ impl Engine {
     /// The node told whether a root is shared.
     pub(super) fn shared(&mut self, peer: PeerNo, root: Cid, holdings: Holdings) {
         let print = self.keys.print(&root);
-        let question = self.questions.remove(&(peer, print));
-        if question.is_some()
-            && let Some(known) = self.peers.get_mut(&peer)
-        {
-            known.questions = known.questions.saturating_sub(1);
-        }
-        let known = self.roots.get(&print).copied();
-        match (known, question) {
-            (Some(number), _) => self.answered(number, holdings),
-            (None, None) => return,
-            (None, Some(question)) if holdings.is_empty() => {
-                if question.stale {
-                    return self.ask_about(peer, root, question.holding);
-                }
-            }
-            (None, Some(question)) => {
+        let question = self.take_question(peer, print);
+        let stale = question.is_some_and(|question| question.stale);
+        match self.roots.get(&print).copied() {
+            Some(_) if stale => {}
+            Some(number) => self.answered(number, holdings),
+            None if question.is_none() => return,
+            None if holdings.is_empty() => {}
+            None => {
                 self.make_room_for_shared();
                 let number = self.swarm_of(root);
                 self.sharing_known(number, holdings);
-                self.joined(peer, number, question.holding, false);
-                if question.stale {
-                    self.ask_shared(number);
-                }
-                return;
             }
         }
         let Some(question) = question else { return };
-        match self.roots.get(&print).copied() {
-            Some(number) => self.joined(peer, number, question.holding, false),
-            None => self.send(peer, Message::Leave { root }),
+        if let Some(number) = self.roots.get(&print).copied() {
+            self.joined(peer, number, question.holding, false);
+            if stale {
+                self.ask_shared(number);
+            }
+            self.drop_if_empty(number);
+        } else if stale {
+            self.ask_about(peer, root, question.holding);
+        } else {
+            self.send(peer, Message::Leave { root });
         }
+    }
+
+    fn take_question(&mut self, peer: PeerNo, print: Print) -> Option<Question> {
+        let question = self.questions.remove(&(peer, print))?;
+        if let Some(known) = self.peers.get_mut(&peer) {
+            known.questions = known.questions.saturating_sub(1);
+        }
+        Some(question)
     }
 
     /// The node answered about the root of a swarm.

@@ -150,8 +150,12 @@ impl Swarm {
                 self.orphans.set(index);
             }
         }
-        // An alias of something complete is complete; its target may be gone soon.
-        for index in base..base + children.len() as u32 {
+        self.complete_aliases(number, base..base + children.len() as u32);
+    }
+
+    /// An alias of something complete is complete; its target may be gone soon.
+    fn complete_aliases(&mut self, number: u32, slots: std::ops::Range<u32>) {
+        for index in slots {
             let primary = self.table.resolve(index);
             if primary != index && self.table.slot(primary).state == State::Complete {
                 self.unalias(primary, index);

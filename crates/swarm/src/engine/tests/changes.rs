@@ -5,7 +5,7 @@
 use super::rules::{Bench, PEER, SESSION, asked};
 use super::*;
 use crate::ViolationKind;
-use crate::limits::SLOTS_MAX;
+use crate::limits::{JOINED_MAX, SLOTS_MAX};
 
 fn all() -> Holdings {
     Holdings { all: true, ..Holdings::default() }
@@ -282,4 +282,35 @@ fn a_reader_that_goes_on_for_long_does_not_run_out_of_slots() {
         }
     }
     bench.step(Event::Unwant { session, cid: root });
+}
+
+#[test]
+fn answers_from_before_a_change_do_not_end_a_swarm_that_others_made() {
+    let mut bench = Bench::new();
+    let (root, peer) = (cid(1), PeerNo(2));
+    let message = Message::Join { root, holding: Holding::Nothing, reply: false };
+    bench.step(Event::PeerConnected { peer, prefix: prefix(2) });
+    bench.says(message.clone());
+    bench.step(Event::Message { peer, message });
+    bench.step(Event::SharingChanged);
+    bench.shared(1, all());
+    // Both questions were asked before the change; the second answer is older still.
+    let holdings = Holdings::default();
+    let old = bench.step(Event::Shared { peer, root, holdings });
+    let join = Message::Join { root, holding: Holding::All, reply: true };
+    assert_eq!(old, [Action::Send { peer, message: join }]);
+}
+
+#[test]
+fn who_is_in_too_many_swarms_leaves_no_empty_one_behind() {
+    let mut bench = Bench::new();
+    bench.open(1);
+    bench.join(1, Holding::Nothing);
+    for n in 0..u32::try_from(JOINED_MAX).unwrap() {
+        let root = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, &n.to_le_bytes());
+        bench.says(Message::Join { root, holding: Holding::Nothing, reply: false });
+        bench.step(Event::Shared { peer: PEER, root, holdings: all() });
+        bench.now += Duration::from_secs(1);
+    }
+    assert_eq!(bench.engine.peer_stats(PEER).unwrap().violations.len(), 1);
 }
