@@ -150,8 +150,7 @@ fn add_all(
     served: bool,
 ) -> Result<Finished, Failure> {
     let profile = profile_of(&request.profile)?;
-    let batch =
-        (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
+    let batch = (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
     let mut adding = Adding {
         batch: batch.as_ref(),
         profile,

@@ -126,7 +126,7 @@ impl Session {
             let now = view.borrow_and_update().clone();
             tell(&now);
             if let Some(failure) = given_up(&cid, &now, began, waiting) {
-                if now.exhausted() {
+                if now.exhausted(&cid) {
                     *self.left_alone.lock().unwrap_or_else(PoisonError::into_inner) =
                         Some(Instant::now());
                 }
@@ -192,14 +192,14 @@ fn given_up(cid: &Cid, view: &View, began: Instant, waiting: Waiting) -> Option<
     if let Some(failure) = &view.store_error {
         return Some(failure.clone());
     }
-    if view.nobody {
+    if view.nobody && view.starving.contains(cid) {
         let failure = Failure::new(
             Exit::NotFound,
             format!("{cid} is not in the store and there is nobody to ask"),
         );
         return Some(failure.hint("name a peer to start from with --bootstrap MULTIADDR"));
     }
-    if waiting.impatient && view.exhausted() {
+    if waiting.impatient && view.exhausted(cid) {
         return Some(nobody_left(cid, view));
     }
     let quiet = view.moved.max(began).elapsed();
@@ -290,7 +290,7 @@ mod tests {
         let began = Instant::now();
         let mut view = View::new();
         assert_eq!(given_up(&cid, &view, began, patient), None);
-        view.starving = true;
+        view.starving.insert(cid);
         view.search.rounds = 1;
         assert_eq!(given_up(&cid, &view, began, impatient), None, "not settled yet");
         view.search.settled = true;

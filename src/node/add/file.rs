@@ -1,10 +1,11 @@
 //! Adds the bytes of one file in one pass.
 //!
-//! A reader thread fills buffers and cuts them into chunks; the calling thread hashes the chunks, writes
-//! them and builds the branches. Between them is a short queue, so that memory is bounded by
-//! [`AHEAD_MAX`] buffers whatever the file's size. Content of [`BLOB_BYTES_MIN`] and more whose leaves
-//! are slices of it becomes one blob; the rest goes into packs. A file that changes while it is read is
-//! told and left out rather than kept half old and half new when it is kept by reference.
+//! A reader thread fills buffers and cuts them into chunks ([`cutter`]); the calling thread hashes the
+//! chunks, writes them and builds the branches. Between them is a short queue, and buffers go back to
+//! the reader, so that memory is bounded by [`BUFFERS_MAX`] of them whatever the file's size. Content of
+//! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob; the rest goes into packs.
+//! A file that changes while it is read is told and left out rather than kept half old and half new when
+//! it is kept by reference.
 
 use std::{
     fs::OpenOptions,
@@ -14,7 +15,7 @@ use std::{
     sync::mpsc,
 };
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use shoal_dag::{
     Block, Cid, Metadata,
     build::{self, FileBuilder, LeafBlock},
@@ -25,12 +26,15 @@ use shoal_store::{BLOB_BYTES_MIN, Batch, BlobWriter, RefWriter, WriteError};
 use super::{Adding, Root, tree};
 use crate::control::protocol::Failure;
 
-/// Bytes read at once: large enough that a read costs little beside its copy, small enough that
-/// [`AHEAD_MAX`] of them are nothing.
-const READ_BYTES: usize = 1 << 20;
+mod cutter;
 
-/// Buffers of chunks between reader and writer.
+use cutter::{Cutter, Group};
+
+/// Groups of chunks between reader and writer.
 const AHEAD_MAX: usize = 4;
+
+/// Buffers that are in use at once: those between, one being filled and one being written.
+const BUFFERS_MAX: usize = AHEAD_MAX + 2;
 
 /// Adds the regular file at `path`; `None` when it could not be read, which has been told.
 ///
@@ -113,88 +117,38 @@ pub fn add_bytes<'a>(
     len: Option<u64>,
     reference: Option<RefWriter<'a>>,
 ) -> Result<Root, AddError> {
-    let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
-    let chunker = Chunker::new(&adding.profile);
+    let (used, spare) = mpsc::sync_channel(BUFFERS_MAX);
+    let cutter = Cutter::new(source, Chunker::new(&adding.profile), len, spare);
     if len.is_some_and(|len| len < BLOB_BYTES_MIN) {
-        // A thread costs more than it saves here: read it all, then write.
-        let (queue, groups) = mpsc::channel();
-        cut(source, chunker, &|group| queue.send(group).is_ok());
-        drop(queue);
-        return write(adding, groups.into_iter(), metadata, reference);
+        // A thread costs more than it saves here.
+        return write(adding, cutter, metadata, reference, &used);
     }
+    let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
     std::thread::scope(|scope| {
-        scope.spawn(move || cut(source, chunker, &|group| queue.send(group).is_ok()));
-        write(adding, groups.into_iter(), metadata, reference)
+        scope.spawn(move || {
+            for group in cutter {
+                if queue.send(group).is_err() {
+                    return;
+                }
+            }
+        });
+        write(adding, groups.into_iter(), metadata, reference, &used)
     })
-}
-
-/// Consecutive chunks of about [`READ_BYTES`], or why there are no more.
-type Group = io::Result<Vec<Bytes>>;
-
-/// Reads and cuts until the end; `give` says whether to go on.
-fn cut(mut source: impl Read, mut chunker: Chunker, give: &dyn Fn(Group) -> bool) {
-    let mut buffer = BytesMut::new();
-    let mut eof = false;
-    let mut any = false;
-    while !eof {
-        match fill(&mut source, &mut buffer) {
-            Ok(ended) => eof = ended,
-            Err(error) => {
-                give(Err(error));
-                return;
-            }
-        }
-        let mut group = Vec::new();
-        while !buffer.is_empty()
-            && let Some(len) = chunker.cut(&buffer, eof)
-        {
-            group.push(buffer.split_to(len).freeze());
-        }
-        any |= !group.is_empty();
-        if eof && !any {
-            // An empty file has one empty chunk.
-            group.push(Bytes::new());
-        }
-        if !group.is_empty() && !give(Ok(group)) {
-            return;
-        }
-    }
-}
-
-/// Appends up to [`READ_BYTES`]; true at the end of the source.
-fn fill(source: &mut impl Read, buffer: &mut BytesMut) -> io::Result<bool> {
-    let kept = buffer.len();
-    let mut fresh = BytesMut::zeroed(kept + READ_BYTES);
-    fresh[..kept].copy_from_slice(buffer);
-    let mut filled = kept;
-    let mut eof = false;
-    while filled < fresh.len() {
-        match source.read(&mut fresh[filled..]) {
-            Ok(0) => {
-                eof = true;
-                break;
-            }
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    fresh.truncate(filled);
-    *buffer = fresh;
-    Ok(eof)
 }
 
 fn write<'a>(
     adding: &mut Adding<'a>,
-    groups: impl Iterator<Item = Group>,
+    groups: impl Iterator<Item = io::Result<Group>>,
     metadata: Metadata,
     reference: Option<RefWriter<'a>>,
+    used: &mpsc::SyncSender<Bytes>,
 ) -> Result<Root, AddError> {
     let mut target = Target::new(adding, metadata, reference);
     for group in groups {
-        for chunk in group.map_err(AddError::Source)? {
-            target.leaf(adding, chunk)?;
-        }
+        let group = group.map_err(AddError::Source)?;
+        target.group(adding, &group)?;
+        // Nobody takes it, or it is not free: then the next one is a new one.
+        let _unused = used.try_send(group.buffer);
     }
     target.finish(adding)
 }
@@ -216,21 +170,33 @@ struct Target<'a> {
     builder: FileBuilder,
     branches: Vec<Block>,
     offset: u64,
+    /// How much of the file the blob holds.
+    written: u64,
 }
 
 impl<'a> Target<'a> {
-    fn new(
-        adding: &Adding<'a>,
-        metadata: Metadata,
-        reference: Option<RefWriter<'a>>,
-    ) -> Self {
+    fn new(adding: &Adding<'a>, metadata: Metadata, reference: Option<RefWriter<'a>>) -> Self {
         let home = match (adding.batch, reference) {
             (None, _) => Home::Nowhere,
             (Some(_), Some(writer)) => Home::Reference(writer),
             (Some(_), None) => Home::Undecided(Vec::new()),
         };
         let builder = FileBuilder::new(adding.profile, metadata);
-        Self { home, builder, branches: Vec::new(), offset: 0 }
+        Self { home, builder, branches: Vec::new(), offset: 0, written: 0 }
+    }
+
+    /// Takes the next bytes of the file. A blob gets them in one write.
+    fn group(&mut self, adding: &mut Adding<'a>, group: &Group) -> Result<(), AddError> {
+        if let Home::Blob(blob) = &mut self.home {
+            blob.write(&group.buffer[..group.len()])?;
+            self.written += group.len() as u64;
+        }
+        let mut at = 0;
+        for len in &group.chunks {
+            self.leaf(adding, group.buffer.slice(at..at + len))?;
+            at += len;
+        }
+        Ok(())
     }
 
     fn leaf(&mut self, adding: &mut Adding<'a>, chunk: Bytes) -> Result<(), AddError> {
@@ -255,7 +221,10 @@ impl<'a> Target<'a> {
                 }
             }
             Home::Blob(blob) => {
-                blob.write(&chunk)?;
+                if self.written <= offset {
+                    blob.write(&chunk)?;
+                    self.written += u64::from(len);
+                }
                 blob.leaf(&cid, offset, len)?;
             }
             Home::Reference(writer) => writer.leaf(&cid, offset, len)?,
@@ -287,6 +256,7 @@ impl<'a> Target<'a> {
                 blob.leaf(cid, offset, chunk.len() as u32)?;
                 offset += chunk.len() as u64;
             }
+            self.written = offset;
         }
         self.home = Home::Blob(blob);
         Ok(())

@@ -132,6 +132,7 @@ impl Task {
             return;
         }
         let Some(net) = self.net.clone() else { return };
+        self.invite_all(session);
         if let Some(state) = self.sessions.get_mut(&session) {
             let query = net.find_providers(state.root).await;
             state.searching.started(query);
@@ -147,12 +148,12 @@ impl Task {
                 }
             }
             NetEvent::QueryProgress { query, asked, answered, .. } => {
-                self.with_query(query, |searching| {
+                self.with_query(query, |_, searching| {
                     (searching.view.asked, searching.view.answered) = (asked, answered);
                 });
             }
             NetEvent::QueryDone { query, asked, answered, .. } => {
-                self.with_query(query, |searching| {
+                self.with_query(query, |_, searching| {
                     (searching.view.asked, searching.view.answered) = (asked, answered);
                     searching.ended();
                 });
@@ -180,13 +181,14 @@ impl Task {
         if id == net.peer_id() {
             return;
         }
-        let connected = self.is_connected(&id);
-        let mut dial = false;
-        self.with_query(query, |searching| {
+        let connected = self.number_of(&id);
+        let (mut dial, mut of) = (false, None);
+        self.with_query(query, |session, searching| {
+            of = Some(session);
             if searching.found.len() < FOUND_MAX {
                 searching.found.insert(id);
             }
-            if !connected && searching.dialled < DIALS_PER_ROUND_MAX {
+            if connected.is_none() && searching.dialled < DIALS_PER_ROUND_MAX {
                 searching.dialled += 1;
                 dial = searching.dialling.insert(id, Instant::now()).is_none();
             }
@@ -194,16 +196,19 @@ impl Task {
         if dial {
             net.dial(id, addresses).await;
         }
+        if let (Some(session), Some(peer)) = (of, connected) {
+            self.invite(session, peer);
+        }
     }
 
-    fn with_query(&mut self, query: QueryId, change: impl FnOnce(&mut Searching)) {
+    fn with_query(&mut self, query: QueryId, change: impl FnOnce(SessionId, &mut Searching)) {
         let session = self
             .sessions
             .iter_mut()
             .find(|(_, state)| state.searching.query == Some(query));
         if let Some((session, state)) = session {
             let session = *session;
-            change(&mut state.searching);
+            change(session, &mut state.searching);
             self.publish_view(session);
         }
     }

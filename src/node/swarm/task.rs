@@ -44,11 +44,11 @@ const EVENTS_AT_ONCE: usize = 64;
 /// may ask again and again.
 const SHARED_KEPT: Duration = Duration::from_secs(2);
 
-/// Distinct peers counted per session, and sources told: more than a session ever has at once.
+/// Distinct peers counted per session: more than a session ever has at once.
 const CONNECTED_COUNTED_MAX: usize = 4_096;
 
-/// Sources told per session.
-const SOURCES_MAX: usize = 1_024;
+/// Identities remembered of peers that are gone, for the figures of sessions that they gave to.
+const IDS_MAX: usize = 16_384;
 
 /// Roots of which that is remembered.
 const SHARED_KEPT_MAX: usize = 256;
@@ -115,6 +115,11 @@ impl Session {
         self.starving.iter().any(|cid| self.waits_for(cid))
     }
 
+    /// What somebody waits for and nobody connected has.
+    fn starving_wants(&self) -> BTreeSet<Cid> {
+        self.starving.iter().filter(|cid| self.waits_for(cid)).copied().collect()
+    }
+
     /// Somebody waits for something.
     pub(super) fn is_wanting(&self) -> bool {
         self.waiting.values().any(|waiting| has_reader(waiting))
@@ -150,6 +155,8 @@ pub(super) struct Task {
     pub(super) sessions: BTreeMap<SessionId, Session>,
     sessions_begun: u64,
     peers: BTreeMap<PeerNo, Peer>,
+    /// Who is behind a number, also of those that are gone.
+    ids: BTreeMap<PeerNo, PeerId>,
     published: Published,
     records: Option<mpsc::Sender<shoal_net::RecordChange>>,
     shared_lately: HashMap<Cid, (Instant, Holdings)>,
@@ -186,6 +193,7 @@ impl Task {
             sessions: BTreeMap::new(),
             sessions_begun: 0,
             peers: BTreeMap::new(),
+            ids: BTreeMap::new(),
             published: Published::default(),
             records: None,
             shared_lately: HashMap::new(),
@@ -250,6 +258,7 @@ impl Task {
             Command::Announce(roots) => {
                 self.shared_lately.clear();
                 self.published.share(roots, self.net.as_ref()).await;
+                self.tell_engine(Event::SharingChanged);
             }
             Command::Report(reply) => {
                 let _gone = reply.send(self.report());
@@ -379,6 +388,10 @@ impl Task {
             NetEvent::Swarm(event) => self.swarm_event(event),
             NetEvent::PeerUp { peer, id, prefix, .. } => {
                 self.peers.insert(peer, Peer { id });
+                self.ids.insert(peer, id);
+                if self.ids.len() > IDS_MAX {
+                    self.ids.pop_first();
+                }
                 for state in self.sessions.values_mut() {
                     state.searching.connected(&id);
                 }
@@ -436,6 +449,11 @@ impl Task {
                     }
                     self.missing_here(session);
                     self.search_where_needed().await;
+                }
+                Action::Provider { session, cid } => {
+                    if let Some(state) = self.sessions.get_mut(&session) {
+                        state.starving.remove(&cid);
+                    }
                 }
                 Action::Probe { session, cids } => self.to_probe.push((session, cids)),
                 Action::AskShared { peer, root } => self.ask_shared(peer, root),
@@ -540,11 +558,13 @@ impl Task {
         if state.connected.len() < CONNECTED_COUNTED_MAX {
             state.connected.extend(connected.iter().map(|info| info.id));
         }
-        let sources = stats.per_peer.iter().filter_map(|(peer, bytes)| {
-            Some((self.peers.get(peer)?.id.to_string(), *bytes))
-        });
-        // What some peer is asked for is not starving, whatever else is.
-        let starving = state.is_starving() && stats.outstanding == 0;
+        let mut sources: BTreeMap<String, u64> = BTreeMap::new();
+        for (peer, bytes) in &stats.per_peer {
+            if let Some(id) = self.ids.get(peer) {
+                *sources.entry(id.to_string()).or_default() += bytes;
+            }
+        }
+        let starving = state.starving_wants();
         let search = state.searching.view();
         let (peers_connected, error) = (state.connected.len() as u64, &self.network_error);
         let store_error = self.kept_error.get();
@@ -556,15 +576,7 @@ impl Task {
                 view.moved = Instant::now();
             }
             view.store_error = store_error;
-            for (id, bytes) in sources {
-                let room = view.sources.len() < SOURCES_MAX;
-                // A peer that left is not in the engine's figures any more; its share stays told.
-                match view.sources.iter_mut().find(|(known, _)| *known == id) {
-                    Some((_, known)) => *known = bytes.max(*known),
-                    None if room => view.sources.push((id, bytes)),
-                    None => {}
-                }
-            }
+            view.sources = sources.into_iter().collect();
             view.bytes_received = stats.bytes_received;
             view.blocks_received = stats.blocks_received;
             view.blocks_present = stats.blocks_present;
@@ -573,8 +585,8 @@ impl Task {
             view.peers_connected = peers_connected;
             view.connected = connected.len() as u32;
             view.search = search;
+            view.nobody = nobody && !starving.is_empty();
             view.starving = starving;
-            view.nobody = nobody && starving;
             view.network_error = error.as_ref().map(|failure| failure.message.clone());
         });
     }
@@ -682,9 +694,22 @@ impl Task {
         }
     }
 
-    /// Whether the peer is connected natively.
-    pub(super) fn is_connected(&self, id: &PeerId) -> bool {
-        self.peers.values().any(|peer| peer.id == *id)
+    /// The number of a peer that is connected natively.
+    pub(super) fn number_of(&self, id: &PeerId) -> Option<PeerNo> {
+        self.peers.iter().find(|(_, peer)| peer.id == *id).map(|(number, _)| *number)
+    }
+
+    /// Asks a connected peer again whether it takes part: it may have what it had not before.
+    pub(super) fn invite(&mut self, session: SessionId, peer: PeerNo) {
+        self.tell_engine(Event::Invite { session, peer });
+    }
+
+    /// Asks all connected peers again.
+    pub(super) fn invite_all(&mut self, session: SessionId) {
+        let peers: Vec<PeerNo> = self.peers.keys().copied().collect();
+        for peer in peers {
+            self.invite(session, peer);
+        }
     }
 }
 

@@ -4,7 +4,9 @@
 //! Waiting rules are decided from it by [`crate::node::sessions`], so that the swarm task itself has no
 //! deadlines of users.
 
-use std::time::Instant;
+use std::{collections::BTreeSet, time::Instant};
+
+use shoal_dag::Cid;
 
 use crate::control::protocol::Failure;
 
@@ -50,8 +52,8 @@ pub struct View {
     pub connected: u32,
     /// The search for providers.
     pub search: Search,
-    /// Something wanted has nobody connected to be asked for it.
-    pub starving: bool,
+    /// What somebody waits for and nobody connected can be asked for.
+    pub starving: BTreeSet<Cid>,
     /// There is nobody who could ever be asked: no bootstrap, no mDNS, nobody connected.
     pub nobody: bool,
     /// The network could not be started.
@@ -75,7 +77,7 @@ impl View {
             peers_connected: 0,
             connected: 0,
             search: Search::default(),
-            starving: false,
+            starving: BTreeSet::new(),
             nobody: false,
             network_error: None,
             store_error: None,
@@ -83,12 +85,12 @@ impl View {
         }
     }
 
-    /// True when every way to a provider has been tried in this moment and led to nobody: a reader
-    /// need not wait on. A new search or a new peer changes it.
-    pub const fn exhausted(&self) -> bool {
+    /// True when every way to a provider of this block has been tried in this moment and led to nobody:
+    /// a reader need not wait on. A new search or a new peer changes it.
+    pub fn exhausted(&self, cid: &Cid) -> bool {
         let search = self.search;
         let tried = search.rounds > 0 && !search.running && search.dialling == 0;
-        self.starving && tried && search.settled
+        tried && search.settled && self.starving.contains(cid)
     }
 
     /// What is waited for, in words.
@@ -100,7 +102,7 @@ impl View {
         if search.dialling > 0 && self.joined == 0 {
             return format!("dialling {} of {} providers", search.dialling, search.found);
         }
-        if self.starving || self.joined == 0 {
+        if !self.starving.is_empty() || self.joined == 0 {
             return format!(
                 "looking for providers: {} peers connected, {} asked, {} answered, {} providers \
                  found, {} of them unreachable",
