@@ -72,6 +72,15 @@ fn another_history_is_not_an_extension() {
     proof.common.root = own.root;
     proof.common.to_head = crate::tree::prove::consistency(&theirs, own.size(), 8).unwrap();
     refused(&reader, &proof, Refusal::NotExtending);
+    // What both share is shown rightly, and is not enough: within an epoch nothing is cut off.
+    let consistency = |chain, size| crate::tree::prove::consistency(chain, 1, size).unwrap();
+    proof.common = crate::head::Common {
+        size: 1,
+        root: crate::tree::prove::root(&ours, 1).unwrap(),
+        to_have: consistency(&ours, own.size()),
+        to_head: consistency(&theirs, 8),
+    };
+    refused(&reader, &proof, Refusal::NotExtending);
     assert!(matches!(reader.hear(theirs.tip().head()), Heard::Newer(Some(_))));
     assert_eq!(reader.hear(chain(6, 50).tip().head()), Heard::Conflict);
 }
