@@ -137,8 +137,7 @@ impl Context {
         }
         if let Some(attached) = self.attached.take() {
             tokio::select! {
-                () = attached.finish() => {}
-                () = stop => {}
+                () = attached.finish_until(stop) => {}
                 () = self.say_that_it_stays() => {}
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Whoever takes the store's lock serves the control socket, so that a later verb attaches instead of
 //! failing. The owner is the verb's own process; when its own work is done it stays until its last
-//! client has left ([`Attached::finish`]). When an owner dies, its clients come back here and one of
+//! client has left ([`Attached::finish_until`]). When an owner dies, its clients come back here and one of
 //! them takes the lock. A lock whose holder does not answer within [`ANSWER_WAIT_MAX`] is exit 11.
 
 use std::{sync::Arc, time::Duration};
@@ -42,12 +42,16 @@ impl Attached {
         self.node.is_some()
     }
 
-    /// Ends the verb's part: an owner stays until its last client has left, then closes the store.
-    pub async fn finish(self) {
+    /// Ends the verb's part: an owner stays until its last client has left or `stop` resolves, then
+    /// closes the store.
+    pub async fn finish_until(self, stop: impl Future<Output = ()>) {
         let Self { client, node } = self;
         drop(client);
         if let Some(node) = node {
-            node.left_alone().await;
+            tokio::select! {
+                () = node.left_alone() => {}
+                () = stop => {}
+            }
             node.shut_down().await;
         }
     }

@@ -170,10 +170,14 @@ fn size_of(node: &DagNode) -> u64 {
     }
 }
 
+/// Bytes that were here before count too, at the mean size of what arrived: the walk knows only how
+/// many blocks they are.
 fn progress(view: &View, total: u64) -> Progress {
     let quiet = view.moved.elapsed().as_millis() > 700;
+    let mean = view.bytes_received.checked_div(view.blocks_received).unwrap_or(0);
+    let present = mean.saturating_mul(view.blocks_present);
     Progress {
-        bytes: view.bytes_received,
+        bytes: view.bytes_received.saturating_add(present).min(total),
         bytes_total: Some(total),
         bytes_received: view.bytes_received,
         files: 0,

@@ -357,7 +357,7 @@ impl<'a> Bytestream<'a> {
 
 fn bad_file(file: &Cid, error: &WalkError) -> Failure {
     if matches!(error, WalkError::NotAFile(_)) {
-        return Failure::failed(format!("{file} is not a file: {error}"))
+        return Failure::failed(error.to_string())
             .hint("list a directory with: shoal ls");
     }
     Failure::bad_dag(file, error)
