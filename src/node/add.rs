@@ -211,11 +211,14 @@ fn finished(
         let failure = if added.is_empty() {
             Failure::failed("nothing could be added")
         } else {
-            Failure::new(Exit::Partial, format!(
-                "{skipped} {} could not be added",
-                if skipped == 1 { "source" } else { "sources" }
-            ))
-                .hint("each is named above; the rest is added and durable")
+            Failure::new(
+                Exit::Partial,
+                format!(
+                    "{skipped} {} could not be added",
+                    if skipped == 1 { "source" } else { "sources" }
+                ),
+            )
+            .hint("each is named above; the rest is added and durable")
         };
         return (added, Err(failure));
     }
