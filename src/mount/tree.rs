@@ -4,7 +4,14 @@
 //! the deadline that the node keeps (10 s for what a thing is, 30 s without progress for bytes, at once
 //! when no provider is left) and a guard a little longer, in case the node itself stands still.
 
-use std::{fs::File, os::unix::ffi::OsStringExt, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fs::File,
+    ops::Range,
+    os::unix::ffi::OsStringExt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, name};
@@ -29,6 +36,16 @@ const GUARD: Duration = Duration::from_secs(5);
 /// The longest that a read which goes on may take.
 const READ_MAX: Duration = Duration::from_secs(110);
 
+/// A range that could not be had is not waited for in full again so soon: the kernel asks once more for
+/// the page of a failed read-ahead that somebody waits for, and he would wait twice.
+const FAILED_KEPT: Duration = Duration::from_secs(5);
+
+/// What such a range is waited for.
+const AGAIN_IDLE: Duration = Duration::from_secs(1);
+
+/// Ranges of which that is remembered: what the kernel reads ahead at once.
+const FAILED_MAX: usize = 128;
+
 /// One tree over the link.
 #[derive(Debug)]
 pub(super) struct NodeTree {
@@ -36,12 +53,21 @@ pub(super) struct NodeTree {
     root: String,
     cid: Cid,
     runtime: Handle,
+    failed: Mutex<VecDeque<Failed>>,
+}
+
+/// A read that was waited for in vain.
+#[derive(Debug)]
+struct Failed {
+    file: Cid,
+    range: Range<u64>,
+    at: Instant,
 }
 
 impl NodeTree {
     /// The tree `cid`, whose missing blocks are asked in the swarm of `root`. Made inside the runtime.
     pub(super) fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
-        Self { link, root, cid, runtime: Handle::current() }
+        Self { link, root, cid, runtime: Handle::current(), failed: Mutex::default() }
     }
 
     fn call(&self, request: &Request, guard: Duration) -> Result<Answered, TreeError> {
@@ -61,6 +87,20 @@ impl NodeTree {
             Some(Outcome::Nodes(nodes)) if nodes.len() == cids.len() => Ok(nodes),
             _ => Err(unexpected()),
         }
+    }
+
+    fn has_failed(&self, file: &Cid, offset: u64) -> bool {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.retain(|failed| failed.at.elapsed() < FAILED_KEPT);
+        failed.iter().any(|failed| failed.file == *file && failed.range.contains(&offset))
+    }
+
+    fn note_failed(&self, file: &Cid, range: Range<u64>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.len() >= FAILED_MAX {
+            failed.pop_front();
+        }
+        failed.push_back(Failed { file: *file, range, at: Instant::now() });
     }
 
     fn describe_one(&self, cid: &Cid) -> Result<Described, TreeError> {
@@ -113,14 +153,24 @@ impl Tree for NodeTree {
     }
 
     fn read(&self, cid: &Cid, offset: u64, len: u32) -> Result<Bytes, TreeError> {
+        let again = self.has_failed(cid, offset);
+        let (quiet, guard) = if again { (AGAIN_IDLE, AGAIN_IDLE) } else { (READ_IDLE, READ_MAX) };
         let request = Request::Read {
             root: self.root.clone(),
             cid: cid.to_string(),
             offset,
             len,
-            wait: idle(READ_IDLE),
+            wait: idle(quiet),
         };
-        Ok(self.call(&request, READ_MAX)?.data)
+        match self.call(&request, guard) {
+            Ok(answered) => Ok(answered.data),
+            Err(error) => {
+                if !again {
+                    self.note_failed(cid, offset..offset + u64::from(len));
+                }
+                Err(error)
+            }
+        }
     }
 
     fn backing(&self, cid: &Cid) -> Result<Option<File>, TreeError> {
