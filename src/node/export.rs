@@ -30,7 +30,7 @@ use crate::control::{
 
 mod files;
 
-pub use files::{node, settle_files};
+pub use files::{node, settle, settle_files};
 
 /// Deepest nesting of directories that is written: what `add` makes at most.
 const DEPTH_MAX: usize = 1000;

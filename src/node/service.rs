@@ -28,6 +28,8 @@ use crate::{
     exit::Exit,
 };
 
+mod backing;
+
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
@@ -252,7 +254,7 @@ impl Scope {
 
     async fn backing(&self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        let path = self.node.with_store(move |store| backing(store, &cid)).await;
+        let path = self.node.with_store(move |store| backing::file(store, &cid)).await;
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
         };
@@ -393,22 +395,6 @@ fn too_late(cid: &Cid) -> Failure {
 
 fn removed(cid: &Cid) -> Failure {
     Failure::new(Exit::TryAgain, format!("{cid} was removed while it was read"))
-}
-
-/// The store's own file with exactly the bytes of a file, if they all are here in one. A referenced
-/// file may be edited at any time: it is read, and hashed, through the node.
-fn backing(store: &Store, cid: &Cid) -> Option<PathBuf> {
-    let whole = match store.whole_file(cid) {
-        Ok(None) if is_here(store, cid).unwrap_or(false) => {
-            // Read through the mount to its end: its leaves only have to be made one file.
-            settle(store, cid).unwrap_or_else(|failure| {
-                tracing::debug!(message = failure.message, "a file cannot be made whole");
-            });
-            store.whole_file(cid)
-        }
-        whole => whole,
-    };
-    whole.ok().flatten().filter(|whole| !whole.reference).map(|whole| whole.path)
 }
 
 fn decode(cid: &Cid, data: Bytes) -> Result<DagNode, Failure> {

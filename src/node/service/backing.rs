@@ -1,0 +1,121 @@
+//! The local file behind a file of a mount.
+//!
+//! A file that lies whole in one file of the store is handed to the mount by path, which then reads it,
+//! or has the kernel read it, without the node. One that was read through the mount from end to end is
+//! made whole when it is opened again. A file of the user is never handed out: it may be edited at any
+//! time, and the node hashes what it reads of it.
+
+use std::path::PathBuf;
+
+use shoal_dag::{
+    Cid, Node,
+    walk::{Budget, FileWalk, Step},
+};
+use shoal_store::{BLOB_BYTES_MIN, Store};
+
+use crate::node::export;
+
+/// The path of the store's own file with exactly the bytes of `file`, if there is one.
+pub(super) fn file(store: &Store, file: &Cid) -> Option<PathBuf> {
+    let whole = match store.whole_file(file) {
+        Ok(None) if is_made_whole(store, file) => store.whole_file(file),
+        whole => whole,
+    };
+    whole.ok().flatten().filter(|whole| !whole.reference).map(|whole| whole.path)
+}
+
+/// Makes a file of which everything is here one file, where that can be.
+fn is_made_whole(store: &Store, file: &Cid) -> bool {
+    let Some(size) = size(store, file).filter(|size| *size >= BLOB_BYTES_MIN) else {
+        return false;
+    };
+    // Most files that are not whole lack an end, which is found out without walking through them.
+    if ![0..1, size - 1..size].into_iter().all(|range| has(store, file, range)) {
+        return false;
+    }
+    export::settle(store, file, size, false).unwrap_or_else(|failure| {
+        tracing::debug!(%file, message = failure.message, "not made whole");
+        false
+    })
+}
+
+/// The length of a file of several leaves whose root is here.
+fn size(store: &Store, file: &Cid) -> Option<u64> {
+    let data = store.get(file).ok()??;
+    match Node::decode(file, data) {
+        Ok(Node::File(file)) => Some(file.size),
+        _ => None,
+    }
+}
+
+/// Are the leaves of a range here, and the branches on the way to them?
+fn has(store: &Store, file: &Cid, range: std::ops::Range<u64>) -> bool {
+    let mut walk = FileWalk::places(*file, range, Budget::FILE);
+    loop {
+        let here = match walk.poll() {
+            Ok(Step::Need(cid)) => match store.get(&cid) {
+                Ok(Some(data)) => walk.handle_block(&cid, data).is_ok(),
+                _ => false,
+            },
+            Ok(Step::Place { cid, .. }) => store.has(&cid),
+            Ok(Step::Leaf { .. }) => true,
+            Ok(Step::Done) => return true,
+            Err(_) => false,
+        };
+        if !here {
+            return false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use shoal_dag::{
+        Metadata,
+        build::{self, FileBuilder, LeafBlock},
+        profile::Profile,
+    };
+    use shoal_store::{KeepPlace, Options};
+
+    use super::*;
+
+    const LEAF_BYTES: usize = 100_000;
+
+    /// The blocks of a file of eight leaves: its root with its branches, and the leaves with their places.
+    fn blocks() -> (Cid, Vec<(Cid, Bytes)>, Vec<(Cid, u64, Bytes)>) {
+        let mut builder = FileBuilder::new(Profile::Shoal, Metadata::default());
+        let (mut branches, mut leaves) = (Vec::new(), Vec::new());
+        for number in 0..8_u8 {
+            let data = Bytes::from(vec![number; LEAF_BYTES]);
+            let leaf = build::leaf(Profile::Shoal, &data);
+            assert!(matches!(leaf.block, LeafBlock::Raw));
+            builder.push(leaf.link(), &mut branches);
+            leaves.push((leaf.cid, u64::from(number) * LEAF_BYTES as u64, data));
+        }
+        let built = builder.finish(&mut branches);
+        let branches = branches.into_iter().map(|block| (block.cid, block.data)).collect();
+        (built.cid, branches, leaves)
+    }
+
+    #[test]
+    fn a_file_that_came_leaf_by_leaf_is_made_whole_when_the_last_one_is_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), Options::default()).unwrap();
+        let (root, branches, leaves) = blocks();
+        assert_eq!(file(&store, &root), None, "nothing is here");
+        for (cid, data) in &branches {
+            store.keep(cid, None, data, false).unwrap();
+        }
+        let size = (leaves.len() * LEAF_BYTES) as u64;
+        let (hole, rest) = leaves.split_at(1);
+        for (cid, offset, data) in rest.iter().chain(hole) {
+            assert_eq!(file(&store, &root), None, "a leaf is missing");
+            let place = KeepPlace { file: &root, size, offset: *offset };
+            store.keep(cid, Some(place), data, false).unwrap();
+        }
+        let path = file(&store, &root).expect("all is here");
+        let bytes: Vec<u8> = leaves.iter().flat_map(|(_, _, data)| data.to_vec()).collect();
+        assert_eq!(std::fs::read(path).unwrap(), bytes);
+    }
+}
