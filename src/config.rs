@@ -10,7 +10,7 @@ use shoal_net::Network;
 
 /// Longest time without progress before a fetch gives up: long enough for a lookup through a slow
 /// DHT (60 s is the query timeout) and short enough for a person to wait.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 
 /// Network that a node joins when nothing is said: peers on the local network and peers named, until
 /// the protections of the public network are built.
@@ -27,7 +27,7 @@ pub const PROFILE_DEFAULT: &str = "shoal";
 
 /// How long a fetched root is seeded on at most, counted while a peer serves: ten minutes, after which
 /// what was not given back is forgiven (`swarm-spike`: leaving at once doubles the last finisher).
-pub const SEED_ON_DEFAULT: Duration = Duration::from_secs(600);
+pub const SEED_ON_DEFAULT: Duration = Duration::from_mins(10);
 
 /// What a node is told from outside.
 #[derive(Debug, Clone)]

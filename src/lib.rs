@@ -5,6 +5,8 @@
 //! [`cli`] the verbs, [`mount`] a mounted drive in a process of its own, [`config`] every knob and
 //! [`exit`] every exit code.
 
+#![forbid(unsafe_code)]
+
 pub mod cli;
 pub mod config;
 pub mod control;

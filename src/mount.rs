@@ -112,7 +112,7 @@ async fn serve(mounted: Mounted, stop: impl Future<Output = ()>) -> Result<(), F
                 unmounter.unmount().or_else(|_| unmounter.detach())
             });
             return match taken.await {
-                Ok(Ok(())) | Ok(Err(UnmountError::NotMounted { .. })) => Ok(()),
+                Ok(Ok(()) | Err(UnmountError::NotMounted { .. })) => Ok(()),
                 Ok(Err(error)) => Err(unmount_failure(error)),
                 Err(error) => Err(Failure::failed(error.to_string())),
             };

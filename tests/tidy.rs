@@ -46,10 +46,7 @@ const RULES: &[fn(&tree::Tree) -> Vec<tree::Finding>] = &[
 fn the_tree_is_tidy() {
     let tree = tree::Tree::read(Path::new(env!("CARGO_MANIFEST_DIR")));
     let sources = tree.files.iter().filter(|file| file.is_rust()).count();
-    assert!(
-        sources >= 10,
-        "only {sources} Rust files found: this test looks in the wrong place"
-    );
+    assert!(sources >= 10, "only {sources} Rust files found: this test looks in the wrong place");
 
     let mut report = String::new();
     let mut count = 0;

@@ -167,11 +167,7 @@ pub async fn serve(node: Arc<Node>, stream: UnixStream) {
 }
 
 fn welcome(node: &Node) -> Welcome {
-    Welcome {
-        version: PROTOCOL_VERSION,
-        pid: std::process::id(),
-        persistent: node.is_persistent(),
-    }
+    Welcome { version: PROTOCOL_VERSION, pid: std::process::id(), persistent: node.is_persistent() }
 }
 
 struct Counted(watch::Sender<usize>);

@@ -73,7 +73,9 @@ pub(super) async fn half_way_alone(
     for (peer, bytes) in &sources {
         teller.step("get", format!("{} from {peer}", tell::amount(*bytes)));
     }
-    if cut && sources.iter().filter(|(_, bytes)| *bytes > 0).count() < 2 {
+    // Less than that may come from one of them before the other is asked.
+    let both = cut && bytes >= INTERRUPTIBLE_BYTES_MIN;
+    if both && sources.iter().filter(|(_, bytes)| *bytes > 0).count() < 2 {
         return Err(failed("only one of the two peers gave anything".to_owned()));
     }
     Ok(())

@@ -232,14 +232,11 @@ async fn exchange(
 }
 
 fn join(mut parts: Vec<Bytes>) -> Bytes {
-    match parts.len() {
-        1 => parts.remove(0),
-        _ => {
-            let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
-            for part in parts {
-                all.extend_from_slice(&part);
-            }
-            all.freeze()
+    if parts.len() == 1 { parts.remove(0) } else {
+        let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+        for part in parts {
+            all.extend_from_slice(&part);
         }
+        all.freeze()
     }
 }

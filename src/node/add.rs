@@ -163,17 +163,14 @@ fn add_all(
     };
     let mut added = Vec::new();
     for source in &request.sources {
-        let (path, root) = match source {
-            Some(path) => {
-                let path = Path::new(OsStr::from_bytes(path));
-                (path.as_os_str().as_bytes().to_vec(), tree::add(&mut adding, path)?)
-            }
-            None => {
-                let Some(bytes) = bytes.take() else {
-                    return Err(Failure::usage("standard input can be added once only"));
-                };
-                (b"-".to_vec(), Some(stream::add(&mut adding, bytes)?))
-            }
+        let (path, root) = if let Some(path) = source {
+            let path = Path::new(OsStr::from_bytes(path));
+            (path.as_os_str().as_bytes().to_vec(), tree::add(&mut adding, path)?)
+        } else {
+            let Some(bytes) = bytes.take() else {
+                return Err(Failure::usage("standard input can be added once only"));
+            };
+            (b"-".to_vec(), Some(stream::add(&mut adding, bytes)?))
         };
         added.extend(root.map(|root| (path, root)));
     }

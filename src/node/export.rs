@@ -160,7 +160,7 @@ impl Export {
     /// # Errors
     /// Told to the user; nothing is left at the target or beside it.
     pub fn run(self) -> Result<Exported, Failure> {
-        let temp = self.temporary()?;
+        let temp = self.temporary();
         let mut writer = Writer {
             export: &self,
             temp: temp.clone(),
@@ -177,12 +177,12 @@ impl Export {
         Ok(writer.done)
     }
 
-    fn temporary(&self) -> Result<PathBuf, Failure> {
+    fn temporary(&self) -> PathBuf {
         let mut label = b".".to_vec();
         let file_name = self.target.file_name().unwrap_or_default().as_bytes();
         label.extend_from_slice(&file_name[..file_name.len().min(200)]);
         label.extend_from_slice(format!(".shoal-{:016x}", rand::random::<u64>()).as_bytes());
-        Ok(parent_of(&self.target).join(std::ffi::OsStr::from_bytes(&label)))
+        parent_of(&self.target).join(std::ffi::OsStr::from_bytes(&label))
     }
 }
 
@@ -281,7 +281,7 @@ impl Writer<'_> {
 
     /// A file of one block.
     fn small(&mut self, data: &Bytes, meta: &Metadata, path: &Path) -> Result<(), Failure> {
-        let mut file = self.create(path)?;
+        let mut file = create(path)?;
         file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
         self.finish_file(path, meta)?;
         self.count(data.len() as u64)
@@ -304,21 +304,12 @@ impl Writer<'_> {
             self.finish_file(path, meta)?;
             return self.count(*size);
         }
-        let mut file = self.create(path)?;
+        let mut file = create(path)?;
         files::copy(store, cid, &mut |data| {
             file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
             self.count(data.len() as u64)
         })?;
         self.finish_file(path, meta)
-    }
-
-    fn create(&self, path: &Path) -> Result<File, Failure> {
-        OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .map_err(|error| Failure::io("make", path, &error))
     }
 
     fn mode(&self, meta: &Metadata, default: u32) -> u32 {
@@ -395,6 +386,15 @@ fn shown(within: &Path, name: &[u8]) -> Vec<u8> {
         }
     }
     shown
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Failure::io("make", path, &error))
 }
 
 /// Renames `temp` to `target`; with `force` what stands there goes away.

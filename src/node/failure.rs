@@ -97,7 +97,7 @@ impl From<WriteError> for Failure {
             WriteError::Full { .. } => {
                 Self::failed(text).hint("make room; nothing that was acknowledged is lost")
             }
-            WriteError::Poisoned { .. } => {
+            WriteError::Poisoned => {
                 Self::failed(text).hint("the disk refused a sync; start again and check it")
             }
             _ => Self::failed(text),

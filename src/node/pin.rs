@@ -121,7 +121,8 @@ pub async fn list(node: &Arc<Node>, out: &Responder) -> Result<Outcome, Failure>
             return Ok(Outcome::Nothing);
         };
         after = Some(*last);
-        let lines = pins.iter().map(|(cid, pin)| PinLine { cid: cid.to_string(), local: pin.local });
+        let lines =
+            pins.iter().map(|(cid, pin)| PinLine { cid: cid.to_string(), local: pin.local });
         out.send(Response::Pins(lines.collect())).await?;
     }
 }

@@ -5,12 +5,7 @@
 //! the bytes that are given out, so that missing leaves are wanted in parallel and each knows where it
 //! lies in its file. What the store gives has been hashed on that read.
 
-use std::{
-    collections::VecDeque,
-    ops::Range,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{
@@ -189,7 +184,13 @@ impl<'a> Reader<'a> {
 
     /// Reads a range of a file from its start to its end, at most `ahead` bytes beyond the range being
     /// wanted too.
-    pub fn range(self, file: Cid, under: Option<Cid>, range: Range<u64>, ahead: u64) -> Bytestream<'a> {
+    pub fn range(
+        self,
+        file: Cid,
+        under: Option<Cid>,
+        range: Range<u64>,
+        ahead: u64,
+    ) -> Bytestream<'a> {
         let walked = range.start..range.end.saturating_add(ahead);
         Bytestream {
             reader: self,
@@ -357,8 +358,7 @@ impl<'a> Bytestream<'a> {
 
 fn bad_file(file: &Cid, error: &WalkError) -> Failure {
     if matches!(error, WalkError::NotAFile(_)) {
-        return Failure::failed(error.to_string())
-            .hint("list a directory with: shoal ls");
+        return Failure::failed(error.to_string()).hint("list a directory with: shoal ls");
     }
     Failure::bad_dag(file, error)
 }

@@ -39,7 +39,7 @@ struct Remembered {
 }
 
 /// How often what could not be fetched is tried again.
-const TRY_AGAIN: Duration = Duration::from_secs(120);
+const TRY_AGAIN: Duration = Duration::from_mins(2);
 
 /// Seeds or forgets.
 ///

@@ -92,7 +92,7 @@ impl Session {
     /// Asks for a block without waiting for it.
     pub async fn want(&self, want: Want) {
         let (done, _) = oneshot::channel();
-        self.handle.tell(Command::Want { session: self.id, want, done }).await;
+        self.handle.tell(Command::Want { session: self.id, want: Box::new(want), done }).await;
     }
 
     /// Resolves when what is wanted is in the store. `tell` sees the session a few times a second.
@@ -112,7 +112,7 @@ impl Session {
         // Dropped after the receiver, so that the task sees who has stopped waiting.
         let mut taken_back = TakeBack { session: self, cid, armed: true };
         let (done, mut fetched) = oneshot::channel();
-        self.handle.tell(Command::Want { session: self.id, want, done }).await;
+        self.handle.tell(Command::Want { session: self.id, want: Box::new(want), done }).await;
         let mut view = self.view.clone();
         loop {
             tokio::select! {
@@ -162,8 +162,7 @@ impl Reader {
     /// Takes note of a read and says how far beyond it to read ahead.
     fn read(&mut self, start: u64, end: u64) -> u64 {
         // The kernel's own read-ahead comes in parts and slightly out of order.
-        let goes_on =
-            self.end > 0 && start <= self.end && start + OUT_OF_ORDER_MAX >= self.end;
+        let goes_on = self.end > 0 && start <= self.end && start + OUT_OF_ORDER_MAX >= self.end;
         let least = ((end - start) * 2).min(READ_AHEAD_MAX);
         self.window = if goes_on { (self.window * 2).clamp(least, READ_AHEAD_MAX) } else { 0 };
         self.end = if goes_on { self.end.max(end) } else { end };
@@ -237,12 +236,11 @@ impl Sessions {
         let fresh = Session::open(handle, root, false).await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, session| session.strong_count() > 0);
-        match open.get(&root).and_then(Weak::upgrade) {
-            Some(session) => Ok(session),
-            None => {
-                open.insert(root, Arc::downgrade(&fresh));
-                Ok(fresh)
-            }
+        if let Some(session) = open.get(&root).and_then(Weak::upgrade) {
+            Ok(session)
+        } else {
+            open.insert(root, Arc::downgrade(&fresh));
+            Ok(fresh)
         }
     }
 

@@ -56,7 +56,7 @@ pub const SEEDS_MAX: usize = 10_000;
 const SETTLE_EVERY: Duration = Duration::from_secs(5);
 
 /// How often what is left of a debt is written down: what a crash forgets is seeded on again.
-const WRITE_EVERY: Duration = Duration::from_secs(60);
+const WRITE_EVERY: Duration = Duration::from_mins(1);
 
 /// Debts that are seeded on at once; older ones wait for the next round.
 const DEBTS_MAX: usize = 256;
@@ -137,8 +137,7 @@ pub fn record_part(
     target: &Cid,
     trail: &[(Cid, usize)],
 ) -> Result<(), WriteError> {
-    let part =
-        Part { root: root.to_bytes(), target: target.to_bytes(), trail: trail_bytes(trail) };
+    let part = Part { root: root.to_bytes(), target: target.to_bytes(), trail: trail_bytes(trail) };
     // One target may be a part of several roots.
     let key = [&part.target[..], &part.root].concat();
     store.put_record(PARTS, &key, &postcard::to_stdvec(&part).expect(PLAIN))

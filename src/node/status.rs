@@ -1,4 +1,7 @@
 //! What a node tells about itself: identity, connected peers, counters.
+//!
+//! Figures of the network come from the swarm task, those of the disk from the store; nothing is counted
+//! here. Peers and counters belong to a running peer: any other node answers exit 10.
 
 use super::{Node, service::need_persistent, sharing, swarm};
 use crate::control::protocol::{Failure, Outcome, Status};

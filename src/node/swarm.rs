@@ -52,7 +52,7 @@ pub enum Command {
         /// For which session.
         session: SessionId,
         /// What.
-        want: Want,
+        want: Box<Want>,
         /// Resolves when it is in the store; dropped when the session closes first.
         done: oneshot::Sender<()>,
     },

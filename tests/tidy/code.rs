@@ -40,10 +40,7 @@ pub(crate) fn code_only(text: &str) -> String {
 fn skipped_end(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = &bytes[at..];
     if rest.starts_with(b"//") {
-        let length = rest
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .unwrap_or(rest.len());
+        let length = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
         return Some(at + length);
     }
     if rest.starts_with(b"/*") {
@@ -113,10 +110,7 @@ fn raw_string_length(rest: &[u8]) -> Option<usize> {
     if rest.get(prefix) != Some(&b'r') {
         return None;
     }
-    let hashes = rest[prefix + 1..]
-        .iter()
-        .take_while(|byte| **byte == b'#')
-        .count();
+    let hashes = rest[prefix + 1..].iter().take_while(|byte| **byte == b'#').count();
     let open = prefix + 1 + hashes;
     if rest.get(open) != Some(&b'"') {
         return None;
@@ -124,9 +118,7 @@ fn raw_string_length(rest: &[u8]) -> Option<usize> {
     let mut close = vec![b'"'];
     close.resize(1 + hashes, b'#');
     let inside = &rest[open + 1..];
-    let length = inside
-        .windows(close.len())
-        .position(|window| window == close);
+    let length = inside.windows(close.len()).position(|window| window == close);
     Some(length.map_or(rest.len(), |length| open + 1 + length + close.len()))
 }
 
@@ -137,8 +129,7 @@ pub(crate) fn is_word(byte: u8) -> bool {
 
 /// The identifiers of a line of code.
 pub(crate) fn words(line: &str) -> impl Iterator<Item = &str> {
-    line.split(|c: char| !c.is_ascii() || !is_word(c as u8))
-        .filter(|word| !word.is_empty())
+    line.split(|c: char| !c.is_ascii() || !is_word(c as u8)).filter(|word| !word.is_empty())
 }
 
 /// Every function with a body, nested ones too. Takes what [`code_only`] gives.
@@ -146,10 +137,8 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
     let mut found = Vec::new();
     for (start, _) in code.match_indices("fn ") {
         let after = &code[start + 3..];
-        let name: String = after
-            .chars()
-            .take_while(|c| c.is_ascii() && is_word(*c as u8))
-            .collect();
+        let name: String =
+            after.chars().take_while(|c| c.is_ascii() && is_word(*c as u8)).collect();
         let inside_word = start > 0 && is_word(code.as_bytes()[start - 1]);
         if name.is_empty() || inside_word {
             continue;
@@ -157,18 +146,10 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
         let line = 1 + code[..start].matches('\n').count();
         match body_end(&after.as_bytes()[name.len()..]) {
             Body::None => {}
-            Body::Unclosed => found.push(Function {
-                name,
-                line,
-                lines: None,
-            }),
+            Body::Unclosed => found.push(Function { name, line, lines: None }),
             Body::Ends(length) => {
                 let lines = 1 + after[..name.len() + length].matches('\n').count();
-                found.push(Function {
-                    name,
-                    line,
-                    lines: Some(lines),
-                });
+                found.push(Function { name, line, lines: Some(lines) });
             }
         }
     }
@@ -230,20 +211,14 @@ mod tests {
     }
 
     fn named(text: &str) -> Vec<(String, Option<usize>)> {
-        functions(&code_only(text))
-            .into_iter()
-            .map(|found| (found.name, found.lines))
-            .collect()
+        functions(&code_only(text)).into_iter().map(|found| (found.name, found.lines)).collect()
     }
 
     #[test]
     fn functions_reach_to_their_closing_brace() {
         let text = "impl X {\n    pub(crate) async fn a(\n        x: [u8; 2],\n    ) -> u8\n    where\n        \
                     Y: Z,\n    {\n        \"}\";\n        fn b() {}\n    }\n\n    fn c(self);\n}\n";
-        assert_eq!(
-            named(text),
-            [("a".to_owned(), Some(9)), ("b".to_owned(), Some(1))]
-        );
+        assert_eq!(named(text), [("a".to_owned(), Some(9)), ("b".to_owned(), Some(1))]);
     }
 
     #[test]
@@ -252,10 +227,7 @@ mod tests {
             named("type F = fn (u8); // fn x() {}\nmacro! { fn $name() {} }\nlet a_fn = 1;"),
             []
         );
-        assert_eq!(
-            named("struct S { f: fn() }\ntrait T { fn a() -> [u8; 4]; }"),
-            []
-        );
+        assert_eq!(named("struct S { f: fn() }\ntrait T { fn a() -> [u8; 4]; }"), []);
     }
 
     #[test]

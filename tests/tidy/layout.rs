@@ -20,19 +20,11 @@ const TOP_LEVEL: [&str; 10] = [
 ];
 
 /// What must lie at the top.
-const REQUIRED: [&str; 6] = [
-    "ARCHITECTURE.md",
-    "Cargo.lock",
-    "Cargo.toml",
-    "LICENSE-APACHE",
-    "LICENSE-MIT",
-    "README.md",
-];
+const REQUIRED: [&str; 6] =
+    ["ARCHITECTURE.md", "Cargo.lock", "Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
 /// Names that say nothing about what is inside.
-const EMPTY_NAMES: [&str; 7] = [
-    "common", "helper", "helpers", "misc", "types", "util", "utils",
-];
+const EMPTY_NAMES: [&str; 7] = ["common", "helper", "helpers", "misc", "types", "util", "utils"];
 
 /// Bytes of one file: text comes nowhere near, and data belongs elsewhere. The lock file is 105 KB.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -41,20 +33,15 @@ const FILE_BYTES_MAX: u64 = 256 << 10;
 const MACHINE_PATHS: [&str; 2] = [concat!("/wo", "rk/"), concat!("/ro", "ot/")];
 
 /// Where a word in backticks of ARCHITECTURE.md is taken for a path of this repository.
-const PATH_STARTS: [&str; 7] = [
-    ".ci/", "benches/", "crates/", "fuse/", "scripts/", "src/", "tests/",
-];
+const PATH_STARTS: [&str; 7] =
+    [".ci/", "benches/", "crates/", "fuse/", "scripts/", "src/", "tests/"];
 
 /// The top level has what it needs and nothing else.
 pub(crate) fn top_level(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut seen = Vec::new();
     for file in &tree.files {
-        let top = file
-            .path
-            .split('/')
-            .next()
-            .expect("split gives at least one part");
+        let top = file.path.split('/').next().expect("split gives at least one part");
         if seen.contains(&top) {
             continue;
         }
@@ -82,10 +69,7 @@ pub(crate) fn top_level(tree: &Tree) -> Vec<Finding> {
 
 /// Files and modules are called by their subject, and no file downloads another compiler.
 pub(crate) fn file_names(tree: &Tree) -> Vec<Finding> {
-    tree.files
-        .iter()
-        .filter_map(|file| Some(file.finding(0, bad_name(file)?.to_owned())))
-        .collect()
+    tree.files.iter().filter_map(|file| Some(file.finding(0, bad_name(file)?.to_owned()))).collect()
 }
 
 fn bad_name(file: &File) -> Option<&'static str> {
@@ -102,10 +86,7 @@ fn bad_name(file: &File) -> Option<&'static str> {
         return Some("a tab called mod.rs, use name.rs beside name/");
     }
     let stem = |part: &str| EMPTY_NAMES.contains(&part.trim_end_matches(".rs"));
-    file.path
-        .split('/')
-        .any(stem)
-        .then_some("a name without a subject, say what is inside")
+    file.path.split('/').any(stem).then_some("a name without a subject, say what is inside")
 }
 
 /// Nothing large is committed.
@@ -125,10 +106,7 @@ pub(crate) fn paths_of_one_machine(tree: &Tree) -> Vec<Finding> {
     for file in &tree.files {
         for (number, line) in file.lines() {
             for start in MACHINE_PATHS {
-                if line
-                    .match_indices(start)
-                    .any(|(at, _)| begins_a_path(line, at))
-                {
+                if line.match_indices(start).any(|(at, _)| begins_a_path(line, at)) {
                     let what = format!("{start} is a path of one machine, make it relative");
                     findings.push(file.finding(number, what));
                 }
@@ -147,11 +125,7 @@ fn begins_a_path(line: &str, at: usize) -> bool {
 /// What ARCHITECTURE.md calls by a path is there.
 pub(crate) fn architecture_names_what_exists(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| file.path == "ARCHITECTURE.md")
-    {
+    for file in tree.files.iter().filter(|file| file.path == "ARCHITECTURE.md") {
         for (number, line) in file.lines() {
             for word in line.split('`').skip(1).step_by(2) {
                 let Some(path) = named_path(word) else {
@@ -176,11 +150,7 @@ fn named_path(word: &str) -> Option<&str> {
     let end = word.find(|c| !plain(c)).unwrap_or(word.len());
     let path = &word[..end];
     let placeholder = word[end..].starts_with(['*', '<', '{', '$']);
-    let whole = if placeholder {
-        path.rsplit_once('/')?.0
-    } else {
-        path
-    };
+    let whole = if placeholder { path.rsplit_once('/')?.0 } else { path };
     Some(whole.trim_end_matches(['/', '.']))
 }
 
@@ -206,41 +176,21 @@ mod tests {
 
     #[test]
     fn names_without_a_subject_are_found() {
-        for bad in [
-            "src/util.rs",
-            "crates/net/src/types.rs",
-            "src/helpers/x.rs",
-            "fuse/src/mod.rs",
-        ] {
-            assert_finds(
-                &file_names(&Tree::of(&[(bad, "")])),
-                &format!("{bad}:0"),
-                "",
-            );
+        for bad in ["src/util.rs", "crates/net/src/types.rs", "src/helpers/x.rs", "fuse/src/mod.rs"]
+        {
+            assert_finds(&file_names(&Tree::of(&[(bad, "")])), &format!("{bad}:0"), "");
         }
         let toolchain = Tree::of(&[("crates/dag/rust-toolchain.toml", "")]);
-        assert_finds(
-            &file_names(&toolchain),
-            "crates/dag/rust-toolchain.toml:0",
-            "compiler",
-        );
-        let good = [
-            "tests/common/mod.rs",
-            "fuse/tests/common/mod.rs",
-            "src/node.rs",
-            "src/utility.rs",
-        ];
+        assert_finds(&file_names(&toolchain), "crates/dag/rust-toolchain.toml:0", "compiler");
+        let good =
+            ["tests/common/mod.rs", "fuse/tests/common/mod.rs", "src/node.rs", "src/utility.rs"];
         assert_clean(&file_names(&Tree::of(&good.map(|path| (path, "")))));
     }
 
     #[test]
     fn large_files_are_found() {
         let text = "a".repeat(FILE_BYTES_MAX as usize + 1);
-        assert_finds(
-            &file_sizes(&Tree::of(&[("tests/x.car", &text)])),
-            "tests/x.car:0",
-            "bytes",
-        );
+        assert_finds(&file_sizes(&Tree::of(&[("tests/x.car", &text)])), "tests/x.car:0", "bytes");
         assert_clean(&file_sizes(&Tree::of(&[("tests/x.car", &text[1..])])));
     }
 
@@ -261,16 +211,8 @@ mod tests {
         let good = "`crates/dag`, `crates/dag/src/walk.rs:poll`, `crates/<name>/src`, `src`, `cid`";
         assert_clean(&architecture_names_what_exists(&files(good)));
         let bad = files("see\n`crates/dag/src/walks.rs`");
-        assert_finds(
-            &architecture_names_what_exists(&bad),
-            "ARCHITECTURE.md:2",
-            "walks.rs",
-        );
+        assert_finds(&architecture_names_what_exists(&bad), "ARCHITECTURE.md:2", "walks.rs");
         let bad = files("`tests/*.rs`");
-        assert_finds(
-            &architecture_names_what_exists(&bad),
-            "ARCHITECTURE.md:1",
-            "`tests`",
-        );
+        assert_finds(&architecture_names_what_exists(&bad), "ARCHITECTURE.md:1", "`tests`");
     }
 }

@@ -25,53 +25,21 @@ const DAG: &str = "shoal-dag";
 
 /// Every package there is.
 pub(crate) const PACKAGES: [Package; 7] = [
-    Package {
-        directory: "crates/dag",
-        name: DAG,
-        uses: &[],
-        pure: true,
-    },
-    Package {
-        directory: "crates/store",
-        name: "shoal-store",
-        uses: &[DAG],
-        pure: false,
-    },
-    Package {
-        directory: "crates/ledger",
-        name: "shoal-ledger",
-        uses: &[DAG],
-        pure: true,
-    },
-    Package {
-        directory: "crates/swarm",
-        name: "shoal-swarm",
-        uses: &[DAG],
-        pure: true,
-    },
+    Package { directory: "crates/dag", name: DAG, uses: &[], pure: true },
+    Package { directory: "crates/store", name: "shoal-store", uses: &[DAG], pure: false },
+    Package { directory: "crates/ledger", name: "shoal-ledger", uses: &[DAG], pure: true },
+    Package { directory: "crates/swarm", name: "shoal-swarm", uses: &[DAG], pure: true },
     Package {
         directory: "crates/net",
         name: "shoal-net",
         uses: &[DAG, "shoal-swarm"],
         pure: false,
     },
-    Package {
-        directory: "fuse",
-        name: "shoal-fuse",
-        uses: &[DAG],
-        pure: false,
-    },
+    Package { directory: "fuse", name: "shoal-fuse", uses: &[DAG], pure: false },
     Package {
         directory: "",
         name: "shoal",
-        uses: &[
-            DAG,
-            "shoal-store",
-            "shoal-ledger",
-            "shoal-swarm",
-            "shoal-net",
-            "shoal-fuse",
-        ],
+        uses: &[DAG, "shoal-store", "shoal-ledger", "shoal-swarm", "shoal-net", "shoal-fuse"],
         pure: false,
     },
 ];
@@ -89,16 +57,8 @@ pub(crate) const CONFINED: [(&str, &str); 8] = [
 ];
 
 /// What a pure package has no use for, outside its tests.
-const IMPURE: [&str; 8] = [
-    "futures",
-    "libc",
-    "mio",
-    "parking_lot",
-    "rustix",
-    "tempfile",
-    "tokio",
-    "tokio-util",
-];
+const IMPURE: [&str; 8] =
+    ["futures", "libc", "mio", "parking_lot", "rustix", "tempfile", "tokio", "tokio-util"];
 
 /// One line of a table of dependencies.
 #[derive(Debug)]
@@ -114,19 +74,13 @@ struct Dependency<'a> {
 /// The package that a path belongs to.
 pub(crate) fn package_of(path: &str) -> &'static Package {
     let within = |package: &&Package| {
-        path.strip_prefix(package.directory)
-            .is_some_and(|rest| rest.starts_with('/'))
+        path.strip_prefix(package.directory).is_some_and(|rest| rest.starts_with('/'))
     };
-    PACKAGES
-        .iter()
-        .find(within)
-        .unwrap_or(&PACKAGES[PACKAGES.len() - 1])
+    PACKAGES.iter().find(within).unwrap_or(&PACKAGES[PACKAGES.len() - 1])
 }
 
 fn manifests(tree: &Tree) -> impl Iterator<Item = &File> {
-    tree.files
-        .iter()
-        .filter(|file| file.path.split('/').next_back() == Some("Cargo.toml"))
+    tree.files.iter().filter(|file| file.path.split('/').next_back() == Some("Cargo.toml"))
 }
 
 /// The dependencies in every table of that kind; `[workspace.dependencies]` only if asked for.
@@ -143,21 +97,11 @@ fn dependencies(file: &File, of_workspace: bool) -> Vec<Dependency<'_>> {
             inside =
                 table.ends_with("dependencies") && table.starts_with("workspace.") == of_workspace;
             if inside && !key.is_empty() {
-                found.push(Dependency {
-                    line,
-                    key,
-                    value: "",
-                    dev,
-                });
+                found.push(Dependency { line, key, value: "", dev });
                 inside = false;
             }
         } else if inside && let Some((key, value)) = split_key(text) {
-            found.push(Dependency {
-                line,
-                key,
-                value,
-                dev,
-            });
+            found.push(Dependency { line, key, value, dev });
         }
     }
     found
@@ -180,14 +124,7 @@ fn split_key(text: &str) -> Option<(&str, &str)> {
         return None;
     }
     let key = left.split('.').next().unwrap_or(left).trim_matches('"');
-    Some((
-        key,
-        if left.contains(".workspace") {
-            text
-        } else {
-            right
-        },
-    ))
+    Some((key, if left.contains(".workspace") { text } else { right }))
 }
 
 /// The package behind a key: `x = { package = "y" }` hides y, in a member or at the root.
@@ -196,13 +133,9 @@ fn real_name<'a>(tree: &'a Tree, dependency: &Dependency<'a>) -> &'a str {
     let of_root = || {
         let root = manifests(tree).find(|file| file.path == "Cargo.toml")?;
         let all = dependencies(root, true);
-        all.iter()
-            .find(|line| line.key == dependency.key)
-            .and_then(|line| renamed(line.value))
+        all.iter().find(|line| line.key == dependency.key).and_then(|line| renamed(line.value))
     };
-    renamed(dependency.value)
-        .or_else(of_root)
-        .unwrap_or(dependency.key)
+    renamed(dependency.value).or_else(of_root).unwrap_or(dependency.key)
 }
 
 /// Whether a dependency is that crate or one of its family.
@@ -215,18 +148,9 @@ pub(crate) fn is_of(name: &str, family: &str) -> bool {
 pub(crate) fn known_packages(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in manifests(tree) {
-        let directory = file
-            .path
-            .trim_end_matches("Cargo.toml")
-            .trim_end_matches('/');
-        let known = PACKAGES
-            .iter()
-            .find(|package| package.directory == directory);
-        let named = |name: &str| {
-            file.text
-                .lines()
-                .any(|line| line == format!("name = \"{name}\""))
-        };
+        let directory = file.path.trim_end_matches("Cargo.toml").trim_end_matches('/');
+        let known = PACKAGES.iter().find(|package| package.directory == directory);
+        let named = |name: &str| file.text.lines().any(|line| line == format!("name = \"{name}\""));
         match known {
             Some(package) if named(package.name) => {}
             Some(package) => {
@@ -251,10 +175,8 @@ pub(crate) fn edges(tree: &Tree) -> Vec<Finding> {
             let name = real_name(tree, &dependency);
             let ours = PACKAGES.iter().any(|package| package.name == name);
             if ours && !package.uses.contains(&name) {
-                let what = format!(
-                    "{} may not use {name}, turn the dependency round",
-                    package.name
-                );
+                let what =
+                    format!("{} may not use {name}, turn the dependency round", package.name);
                 findings.push(file.finding(dependency.line, what));
             }
         }

@@ -35,39 +35,22 @@ const BANNED: [(&str, &str); 10] = [
     (concat!("FIX", "ME"), "mend it now or open an issue"),
     (concat!("XX", "X"), "say what is wrong or open an issue"),
     (concat!("todo", "!("), "write it, or leave the function out"),
-    (
-        concat!("unimplemented", "!("),
-        "write it, or leave the function out",
-    ),
+    (concat!("unimplemented", "!("), "write it, or leave the function out"),
     (concat!("dbg", "!("), "use tracing, or nothing"),
-    (
-        concat!("#[ign", "ore"),
-        "a test that does not run is no test: mend it or remove it",
-    ),
+    (concat!("#[ign", "ore"), "a test that does not run is no test: mend it or remove it"),
     (concat!("[all", "ow("), "use expect with a reason"),
-    (
-        concat!("unbounded", "_channel"),
-        "bound the queue with a named constant",
-    ),
-    (
-        concat!("mpsc::un", "bounded("),
-        "bound the queue with a named constant",
-    ),
+    (concat!("unbounded", "_channel"), "bound the queue with a named constant"),
+    (concat!("mpsc::un", "bounded("), "bound the queue with a named constant"),
 ];
 
 /// Every file opens by saying what it is for.
 pub(crate) fn module_docs(tree: &Tree) -> Vec<Finding> {
-    tree.rust()
-        .filter_map(|file| Some(file.finding(1, missing_doc(file)?.to_owned())))
-        .collect()
+    tree.rust().filter_map(|file| Some(file.finding(1, missing_doc(file)?.to_owned()))).collect()
 }
 
 fn missing_doc(file: &File) -> Option<&'static str> {
     let head = file.text.lines().map_while(|line| line.strip_prefix("//!"));
-    let doc: Vec<&str> = head
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect();
+    let doc: Vec<&str> = head.map(str::trim).filter(|line| !line.is_empty()).collect();
     let text = doc.join(" ");
     let sentence = text.split_whitespace().count() >= 4 && text.contains(['.', ':']);
     if doc.is_empty() {
@@ -141,17 +124,10 @@ fn has_word(line: &str, word: &str) -> bool {
 /// Sources and manifests are ASCII: what is shown is what is compiled.
 pub(crate) fn ascii(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for file in tree
-        .files
-        .iter()
-        .filter(|file| file.is_rust() || file.has_extension("toml"))
-    {
+    for file in tree.files.iter().filter(|file| file.is_rust() || file.has_extension("toml")) {
         for (number, line) in file.lines() {
             if let Some(found) = line.chars().find(|c| !c.is_ascii()) {
-                let what = format!(
-                    "{} is not ASCII, spell or escape it",
-                    found.escape_unicode()
-                );
+                let what = format!("{} is not ASCII, spell or escape it", found.escape_unicode());
                 findings.push(file.finding(number, what));
             }
         }
@@ -166,10 +142,9 @@ pub(crate) fn unsafe_code(tree: &Tree) -> Vec<Finding> {
         if SAFE_LIBRARIES.contains(&file.path.as_str())
             && !file.text.contains("#![forbid(unsafe_code)]")
         {
-            findings.push(file.finding(
-                1,
-                "unsafe is not forbidden, add #![forbid(unsafe_code)]".to_owned(),
-            ));
+            findings.push(
+                file.finding(1, "unsafe is not forbidden, add #![forbid(unsafe_code)]".to_owned()),
+            );
         }
         if UNSAFE_FILES.contains(&file.path.as_str()) {
             continue;
@@ -197,10 +172,12 @@ pub(crate) fn confined_names(tree: &Tree) -> Vec<Finding> {
                     continue;
                 }
                 if package != owner {
-                    findings.push(file.finding(
-                        number,
-                        format!("only {owner} may name {family}, go through it"),
-                    ));
+                    findings.push(
+                        file.finding(
+                            number,
+                            format!("only {owner} may name {family}, go through it"),
+                        ),
+                    );
                 } else if family == "fuser" && *adapter.get_or_insert(&file.path) != file.path {
                     let other = adapter.unwrap_or_default();
                     findings.push(

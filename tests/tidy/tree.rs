@@ -49,9 +49,7 @@ impl File {
 
     /// Whether its name ends in a dot and this.
     pub(crate) fn has_extension(&self, extension: &str) -> bool {
-        Path::new(&self.path)
-            .extension()
-            .is_some_and(|found| found == extension)
+        Path::new(&self.path).extension().is_some_and(|found| found == extension)
     }
 
     /// Its lines, numbered from 1.
@@ -61,11 +59,7 @@ impl File {
 
     /// A finding in this file.
     pub(crate) fn finding(&self, line: usize, what: String) -> Finding {
-        Finding {
-            path: self.path.clone(),
-            line,
-            what,
-        }
+        Finding { path: self.path.clone(), line, what }
     }
 }
 
@@ -92,9 +86,7 @@ impl Tree {
             bytes: text.len() as u64,
             text: (*text).to_owned(),
         };
-        Self {
-            files: files.iter().map(file).collect(),
-        }
+        Self { files: files.iter().map(file).collect() }
     }
 
     /// The Rust sources.
@@ -117,9 +109,7 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) {
     for entry in entries {
         let entry = entry.expect("an entry of the repository can be listed");
         let name = entry.file_name().to_string_lossy().into_owned();
-        let kind = entry
-            .file_type()
-            .expect("an entry of the repository has a type");
+        let kind = entry.file_type().expect("an entry of the repository has a type");
         let path = format!("{prefix}{name}");
         if kind.is_dir() {
             if name != "target" && (!name.starts_with('.') || DOTTED.contains(&name.as_str())) {
@@ -127,17 +117,10 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) {
             }
         } else if let Ok(metadata) = entry.metadata() {
             let readable = metadata.is_file() && metadata.len() <= TEXT_BYTES_MAX;
-            let bytes = if readable {
-                fs::read(entry.path()).unwrap_or_default()
-            } else {
-                Vec::new()
-            };
+            let bytes =
+                if readable { fs::read(entry.path()).unwrap_or_default() } else { Vec::new() };
             let text = String::from_utf8_lossy(&bytes).into_owned();
-            files.push(File {
-                path,
-                bytes: metadata.len(),
-                text,
-            });
+            files.push(File { path, bytes: metadata.len(), text });
         }
     }
 }
@@ -146,21 +129,9 @@ fn collect(directory: &Path, prefix: &str, files: &mut Vec<File>) {
 #[track_caller]
 pub(crate) fn assert_finds(findings: &[Finding], place: &str, words: &str) {
     let shown: Vec<String> = findings.iter().map(ToString::to_string).collect();
-    assert_eq!(
-        shown.len(),
-        1,
-        "one finding expected at {place}, got {shown:#?}"
-    );
-    assert!(
-        shown[0].starts_with(&format!("{place}: ")),
-        "{place} expected, got {}",
-        shown[0]
-    );
-    assert!(
-        shown[0].contains(words),
-        "{words:?} expected in {}",
-        shown[0]
-    );
+    assert_eq!(shown.len(), 1, "one finding expected at {place}, got {shown:#?}");
+    assert!(shown[0].starts_with(&format!("{place}: ")), "{place} expected, got {}", shown[0]);
+    assert!(shown[0].contains(words), "{words:?} expected in {}", shown[0]);
 }
 
 /// Asserts that a rule has nothing to say about a sample.

@@ -34,7 +34,7 @@ fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
 ///
 /// # Errors
 /// As [`node`], and whatever `give` returns.
-pub fn copy(
+pub(super) fn copy(
     store: &Store,
     file: &Cid,
     give: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,

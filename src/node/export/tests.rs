@@ -1,4 +1,6 @@
 //! Exports from a real store: what is written, and what a hostile DAG cannot make it write.
+//!
+//! Directories that the builder refuses are written by hand. Nothing here needs a network.
 
 use std::os::unix::fs::MetadataExt;
 

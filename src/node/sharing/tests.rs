@@ -1,4 +1,6 @@
 //! What is shared and what is not, over a real store.
+//!
+//! No network: what peers are told is read where the swarm task reads it.
 
 use shoal_dag::{
     Bytes, Profile, Version,

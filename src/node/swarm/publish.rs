@@ -12,7 +12,7 @@ use shoal_net::Net;
 
 /// What is announced.
 #[derive(Debug, Default)]
-pub struct Published {
+pub(super) struct Published {
     shared: BTreeSet<Cid>,
     fetched: BTreeMap<Cid, u32>,
     /// What the network was asked to provide, and whether a record was published since.
@@ -21,19 +21,19 @@ pub struct Published {
 
 impl Published {
     /// Sets the roots that the node shares.
-    pub async fn share(&mut self, roots: Vec<Cid>, net: Option<&Net>) {
+    pub(super) async fn share(&mut self, roots: Vec<Cid>, net: Option<&Net>) {
         self.shared = roots.into_iter().collect();
         self.reconcile(net).await;
     }
 
     /// A session of this root begins to announce.
-    pub async fn fetch_begins(&mut self, root: Cid, net: Option<&Net>) {
+    pub(super) async fn fetch_begins(&mut self, root: Cid, net: Option<&Net>) {
         *self.fetched.entry(root).or_default() += 1;
         self.reconcile(net).await;
     }
 
     /// It ended.
-    pub async fn fetch_ends(&mut self, root: &Cid, net: Option<&Net>) {
+    pub(super) async fn fetch_ends(&mut self, root: &Cid, net: Option<&Net>) {
         if let Some(count) = self.fetched.get_mut(root) {
             *count -= 1;
             if *count == 0 {
@@ -44,7 +44,7 @@ impl Published {
     }
 
     /// Asks the network for what it was not asked yet, and withdraws the rest.
-    pub async fn reconcile(&mut self, net: Option<&Net>) {
+    pub(super) async fn reconcile(&mut self, net: Option<&Net>) {
         let Some(net) = net else {
             return;
         };
@@ -63,14 +63,14 @@ impl Published {
     }
 
     /// A record was published.
-    pub fn published(&mut self, cid: &Cid) {
+    pub(super) fn published(&mut self, cid: &Cid) {
         if let Some(done) = self.asked.get_mut(cid) {
             *done = true;
         }
     }
 
     /// Roots published, and roots still to be.
-    pub fn counts(&self) -> (u64, u64) {
+    pub(super) fn counts(&self) -> (u64, u64) {
         let done = self.asked.values().filter(|done| **done).count() as u64;
         let unasked = self.shared.iter().filter(|cid| !self.asked.contains_key(*cid)).count();
         (done, self.asked.len() as u64 - done + unasked as u64)

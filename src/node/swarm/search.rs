@@ -171,12 +171,7 @@ impl Task {
         }
     }
 
-    async fn provider(
-        &mut self,
-        query: QueryId,
-        id: PeerId,
-        addresses: Vec<shoal_net::Multiaddr>,
-    ) {
+    async fn provider(&mut self, query: QueryId, id: PeerId, addresses: Vec<shoal_net::Multiaddr>) {
         let Some(net) = self.net.clone() else { return };
         if id == net.peer_id() {
             return;
@@ -202,10 +197,8 @@ impl Task {
     }
 
     fn with_query(&mut self, query: QueryId, change: impl FnOnce(SessionId, &mut Searching)) {
-        let session = self
-            .sessions
-            .iter_mut()
-            .find(|(_, state)| state.searching.query == Some(query));
+        let session =
+            self.sessions.iter_mut().find(|(_, state)| state.searching.query == Some(query));
         if let Some((session, state)) = session {
             let session = *session;
             change(session, &mut state.searching);

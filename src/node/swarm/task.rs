@@ -53,6 +53,9 @@ const IDS_MAX: usize = 16_384;
 /// Roots of which that is remembered.
 const SHARED_KEPT_MAX: usize = 256;
 
+/// Blocks that a session asks the store about.
+type Question = (SessionId, Vec<(Cid, Option<shoal_swarm::Place>)>);
+
 /// What came back from the disk.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -87,9 +90,9 @@ impl Session {
     }
 
     fn waits_for(&self, cid: &Cid) -> bool {
-        [true, false].iter().any(|tree| {
-            self.waiting.get(&(*cid, *tree)).is_some_and(|waiting| has_reader(waiting))
-        })
+        [true, false]
+            .iter()
+            .any(|tree| self.waiting.get(&(*cid, *tree)).is_some_and(|waiting| has_reader(waiting)))
     }
 
     /// Forgets who has stopped waiting for a block; true when nobody waits for it any more.
@@ -150,7 +153,7 @@ pub(super) struct Task {
     work: mpsc::Receiver<Work>,
     work_queue: mpsc::Sender<Work>,
     /// Questions about the store; the engine bounds how many it has open.
-    to_probe: Vec<(SessionId, Vec<(Cid, Option<shoal_swarm::Place>)>)>,
+    to_probe: Vec<Question>,
     probing: bool,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     sessions_begun: u64,
@@ -243,11 +246,11 @@ impl Task {
                 let _gone = reply.send(answer);
             }
             Command::Open { root, announce, reply } => {
-                let opened = self.open(root, announce).await;
+                let opened = self.open(root, announce);
                 let _gone = reply.send(opened);
             }
             Command::Close(session) => self.close(session).await,
-            Command::Want { session, want, done } => self.want(session, want, done),
+            Command::Want { session, want, done } => self.want(session, *want, done),
             Command::Unwant(session, cid) => {
                 let unwanted =
                     self.sessions.get_mut(&session).is_some_and(|state| state.taken_back(&cid));
@@ -272,7 +275,7 @@ impl Task {
         }
     }
 
-    async fn open(&mut self, root: Cid, announce: bool) -> (SessionId, watch::Receiver<View>) {
+    fn open(&mut self, root: Cid, announce: bool) -> (SessionId, watch::Receiver<View>) {
         self.sessions_begun += 1;
         let session = SessionId(self.sessions_begun);
         let (view, watched) = watch::channel(View::new());
@@ -366,12 +369,11 @@ impl Task {
     async fn net_events(&mut self, event: Option<NetEvent>) {
         let mut next = event;
         for _ in 0..EVENTS_AT_ONCE {
-            match next {
-                Some(event) => self.net_event(event).await,
-                None => {
-                    self.events = None;
-                    return;
-                }
+            if let Some(event) = next {
+                self.net_event(event).await;
+            } else {
+                self.events = None;
+                return;
             }
             match self.events.as_mut().map(mpsc::Receiver::try_recv) {
                 Some(Ok(event)) => next = Some(event),
@@ -478,7 +480,8 @@ impl Task {
         let _sent = match action {
             Action::Send { peer, message } => net.send(peer, message),
             Action::Ask { peer, root, asks, deadline } => {
-                let left = deadline.map_or(0, |at| at.saturating_sub(self.now()).as_millis() as u32);
+                let left =
+                    deadline.map_or(0, |at| at.saturating_sub(self.now()).as_millis() as u32);
                 net.ask(peer, root, asks, left)
             }
             Action::Serve { peer, cids, cached_ok } => net.serve(peer, cids, cached_ok),
@@ -735,7 +738,8 @@ fn addresses(net: &Net) -> Vec<String> {
 
 fn parse_addresses(texts: &[String]) -> Result<Vec<shoal_net::Multiaddr>, Failure> {
     let parse = |text: &String| {
-        text.parse().map_err(|error| Failure::usage(format!("{text:?} is no multiaddress: {error}")))
+        text.parse()
+            .map_err(|error| Failure::usage(format!("{text:?} is no multiaddress: {error}")))
     };
     texts.iter().map(parse).collect()
 }

@@ -5,10 +5,8 @@
 use super::*;
 use crate::tree::{assert_clean, assert_finds};
 
-const ROOT: (&str, &str) = (
-    "Cargo.toml",
-    "[workspace.dependencies]\nkv = { package = \"redb\" }\nlibp2p = \"1\"\n",
-);
+const ROOT: (&str, &str) =
+    ("Cargo.toml", "[workspace.dependencies]\nkv = { package = \"redb\" }\nlibp2p = \"1\"\n");
 
 fn with(path: &str, text: &str) -> Tree {
     Tree::of(&[ROOT, (path, text)])
@@ -24,13 +22,9 @@ fn forbidden_edges_are_found() {
         ("crates/ledger/Cargo.toml", "shoal"),
         ("fuse/Cargo.toml", "shoal-net"),
     ] {
-        for text in [
-            "[dependencies]\nX.workspace = true",
-            "[dev-dependencies.X]\nworkspace = true",
-        ] {
-            let line = 1 + text
-                .find('X')
-                .map_or(0, |at| text[..at].matches('\n').count());
+        for text in ["[dependencies]\nX.workspace = true", "[dev-dependencies.X]\nworkspace = true"]
+        {
+            let line = 1 + text.find('X').map_or(0, |at| text[..at].matches('\n').count());
             let tree = with(path, &text.replace('X', used));
             assert_finds(&edges(&tree), &format!("{path}:{line}"), used);
         }
@@ -42,34 +36,14 @@ fn forbidden_edges_are_found() {
 #[test]
 fn dependencies_outside_their_wall_are_found() {
     for (path, line, name) in [
-        (
-            "src/Cargo.toml",
-            "libp2p-tls.workspace = true",
-            "libp2p-tls",
-        ),
-        (
-            "crates/dag/Cargo.toml",
-            "p2p = { package = \"libp2p\", version = \"1\" }",
-            "libp2p",
-        ),
+        ("src/Cargo.toml", "libp2p-tls.workspace = true", "libp2p-tls"),
+        ("crates/dag/Cargo.toml", "p2p = { package = \"libp2p\", version = \"1\" }", "libp2p"),
         ("crates/net/Cargo.toml", "kv.workspace = true", "redb"),
         ("crates/store/Cargo.toml", "\"fuser\" = \"0.18\"", "fuser"),
-        (
-            "fuse/Cargo.toml",
-            "clap_complete.workspace = true",
-            "clap_complete",
-        ),
-        (
-            "crates/swarm/Cargo.toml",
-            "tokio = { workspace = true }",
-            "tokio",
-        ),
+        ("fuse/Cargo.toml", "clap_complete.workspace = true", "clap_complete"),
+        ("crates/swarm/Cargo.toml", "tokio = { workspace = true }", "tokio"),
     ] {
-        for table in [
-            "dependencies",
-            "target.'cfg(unix)'.dependencies",
-            "build-dependencies",
-        ] {
+        for table in ["dependencies", "target.'cfg(unix)'.dependencies", "build-dependencies"] {
             let tree = with(path, &format!("[{table}]\n{line}\n"));
             assert_finds(&confined_dependencies(&tree), &format!("{path}:2"), name);
         }
@@ -78,36 +52,23 @@ fn dependencies_outside_their_wall_are_found() {
         "[features]\nlibp2p = []\n[dependencies]\nlibp2p.workspace = true\nlibp2p-tls = \"1\"\n";
     assert_clean(&confined_dependencies(&with("crates/net/Cargo.toml", good)));
     let tests = "[dev-dependencies]\ntempfile.workspace = true\n";
-    assert_clean(&confined_dependencies(&with(
-        "crates/dag/Cargo.toml",
-        tests,
-    )));
+    assert_clean(&confined_dependencies(&with("crates/dag/Cargo.toml", tests)));
 }
 
 #[test]
 fn unknown_packages_and_names_are_found() {
     let tree = Tree::of(&[("crates/extra/Cargo.toml", "[package]\nname = \"extra\"")]);
-    assert_finds(
-        &known_packages(&tree),
-        "crates/extra/Cargo.toml:0",
-        "no wall",
-    );
+    assert_finds(&known_packages(&tree), "crates/extra/Cargo.toml:0", "no wall");
     let tree = Tree::of(&[("fuse/Cargo.toml", "[package]\nname = \"fuse\"")]);
     assert_finds(&known_packages(&tree), "fuse/Cargo.toml:0", "shoal-fuse");
-    assert_clean(&known_packages(&Tree::of(&[(
-        "fuse/Cargo.toml",
-        "name = \"shoal-fuse\"",
-    )])));
+    assert_clean(&known_packages(&Tree::of(&[("fuse/Cargo.toml", "name = \"shoal-fuse\"")])));
 }
 
 #[test]
 fn versions_and_lints_of_a_member_are_found() {
     let lints = "[lints]\nworkspace = true\n";
     let good = format!("[dependencies]\nbytes.workspace = true\n{lints}");
-    assert_clean(&one_place_for_versions(&Tree::of(&[(
-        "fuse/Cargo.toml",
-        &good,
-    )])));
+    assert_clean(&one_place_for_versions(&Tree::of(&[("fuse/Cargo.toml", &good)])));
     let bad = format!("[dependencies]\nbytes = \"1\"\n{lints}");
     let findings = one_place_for_versions(&Tree::of(&[("fuse/Cargo.toml", &bad)]));
     assert_finds(&findings, "fuse/Cargo.toml:2", "bytes");
