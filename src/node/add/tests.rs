@@ -1,4 +1,6 @@
 //! Adding into a real store: what a request that is broken off leaves behind, and what is kept.
+//!
+//! No network and no other process: what the client sees is read from its queue of answers.
 
 use std::fs;
 
