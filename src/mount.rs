@@ -20,6 +20,7 @@ use crate::{
 
 mod background;
 mod child;
+mod failures;
 mod link;
 mod node;
 mod tree;

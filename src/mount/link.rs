@@ -232,7 +232,9 @@ async fn exchange(
 }
 
 fn join(mut parts: Vec<Bytes>) -> Bytes {
-    if parts.len() == 1 { parts.remove(0) } else {
+    if parts.len() == 1 {
+        parts.remove(0)
+    } else {
         let mut all = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
         for part in parts {
             all.extend_from_slice(&part);

@@ -5,11 +5,9 @@
 //! when no provider is left) and a guard a little longer, in case the node itself stands still.
 
 use std::{
-    collections::VecDeque,
     fs::File,
-    ops::Range,
     os::unix::ffi::OsStringExt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,7 +16,10 @@ use shoal_dag::{Cid, name};
 use shoal_fuse::{Attributes, Directory, Entry, Kind, Tree, TreeError};
 use tokio::runtime::Handle;
 
-use super::link::{Answered, Link};
+use super::{
+    failures::Failures,
+    link::{Answered, Link},
+};
 use crate::{
     control::protocol::{self, Described, Failure, Listed, Outcome, Request, Wait},
     exit::Exit,
@@ -36,15 +37,11 @@ const GUARD: Duration = Duration::from_secs(5);
 /// The longest that a read which goes on may take.
 const READ_MAX: Duration = Duration::from_secs(110);
 
-/// A range that could not be had is not waited for in full again so soon: the kernel asks once more for
-/// the page of a failed read-ahead that somebody waits for, and he would wait twice.
-const FAILED_KEPT: Duration = Duration::from_secs(5);
+/// What is waited for of bytes that could not be had a moment ago.
+const READ_AGAIN_IDLE: Duration = Duration::from_secs(1);
 
-/// What such a range is waited for.
-const AGAIN_IDLE: Duration = Duration::from_secs(1);
-
-/// Ranges of which that is remembered: what the kernel reads ahead at once.
-const FAILED_MAX: usize = 128;
+/// The same of what a thing is: a listing asks for hundreds, one by one.
+const METADATA_AGAIN_IDLE: Duration = Duration::from_millis(20);
 
 /// One tree over the link.
 #[derive(Debug)]
@@ -53,21 +50,13 @@ pub(super) struct NodeTree {
     root: String,
     cid: Cid,
     runtime: Handle,
-    failed: Mutex<VecDeque<Failed>>,
-}
-
-/// A read that was waited for in vain.
-#[derive(Debug)]
-struct Failed {
-    file: Cid,
-    range: Range<u64>,
-    at: Instant,
+    failures: Mutex<Failures>,
 }
 
 impl NodeTree {
     /// The tree `cid`, whose missing blocks are asked in the swarm of `root`. Made inside the runtime.
     pub(super) fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
-        Self { link, root, cid, runtime: Handle::current(), failed: Mutex::default() }
+        Self { link, root, cid, runtime: Handle::current(), failures: Mutex::default() }
     }
 
     fn call(&self, request: &Request, guard: Duration) -> Result<Answered, TreeError> {
@@ -78,29 +67,39 @@ impl NodeTree {
     }
 
     fn describe(&self, cids: &[Cid]) -> Result<Vec<Result<Described, Failure>>, TreeError> {
+        let again = self.failures().has_things(cids, Instant::now());
+        let quiet = if again { METADATA_AGAIN_IDLE } else { METADATA_IDLE };
         let request = Request::Nodes {
             root: self.root.clone(),
             cids: cids.iter().map(ToString::to_string).collect(),
-            wait: idle(METADATA_IDLE),
+            wait: idle(quiet),
         };
-        match self.call(&request, METADATA_IDLE + GUARD)?.outcome {
-            Some(Outcome::Nodes(nodes)) if nodes.len() == cids.len() => Ok(nodes),
+        match self.call(&request, quiet + GUARD)?.outcome {
+            Some(Outcome::Nodes(nodes)) if nodes.len() == cids.len() => {
+                self.take_note(cids, &nodes, again);
+                Ok(nodes)
+            }
             _ => Err(unexpected()),
         }
     }
 
-    fn has_failed(&self, file: &Cid, offset: u64) -> bool {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        failed.retain(|failed| failed.at.elapsed() < FAILED_KEPT);
-        failed.iter().any(|failed| failed.file == *file && failed.range.contains(&offset))
+    /// Remembers what was waited for in vain.
+    fn take_note(&self, cids: &[Cid], nodes: &[Result<Described, Failure>], again: bool) {
+        let mut failures = self.failures();
+        for (cid, _) in cids.iter().zip(nodes).filter(|(_, node)| node.is_ok()) {
+            failures.forget_thing(cid);
+        }
+        let absent = |node: &Result<_, Failure>| {
+            node.as_ref().is_err_and(|failure: &Failure| failure.exit == Exit::NotFound)
+        };
+        if !again {
+            let in_vain = cids.iter().zip(nodes).filter(|(_, node)| absent(node));
+            failures.note_things(in_vain.map(|(cid, _)| *cid), Instant::now());
+        }
     }
 
-    fn note_failed(&self, file: &Cid, range: Range<u64>) {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-        if failed.len() >= FAILED_MAX {
-            failed.pop_front();
-        }
-        failed.push_back(Failed { file: *file, range, at: Instant::now() });
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn describe_one(&self, cid: &Cid) -> Result<Described, TreeError> {
@@ -153,8 +152,8 @@ impl Tree for NodeTree {
     }
 
     fn read(&self, cid: &Cid, offset: u64, len: u32) -> Result<Bytes, TreeError> {
-        let again = self.has_failed(cid, offset);
-        let (quiet, guard) = if again { (AGAIN_IDLE, AGAIN_IDLE) } else { (READ_IDLE, READ_MAX) };
+        let again = self.failures().has_range(cid, offset, Instant::now());
+        let quiet = if again { READ_AGAIN_IDLE } else { READ_IDLE };
         let request = Request::Read {
             root: self.root.clone(),
             cid: cid.to_string(),
@@ -162,15 +161,11 @@ impl Tree for NodeTree {
             len,
             wait: idle(quiet),
         };
-        match self.call(&request, guard) {
-            Ok(answered) => Ok(answered.data),
-            Err(error) => {
-                if !again {
-                    self.note_failed(cid, offset..offset + u64::from(len));
-                }
-                Err(error)
-            }
+        let read = self.call(&request, if again { quiet + GUARD } else { READ_MAX });
+        if read.is_err() && !again {
+            self.failures().note_range(*cid, offset..offset + u64::from(len), Instant::now());
         }
+        Ok(read?.data)
     }
 
     fn backing(&self, cid: &Cid) -> Result<Option<File>, TreeError> {
