@@ -8,20 +8,35 @@
 use std::path::PathBuf;
 
 use shoal_dag::{
-    Cid, Node,
+    Cid, Node, hash,
     walk::{Budget, FileWalk, Step},
 };
-use shoal_store::{BLOB_BYTES_MIN, Store};
+use shoal_store::{BLOB_BYTES_MIN, SettleOptions, Store};
 
 use crate::node::export;
 
-/// The path of the store's own file with exactly the bytes of `file`, if there is one.
+/// The path of the store's own file with exactly the bytes of `file`, if there is one. From then on it
+/// is the store's alone: a `get` copies it instead of taking it, since who got it may edit it while the
+/// mount shows it.
 pub(super) fn file(store: &Store, file: &Cid) -> Option<PathBuf> {
-    let whole = match store.whole_file(file) {
-        Ok(None) if is_made_whole(store, file) => store.whole_file(file),
-        whole => whole,
+    let is_kept = match store.whole_file(file).ok()? {
+        Some(whole) if whole.reference => false,
+        Some(whole) => kept(store.settle(file, whole.len, &mut std::iter::empty(), KEPT)),
+        None => is_made_whole(store, file),
     };
-    whole.ok().flatten().filter(|whole| !whole.reference).map(|whole| whole.path)
+    let whole = is_kept.then(|| store.whole_file(file).ok().flatten()).flatten();
+    whole.filter(|whole| !whole.reference).map(|whole| whole.path)
+}
+
+/// Whole from now on, and never moved out.
+const KEPT: SettleOptions = SettleOptions { sync: false, kept: true };
+
+/// A file that cannot be kept is read through the node.
+fn kept<E: std::fmt::Debug>(settled: Result<bool, E>) -> bool {
+    settled.unwrap_or_else(|error| {
+        tracing::debug!(?error, "a file cannot be handed to a mount");
+        false
+    })
 }
 
 /// Makes a file of which everything is here one file, where that can be.
@@ -33,17 +48,15 @@ fn is_made_whole(store: &Store, file: &Cid) -> bool {
     if ![0..1, size - 1..size].into_iter().all(|range| has(store, file, range)) {
         return false;
     }
-    export::settle(store, file, size, false).unwrap_or_else(|failure| {
-        tracing::debug!(%file, message = failure.message, "not made whole");
-        false
-    })
+    kept(export::settle(store, file, size, true))
 }
 
-/// The length of a file of several leaves whose root is here.
+/// The length of a file whose root is here and whose leaves may be slices of one file.
 fn size(store: &Store, file: &Cid) -> Option<u64> {
     let data = store.get(file).ok()??;
     match Node::decode(file, data) {
         Ok(Node::File(file)) => Some(file.size),
+        Ok(Node::Leaf { data, .. }) if file.codec() == hash::RAW => Some(data.len() as u64),
         _ => None,
     }
 }
@@ -76,7 +89,7 @@ mod tests {
         build::{self, FileBuilder, LeafBlock},
         profile::Profile,
     };
-    use shoal_store::{KeepPlace, Options};
+    use shoal_store::{KeepPlace, Moved, Options};
 
     use super::*;
 
@@ -117,5 +130,29 @@ mod tests {
         let path = file(&store, &root).expect("all is here");
         let bytes: Vec<u8> = leaves.iter().flat_map(|(_, _, data)| data.to_vec()).collect();
         assert_eq!(std::fs::read(path).unwrap(), bytes);
+        assert_ne!(moved_out(&store, &root, dir.path()), Moved::Linked);
+    }
+
+    #[test]
+    fn what_a_mount_has_is_not_moved_out_and_what_was_moved_out_no_mount_gets() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&dir.path().join("store"), Options::default()).unwrap();
+        for (number, mounted) in [(1, true), (2, false)] {
+            let data = Bytes::from(vec![number; 300_000]);
+            let cid = build::leaf(Profile::UnixfsV1_2025, &data).cid;
+            store.keep(&cid, None, &data, false).unwrap();
+            assert!(!mounted || file(&store, &cid).is_some());
+            let moved = moved_out(&store, &cid, dir.path());
+            assert_eq!(moved == Moved::Linked, !mounted, "{moved:?}");
+            assert_eq!(file(&store, &cid).is_some(), mounted);
+        }
+    }
+
+    fn moved_out(store: &Store, cid: &Cid, dir: &std::path::Path) -> Moved {
+        let out = dir.join(cid.to_string());
+        let moved = store.move_out(cid, &out, 0o644, false).unwrap().expect("it is whole");
+        let how = moved.how();
+        moved.finish(&out).unwrap();
+        how
     }
 }

@@ -19,6 +19,9 @@ use super::{Search, task::Task};
 /// a provider that has just begun is in the DHT within a second.
 const PAUSE_MIN: Duration = Duration::from_secs(1);
 
+/// When more providers are looked for, for a session that few serve.
+const MORE_AFTER: Duration = Duration::from_secs(10);
+
 /// Longest pause between two searches.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -98,6 +101,13 @@ impl Searching {
         self.changed = Some(Instant::now());
     }
 
+    /// Plans a look for more providers of a session that is being served.
+    fn plan_more(&mut self) {
+        if self.query.is_none() && self.next.is_none() {
+            self.next = Some(Instant::now() + MORE_AFTER);
+        }
+    }
+
     /// Plans the next search of a session that still waits.
     fn plan(&mut self) {
         if self.query.is_none() && self.next.is_none() {
@@ -116,12 +126,27 @@ impl Task {
             .filter_map(|(session, state)| {
                 if state.is_starving() && state.needs_network {
                     state.searching.plan();
+                } else if state.needs_network && state.is_served_by_few() {
+                    state.searching.plan_more();
                 }
                 (state.is_wanting() && state.searching.due()).then_some(*session)
             })
             .collect();
         for session in due {
             self.search(session).await;
+        }
+    }
+
+    /// Ends the searches of sessions that a provider has begun to serve: whoever keeps the records of a
+    /// root knows most of its providers, and asking the rest would only cost connections.
+    pub(super) async fn end_searches(&mut self) {
+        let Some(net) = self.net.clone() else { return };
+        for (session, state) in &self.sessions {
+            if let Some(query) = state.searching.query
+                && self.engine.stats(*session).bytes_received > 0
+            {
+                net.stop_query(query).await;
+            }
         }
     }
 

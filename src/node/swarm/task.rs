@@ -44,6 +44,13 @@ const EVENTS_AT_ONCE: usize = 64;
 /// may ask again and again.
 const SHARED_KEPT: Duration = Duration::from_secs(2);
 
+/// Peers of a swarm below which more are looked for.
+const FEW: u32 = 4;
+
+/// How long a fetch lasts before others are told of it: a shorter one would be over before they came,
+/// and telling costs a lookup of its own.
+const ANNOUNCE_AFTER: Duration = Duration::from_secs(2);
+
 /// Distinct peers counted per session: more than a session ever has at once.
 const CONNECTED_COUNTED_MAX: usize = 4_096;
 
@@ -77,6 +84,7 @@ pub(super) struct Session {
     pub(super) searching: Searching,
     /// Something was missing here, so that the network is needed.
     pub(super) needs_network: bool,
+    opened: Instant,
 }
 
 impl Session {
@@ -123,6 +131,11 @@ impl Session {
         self.starving.iter().filter(|cid| self.waits_for(cid)).copied().collect()
     }
 
+    /// Somebody waits, and so few peers take part that more would help.
+    pub(super) fn is_served_by_few(&self) -> bool {
+        self.is_wanting() && self.view.borrow().joined < FEW
+    }
+
     /// Somebody waits for something.
     pub(super) fn is_wanting(&self) -> bool {
         self.waiting.values().any(|waiting| has_reader(waiting))
@@ -144,7 +157,7 @@ pub(super) struct Task {
     pub(super) settings: Settings,
     store: Store,
     persistent: bool,
-    engine: Engine,
+    pub(super) engine: Engine,
     started: Instant,
     pub(super) net: Option<Net>,
     events: Option<mpsc::Receiver<NetEvent>>,
@@ -166,6 +179,8 @@ pub(super) struct Task {
     /// Why the store cannot keep what arrives, if it cannot.
     kept_error: Arc<KeptError>,
     violations: BTreeMap<String, u64>,
+    /// A block arrived since searches were looked at.
+    pub(super) delivered: bool,
     sent: u64,
     received: u64,
 }
@@ -202,6 +217,7 @@ impl Task {
             shared_lately: HashMap::new(),
             kept_error: Arc::default(),
             violations: BTreeMap::new(),
+            delivered: false,
             sent: 0,
             received: 0,
         }
@@ -289,6 +305,7 @@ impl Task {
             connected: BTreeSet::new(),
             searching: Searching::default(),
             needs_network: false,
+            opened: Instant::now(),
         };
         self.sessions.insert(session, state);
         self.tell_engine(Event::Open { session, root });
@@ -417,7 +434,10 @@ impl Task {
 
     fn swarm_event(&mut self, event: Event) {
         match &event {
-            Event::Received { len, .. } => self.received += u64::from(*len),
+            Event::Received { len, .. } => {
+                self.received += u64::from(*len);
+                self.delivered = true;
+            }
             Event::Sent { len, .. } => self.sent += u64::from(*len),
             _ => {}
         }
@@ -439,6 +459,9 @@ impl Task {
     /// Carries the engine's actions out.
     async fn act(&mut self) {
         self.search_where_needed().await;
+        if std::mem::take(&mut self.delivered) {
+            self.end_searches().await;
+        }
         while let Some(action) = self.engine.poll_action() {
             match action {
                 Action::Got { session, cid } => self.satisfied(session, cid, false),
@@ -542,6 +565,7 @@ impl Task {
             .sessions
             .iter()
             .filter(|(_, state)| state.announce && !state.announced && state.needs_network)
+            .filter(|(_, state)| state.opened.elapsed() >= ANNOUNCE_AFTER)
             .filter(|(_, state)| state.view.borrow().blocks_received > 0)
             .map(|(session, _)| *session)
             .collect();
