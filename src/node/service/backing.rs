@@ -95,8 +95,11 @@ mod tests {
 
     const LEAF_BYTES: usize = 100_000;
 
-    /// The blocks of a file of eight leaves: its root with its branches, and the leaves with their places.
-    fn blocks() -> (Cid, Vec<(Cid, Bytes)>, Vec<(Cid, u64, Bytes)>) {
+    /// A leaf and where it lies.
+    type Leaf = (Cid, u64, Bytes);
+
+    /// The blocks of a file of eight leaves: its root, its branches, and the leaves with their places.
+    fn blocks() -> (Cid, Vec<shoal_dag::Block>, Vec<Leaf>) {
         let mut builder = FileBuilder::new(Profile::Shoal, Metadata::default());
         let (mut branches, mut leaves) = (Vec::new(), Vec::new());
         for number in 0..8_u8 {
@@ -107,7 +110,6 @@ mod tests {
             leaves.push((leaf.cid, u64::from(number) * LEAF_BYTES as u64, data));
         }
         let built = builder.finish(&mut branches);
-        let branches = branches.into_iter().map(|block| (block.cid, block.data)).collect();
         (built.cid, branches, leaves)
     }
 
@@ -117,8 +119,8 @@ mod tests {
         let store = Store::open(&dir.path().join("store"), Options::default()).unwrap();
         let (root, branches, leaves) = blocks();
         assert_eq!(file(&store, &root), None, "nothing is here");
-        for (cid, data) in &branches {
-            store.keep(cid, None, data, false).unwrap();
+        for block in &branches {
+            store.keep(&block.cid, None, &block.data, false).unwrap();
         }
         let size = (leaves.len() * LEAF_BYTES) as u64;
         let (hole, rest) = leaves.split_at(1);
@@ -141,6 +143,7 @@ mod tests {
             let data = Bytes::from(vec![number; 300_000]);
             let cid = build::leaf(Profile::UnixfsV1_2025, &data).cid;
             store.keep(&cid, None, &data, false).unwrap();
+            assert!(export::settle(&store, &cid, 300_000, false).unwrap());
             assert!(!mounted || file(&store, &cid).is_some());
             let moved = moved_out(&store, &cid, dir.path());
             assert_eq!(moved == Moved::Linked, !mounted, "{moved:?}");
