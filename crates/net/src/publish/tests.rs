@@ -34,7 +34,7 @@ fn a_key_is_published_once_and_then_after_the_interval() {
         assert_eq!(run(&mut publisher, start + stage, 3), 0);
     }
     let due = publisher.next_due().unwrap();
-    assert_eq!(due, start + STAGES[4] + INTERVAL);
+    assert_eq!(due, start + STAGES[STAGES.len() - 1] + INTERVAL);
     assert_eq!(run(&mut publisher, due, 3), 1);
 }
 
@@ -49,8 +49,12 @@ fn it_is_put_again_while_the_table_grows() {
         assert_eq!(run(&mut publisher, start + stage, 1), 1, "{stage:?}");
         assert_eq!(run(&mut publisher, start + stage, 1), 0, "only once per stage");
     }
-    publisher.table_grew(start + STAGES[4]);
-    assert_eq!(run(&mut publisher, start + STAGES[4] * 10, 1), 0, "and then only by interval");
+    publisher.table_grew(start + STAGES[STAGES.len() - 1]);
+    assert_eq!(
+        run(&mut publisher, start + STAGES[STAGES.len() - 1] * 10, 1),
+        0,
+        "and then only by interval"
+    );
 }
 
 #[test]
@@ -94,7 +98,7 @@ fn lookups_at_once_are_bounded() {
 #[test]
 fn jitter_spreads_keys_that_were_given_together() {
     let (start, mut publisher) = (Instant::now(), Publisher::new());
-    let end = start + STAGES[4];
+    let end = start + STAGES[STAGES.len() - 1];
     let mut dues = Vec::new();
     for (n, jitter) in [(1, 0.0), (2, 0.5), (3, 1.0)] {
         let (key, cid) = key(n);
