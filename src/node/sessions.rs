@@ -283,7 +283,7 @@ mod tests {
         let cid: Cid = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
             .parse()
             .expect("the CID of nothing");
-        let patient = Waiting { idle: Duration::from_secs(60), impatient: false };
+        let patient = Waiting { idle: Duration::from_mins(1), impatient: false };
         let impatient = Waiting { impatient: true, ..patient };
         let began = Instant::now();
         let mut view = View::new();

@@ -151,7 +151,7 @@ fn refused_names_are_bounded_in_number_and_length() {
     }
     assert_eq!(skipped, REFUSED_MAX);
     assert_eq!(notes, ["left out 151 more entries for their names"]);
-    let long = shown(&Path::new(&"d/".repeat(100_000)).join("e"), &[b'x'; 100_000]);
+    let long = shown(&Path::new(&"d/".repeat(100_000)).join("e"), &vec![b'x'; 100_000]);
     assert!(long.len() <= 1024 && long.ends_with(b"xxx..."), "{}", long.len());
 }
 
@@ -232,7 +232,7 @@ fn a_tree_without_permissions_can_be_removed() {
     fs::create_dir_all(&inner).expect("directories");
     fs::write(inner.join("file"), "x").expect("a file");
     for sealed in [&inner, &lab.out().join("a"), &lab.out()] {
-        fs::set_permissions(sealed, Permissions::from_mode(0)).expect("a mode");
+        fs::set_permissions(sealed, Permissions::from_mode(0o0)).expect("a mode");
     }
     // Root may go through them anyway, so the modes are looked at.
     unseal(&lab.out());

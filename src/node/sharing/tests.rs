@@ -98,7 +98,7 @@ fn provider_records_come_back_as_they_were() {
     let record =
         ProviderRecord { key: vec![1; 34], provider, addrs: vec![address], expires_unix_s: 9 };
     write_records(&store, &[RecordChange::Put(record.clone())]).expect("a record");
-    assert_eq!(load_records(&store), [record.clone()]);
+    assert_eq!(load_records(&store), std::slice::from_ref(&record));
     let removed = RecordChange::Remove { key: record.key, provider };
     write_records(&store, &[removed]).expect("a record");
     assert!(load_records(&store).is_empty());
