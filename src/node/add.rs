@@ -1,7 +1,7 @@
 //! `add`: files, directories and a stream of bytes become blocks in the store.
 //!
 //! One pass over the bytes: a file is read, cut, hashed and written at the same time by two threads
-//! ([`file`]). Directories are walked depth first ([`tree`]); what cannot be read is named and left
+//! ([`mod@file`]). Directories are walked depth first ([`tree`]); what cannot be read is named and left
 //! out. Everything of one request is one batch of the store: nothing is acknowledged before its data,
 //! its names and its index entries are on disk, and then all CIDs are told.
 //!

@@ -1,6 +1,6 @@
 //! Builds the blocks of files, directories and symbolic links, as the profile says.
 //!
-//! A file is built in two steps that can run on different threads: [`leaf`] hashes a chunk, alone
+//! A file is built in two steps that can run on different threads: [`leaf()`] hashes a chunk, alone
 //! and in any order; [`FileBuilder`] takes what came out, in the order of the file, and makes the
 //! branches. Nothing here holds a file: memory is one open branch per level of the tree.
 //!

@@ -1,7 +1,7 @@
 //! The two kinds of SHA-256 value that a ledger is made of.
 //!
 //! [`EntryId`] is the digest of an entry's block, which is also the digest in the CID that kubo
-//! stores it under. [`Hash`] is everything else: roots, nodes and leaves of the history tree, and
+//! stores it under. [`struct@Hash`] is everything else: roots, nodes and leaves of the history tree, and
 //! commitments to keys. They are two types, because a leaf is the digest of 0x00 and the block
 //! (RFC 6962 section 2.1) and so never equals the identifier of the same entry.
 

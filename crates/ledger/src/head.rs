@@ -90,7 +90,7 @@ pub fn prove(branch: &(impl Archive + ?Sized), have: Option<&Have>) -> Option<He
     prove_across(branch, have, branch)
 }
 
-/// As [`prove`], for a reader on another branch that a recovery cut off: `old` has the nodes of the
+/// As [`prove()`], for a reader on another branch that a recovery cut off: `old` has the nodes of the
 /// reader's branch.
 pub fn prove_across(
     branch: &(impl Archive + ?Sized),
