@@ -87,6 +87,11 @@ impl<'a> Reader<'a> {
         self
     }
 
+    /// The root whose swarm it asks.
+    pub const fn root(&self) -> Cid {
+        self.root
+    }
+
     /// The node that it reads from.
     pub const fn node_handle(&self) -> &Arc<Node> {
         self.node

@@ -122,9 +122,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let node = Arc::clone(&self.node);
-        let path = get::parse_target(target)?;
-        let mut reader = Reader::new(&node, path.root, wait.into(), Some(out));
-        let resolved = reader.resolve(&path).await?;
+        let (reader, resolved) = follow(&node, target, wait, out).await?;
         let range = range.map_or(0..u64::MAX, |(first, last)| first..last.saturating_add(1));
         let start = range.start;
         let stream = reader.range(resolved.cid, resolved.under(), range, 0);
@@ -143,9 +141,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let node = Arc::clone(&self.node);
-        let path = get::parse_target(target)?;
-        let mut reader = Reader::new(&node, path.root, wait.into(), Some(out));
-        let resolved = reader.resolve(&path).await?;
+        let (mut reader, resolved) = follow(&node, target, wait, out).await?;
         list_node(&mut reader, &resolved, out).await
     }
 
@@ -174,12 +170,10 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let node = Arc::clone(&self.node);
-        let path = get::parse_target(target)?;
-        let mut reader = Reader::new(&node, path.root, wait.into(), Some(out));
-        let resolved = reader.resolve(&path).await?;
+        let (mut reader, resolved) = follow(&node, target, wait, out).await?;
         let data = reader.block(&resolved.cid, resolved.under(), None).await?;
         // A mount begins with this and goes on in the same swarm.
-        self.keep_session(path.root, &reader);
+        self.keep_session(reader.root(), &reader);
         Ok(Outcome::Described(describe(&resolved.cid, data)?))
     }
 
@@ -276,6 +270,19 @@ const fn impatient(wait: Wait) -> Waiting {
 
 fn parse(cid: &str) -> Result<Cid, Failure> {
     cid.parse().map_err(|_| Failure::usage(format!("{cid:?} is not a CID")))
+}
+
+/// A reader of what the user named, and what that is.
+async fn follow<'a>(
+    node: &'a Arc<Node>,
+    target: &[u8],
+    wait: Wait,
+    out: &'a Responder,
+) -> Result<(Reader<'a>, Resolved), Failure> {
+    let path = get::parse_target(target)?;
+    let mut reader = Reader::new(node, path.root, wait.into(), Some(out));
+    let resolved = reader.resolve(&path).await?;
+    Ok((reader, resolved))
 }
 
 async fn send_all(

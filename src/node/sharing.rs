@@ -19,7 +19,7 @@ use shoal_dag::{
     walk::{Budget, TreeStep, TreeWalk},
 };
 use shoal_net::{ProviderRecord, RecordChange};
-use shoal_store::{ReadError, Store, WriteError};
+use shoal_store::{Pin, ReadError, Store, WriteError};
 use shoal_swarm::{Holdings, Links, Place, Probe};
 use tokio::sync::mpsc;
 
@@ -60,6 +60,9 @@ const WRITE_EVERY: Duration = Duration::from_mins(1);
 
 /// Debts that are seeded on at once; older ones wait for the next round.
 const DEBTS_MAX: usize = 256;
+
+/// Pins read in one look at the index.
+const PINS_AT_ONCE: usize = 1_000;
 
 /// Roots announced at most: what the network layer may provide.
 const ROOTS_MAX: usize = 100_000;
@@ -168,21 +171,42 @@ fn all_of<T: for<'a> Deserialize<'a>>(store: &Store, ns: &str, max: usize) -> Ve
 /// # Errors
 /// The index.
 fn roots(store: &Store) -> Result<Vec<Cid>, ReadError> {
-    let mut roots = Vec::new();
-    let mut after = None;
-    loop {
-        let pins = store.pins(after.as_ref(), 1000)?;
-        let Some((last, _)) = pins.last() else { break };
-        after = Some(*last);
-        roots.extend(pins.iter().filter(|(_, pin)| !pin.local).map(|(cid, _)| *cid));
-        if roots.len() >= ROOTS_MAX {
-            break;
-        }
-    }
+    let mut roots = shared_pins(store)?;
+    roots.truncate(ROOTS_MAX);
     let parts = all_of::<Part>(store, PARTS, ROOTS_MAX).into_iter().map(|(_, part)| part.root);
     let debts = all_of::<Debt>(store, DEBTS, DEBTS_MAX).into_iter().map(|(_, debt)| debt.root);
     roots.extend(parts.chain(debts).filter_map(|root| Cid::try_from(root).ok()));
     Ok(roots)
+}
+
+/// The roots of pins that are not local.
+///
+/// # Errors
+/// The index.
+fn shared_pins(store: &Store) -> Result<Vec<Cid>, ReadError> {
+    let mut roots = Vec::new();
+    for_each_pin(store, &mut |cid, pin| {
+        if !pin.local {
+            roots.push(cid);
+        }
+    })?;
+    Ok(roots)
+}
+
+/// Visits every pin, a page of them at a time.
+///
+/// # Errors
+/// The index.
+pub fn for_each_pin(store: &Store, visit: &mut dyn FnMut(Cid, Pin)) -> Result<(), ReadError> {
+    let mut after = None;
+    loop {
+        let pins = store.pins(after.as_ref(), PINS_AT_ONCE)?;
+        let Some((last, _)) = pins.last() else { return Ok(()) };
+        after = Some(*last);
+        for (cid, pin) in pins {
+            visit(cid, pin);
+        }
+    }
 }
 
 /// A debt that is being seeded on.

@@ -58,13 +58,6 @@ pub async fn status(node: &Node) -> Result<Outcome, Failure> {
 
 fn pin_count(store: &shoal_store::Store) -> Result<u64, Failure> {
     let mut count = 0;
-    let mut after = None;
-    loop {
-        let pins = store.pins(after.as_ref(), 1000)?;
-        let Some((last, _)) = pins.last() else {
-            return Ok(count);
-        };
-        after = Some(*last);
-        count += pins.len() as u64;
-    }
+    sharing::for_each_pin(store, &mut |_, _| count += 1)?;
+    Ok(count)
 }

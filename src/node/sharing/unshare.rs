@@ -12,9 +12,9 @@ use shoal_dag::{
     Cid, hash,
     walk::{Budget, TreeStep, TreeWalk},
 };
-use shoal_store::{ReadError, Store, WriteError};
+use shoal_store::{Store, WriteError};
 
-use super::{PARTS, Part, ROOTS_MAX, all_of, forget_parts};
+use super::{PARTS, Part, ROOTS_MAX, all_of, forget_parts, shared_pins};
 
 /// Namespace of roots that are not shared any more.
 const UNSHARED: &str = "unshared";
@@ -63,7 +63,7 @@ pub fn work(store: &Store) -> Result<(), WriteError> {
             blocks.insert(cid);
         });
     }
-    for root in shared(store)? {
+    for root in shared_pins(store)? {
         if blocks.is_empty() {
             break;
         }
@@ -85,19 +85,6 @@ pub fn work(store: &Store) -> Result<(), WriteError> {
     }
     let done: Vec<(&[u8], Option<&[u8]>)> = queue.iter().map(|(key, _)| (&key[..], None)).collect();
     store.put_records(UNSHARED, &done)
-}
-
-/// The roots of pins that are not local.
-fn shared(store: &Store) -> Result<Vec<Cid>, ReadError> {
-    let mut roots = Vec::new();
-    let mut after = None;
-    loop {
-        let pins = store.pins(after.as_ref(), 1000)?;
-        let Some((last, _)) = pins.last() else { break };
-        after = Some(*last);
-        roots.extend(pins.iter().filter(|(_, pin)| !pin.local).map(|(cid, _)| *cid));
-    }
-    Ok(roots)
 }
 
 /// Visits every block below a root as far as it is here.
