@@ -32,6 +32,7 @@ pub mod blocks;
 pub mod export;
 pub mod failure;
 pub mod get;
+pub mod names;
 pub mod pin;
 pub mod read;
 pub mod seed;

@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
+pub mod name;
+
+use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
+
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,6 +92,8 @@ pub enum Request {
     Peers,
     /// State of the running peer. Answers: `Done(Outcome::Status)`; exit 10 as above.
     Status,
+    /// About names.
+    Name(NameRequest),
     /// For a mount: what each CID is. Answers: `Done(Outcome::Nodes)`.
     Nodes {
         /// The root of the mount, whose swarm is asked for what is missing.
@@ -216,6 +222,12 @@ pub enum Response {
     Listed(Vec<Listed>),
     /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
     Pins(Vec<PinLine>),
+    /// Names, in batches of at most [`LISTED_BATCH_MAX`].
+    Names(Vec<NameLine>),
+    /// Versions of a name, in batches of at most [`LISTED_BATCH_MAX`].
+    Versions(Vec<VersionLine>),
+    /// Differences of two versions, in batches of at most [`LISTED_BATCH_MAX`].
+    Changes(Vec<ChangeLine>),
     /// It is done. Last message of a request.
     Done(Outcome),
     /// It failed. Last message of a request.
@@ -402,6 +414,62 @@ pub enum Outcome {
     Status(Status),
     /// Of `Nodes`: an answer per CID, in the order asked.
     Nodes(Vec<Result<Described, Failure>>),
+    /// Of `name new` and `name import`.
+    NameMade {
+        /// `k51...`.
+        name: String,
+        /// What it is called here.
+        petname: String,
+    },
+    /// Of `name rm`.
+    NameRemoved {
+        /// `k51...`.
+        name: String,
+    },
+    /// Of `name export`: a libp2p protobuf of the Ed25519 secret key, as kubo reads it.
+    NameKey {
+        /// `k51...`.
+        name: String,
+        /// The key.
+        key: Vec<u8>,
+    },
+    /// Of `publish` and `rollback`.
+    Published(Published),
+    /// Of `resolve`, `follow`, `name accept` and `Watch`.
+    Resolved(Box<Resolved>),
+    /// Of `diff`: how many paths.
+    Compared {
+        /// Only in the second.
+        added: u64,
+        /// Only in the first.
+        removed: u64,
+        /// Different.
+        changed: u64,
+    },
+    /// Of `checkout`.
+    CheckedOut {
+        /// What stands there now.
+        resolved: Box<Resolved>,
+        /// Entries written anew or replaced.
+        written: u64,
+        /// Entries removed.
+        removed: u64,
+        /// Entries that were the same.
+        kept: u64,
+        /// Bytes of blocks received.
+        bytes_received: u64,
+        /// Entry names that are not allowed on disk, left out: escaped paths.
+        refused: Vec<String>,
+    },
+    /// Of `prove`: what the proof that was sent shows.
+    Proved {
+        /// The version.
+        resolved: Box<Resolved>,
+        /// What stands at the path.
+        cid: String,
+        /// Bytes of the proof.
+        bytes: u64,
+    },
     /// Of `Backing`: absolute path of a plain file with exactly the file's bytes.
     Backing(Option<Vec<u8>>),
 }

@@ -85,6 +85,7 @@ impl Scope {
                 self.read(&root, &cid, offset..offset.saturating_add(len.into()), wait, out).await
             }
             Request::Backing { cid } => self.backing(&cid).await,
+            Request::Name(request) => super::names::handle(&node, request, out).await,
         })
     }
 

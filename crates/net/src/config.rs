@@ -72,6 +72,8 @@ pub struct Config {
     pub limits: Limits,
     /// Provider records of others, as [`crate::NetEvent::ProviderRecord`] had given them out.
     pub records: Vec<ProviderRecord>,
+    /// Value records of others, key and value, as [`crate::NetEvent::ValueRecord`] had given them out.
+    pub values: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Config {
@@ -86,6 +88,7 @@ impl Config {
             short_lived: false,
             limits: Limits::default(),
             records: Vec::new(),
+            values: Vec::new(),
         }
     }
 }

@@ -25,7 +25,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::blocks::Blocks;
 use crate::config::{Config, NetError, Network};
-use crate::event::{NetEvent, QueryId};
+use crate::event::{AskError, GossipId, NetEvent, QueryId, QuestionId};
+use crate::net::GossipVerdict;
+use crate::records::Records;
 use crate::native::Surroundings;
 use crate::publish::Publisher;
 use crate::shared::Shared;
@@ -60,6 +62,16 @@ pub(crate) enum Command {
     StopQuery(QueryId),
     Provide(Cid),
     Unprovide(Cid),
+    FindValue { query: QueryId, key: Vec<u8> },
+    PutValue { key: Vec<u8>, value: Vec<u8> },
+    ForgetValue(Vec<u8>),
+    PutValueTo { key: Vec<u8>, value: Vec<u8>, peers: Vec<PeerId> },
+    Question { question: QuestionId, peer: PeerId, bytes: Vec<u8> },
+    Answer { question: QuestionId, bytes: Vec<u8> },
+    Subscribe(String),
+    Unsubscribe(String),
+    Gossip { topic: String, bytes: Vec<u8> },
+    JudgeGossip { gossip: GossipId, verdict: GossipVerdict },
 }
 
 /// Events on their way to the node.
@@ -105,6 +117,7 @@ impl Driver {
         config: Config,
         shared: Arc<Shared>,
         blocks: Arc<dyn Blocks>,
+        _records: Arc<dyn Records>,
         events: mpsc::Sender<NetEvent>,
         commands: mpsc::Receiver<Command>,
         token: CancellationToken,
@@ -178,6 +191,25 @@ impl Driver {
             Command::StopQuery(query) => self.stop_search(query),
             Command::Provide(cid) => self.provide(cid),
             Command::Unprovide(cid) => self.unprovide(&cid),
+            Command::FindValue { query, .. } => self.outbox.push(NetEvent::ValueDone {
+                query,
+                asked: 0,
+                answered: 0,
+                without: Vec::new(),
+            }),
+            Command::Question { question, peer, .. } => self.outbox.push(NetEvent::Answer {
+                question,
+                from: peer,
+                result: Err(AskError::Unsupported),
+            }),
+            Command::PutValue { .. }
+            | Command::ForgetValue(_)
+            | Command::PutValueTo { .. }
+            | Command::Answer { .. }
+            | Command::Subscribe(_)
+            | Command::Unsubscribe(_)
+            | Command::Gossip { .. }
+            | Command::JudgeGossip { .. } => {}
         }
     }
 

@@ -18,6 +18,14 @@ pub(crate) const EVENTS_MAX: usize = 1024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueryId(pub u64);
 
+/// Names one question: ours to a peer, or a peer's to us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct QuestionId(pub u64);
+
+/// Names one gossip message that waits for the node's verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GossipId(pub u64);
+
 /// Something that the node must know.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -90,6 +98,73 @@ pub enum NetEvent {
         /// What changed.
         change: RecordChange,
     },
+    /// A search for value records found one; it goes on. Each distinct value is told once, valid or
+    /// not: the node judges it.
+    Value {
+        /// The search.
+        query: QueryId,
+        /// The key that was searched for.
+        key: Vec<u8>,
+        /// The record.
+        value: Vec<u8>,
+        /// Who answered with it; none for the record that is kept here.
+        from: Option<PeerId>,
+    },
+    /// A search for value records has ended.
+    ValueDone {
+        /// The search.
+        query: QueryId,
+        /// Peers asked.
+        asked: u32,
+        /// Peers that answered, with or without a record.
+        answered: u32,
+        /// The closest peers that answered without the record, to be given it
+        /// ([`crate::Net::put_value_to`]).
+        without: Vec<PeerId>,
+    },
+    /// A value record was put to the DHT, or could not be; it is tried again by itself.
+    ValuePut {
+        /// Its key.
+        key: Vec<u8>,
+        /// Peers that it was put to.
+        result: Result<usize, ProvideError>,
+    },
+    /// A value record of others that is kept here changed; the node persists it for
+    /// [`crate::Config::values`].
+    ValueRecord {
+        /// What changed.
+        change: ValueChange,
+    },
+    /// A peer asks something over `/shoal/ledger/1`; [`crate::Net::answer`] answers it.
+    Question {
+        /// Who asks.
+        from: PeerId,
+        /// To answer to.
+        question: QuestionId,
+        /// What it asks.
+        bytes: Vec<u8>,
+    },
+    /// An answer to [`crate::Net::question`], or why there is none. Exactly one for each.
+    Answer {
+        /// The question.
+        question: QuestionId,
+        /// Who was asked.
+        from: PeerId,
+        /// What it said.
+        result: Result<Vec<u8>, AskError>,
+    },
+    /// A gossip message on a topic that was subscribed to. It is passed on only after
+    /// [`crate::Net::judge_gossip`].
+    Gossip {
+        /// The topic.
+        topic: String,
+        /// The neighbour that passed it to us.
+        from: PeerId,
+        /// To be judged by.
+        gossip: GossipId,
+        /// The message.
+        bytes: Vec<u8>,
+    },
     /// A dial that the node asked for failed.
     DialFailed {
         /// The peer that was to be dialled.
@@ -118,6 +193,44 @@ pub enum RecordChange {
         /// The provider.
         provider: PeerId,
     },
+}
+
+/// A change of the value records of others that are kept here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueChange {
+    /// A record is new or replaced an older one.
+    Put {
+        /// Its key.
+        key: Vec<u8>,
+        /// The record.
+        value: Vec<u8>,
+    },
+    /// A record expired or made room.
+    Remove {
+        /// Its key.
+        key: Vec<u8>,
+    },
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// The peer could not be reached.
+    #[error("could not be reached")]
+    Unreachable,
+    /// The peer does not speak the protocol.
+    #[error("does not answer such questions")]
+    Unsupported,
+    /// No answer within the deadline.
+    #[error("did not answer in time")]
+    TimedOut,
+    /// The stream broke, or its bytes were none of the protocol.
+    #[error("broke off")]
+    Broken,
+    /// Too many questions of ours are open.
+    #[error("too many questions are open")]
+    TooMany,
 }
 
 /// Ways to break the native protocol; each closes the stream.

@@ -27,6 +27,7 @@ mod gate;
 mod net;
 mod providers;
 mod publish;
+mod records;
 mod shared;
 
 pub use libp2p::identity::Keypair;
@@ -34,6 +35,10 @@ pub use libp2p::{Multiaddr, PeerId};
 
 pub use blocks::{BlockRead, Blocks, KeepError};
 pub use config::{Config, Limits, NetError, Network};
-pub use event::{DialFailure, NetEvent, PeerInfo, ProvideError, QueryId, RecordChange, Violation};
-pub use net::{Net, start};
+pub use event::{
+    AskError, DialFailure, GossipId, NetEvent, PeerInfo, ProvideError, QueryId, QuestionId,
+    RecordChange, ValueChange, Violation,
+};
+pub use net::{GossipVerdict, Net, start};
 pub use providers::ProviderRecord;
+pub use records::{Judgement, NoRecords, Records};

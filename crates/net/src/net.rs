@@ -20,14 +20,26 @@ use tokio_util::task::TaskTracker;
 use crate::blocks::Blocks;
 use crate::config::{Config, NetError};
 use crate::driver::{Command, Driver};
-use crate::event::{EVENTS_MAX, NetEvent, PeerInfo, QueryId};
+use crate::event::{EVENTS_MAX, GossipId, NetEvent, PeerInfo, QueryId, QuestionId};
 use crate::native::StreamCommand;
+use crate::records::Records;
 use crate::shared::Shared;
 
 /// Commands that wait for the driver; callers wait beyond it.
 const COMMANDS_MAX: usize = 256;
 /// How long [`Net::shutdown`] waits for the tasks: well under the 2 s that SIGTERM is given.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(1);
+
+/// What is to be done with a gossip message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GossipVerdict {
+    /// Valid and news: pass it on.
+    Accept,
+    /// Valid or not, it is no news: neither passed on nor held against anybody.
+    Ignore,
+    /// Invalid: it counts against whoever sent it.
+    Reject,
+}
 
 /// A handle on the running network layer; clones share it. The network ends at `shutdown`.
 #[derive(Debug, Clone)]
@@ -48,6 +60,7 @@ pub struct Net {
 pub async fn start(
     config: Config,
     blocks: Arc<dyn Blocks>,
+    records: Arc<dyn Records>,
 ) -> Result<(Net, mpsc::Receiver<NetEvent>), NetError> {
     let (events, receiver) = mpsc::channel(EVENTS_MAX);
     let (commands, command_receiver) = mpsc::channel(COMMANDS_MAX);
@@ -58,6 +71,7 @@ pub async fn start(
         config,
         Arc::clone(&shared),
         blocks,
+        records,
         events,
         command_receiver,
         token.clone(),
@@ -143,6 +157,63 @@ impl Net {
     /// Stops publishing a CID; records held by others run out by themselves.
     pub async fn unprovide(&self, cid: Cid) {
         self.command(Command::Unprovide(cid)).await;
+    }
+
+    /// Searches the DHT for the value records of a key. `Value` events of the returned number follow,
+    /// `ValueDone` last. With no peer known yet it waits a few seconds for one.
+    pub async fn find_value(&self, key: Vec<u8>) -> QueryId {
+        let query = QueryId(self.queries.fetch_add(1, Ordering::Relaxed));
+        self.command(Command::FindValue { query, key }).await;
+        query
+    }
+
+    /// Puts a value record to the DHT as soon as a peer is known, and again while the network comes
+    /// up and every 22 h, until another value of the same key replaces it or [`Self::forget_value`].
+    pub async fn put_value(&self, key: Vec<u8>, value: Vec<u8>) {
+        self.command(Command::PutValue { key, value }).await;
+    }
+
+    /// Stops putting a value record; others keep it until it runs out.
+    pub async fn forget_value(&self, key: Vec<u8>) {
+        self.command(Command::ForgetValue(key)).await;
+    }
+
+    /// Puts a value record to these peers once: those that a search found without it.
+    pub async fn put_value_to(&self, key: Vec<u8>, value: Vec<u8>, peers: Vec<PeerId>) {
+        self.command(Command::PutValueTo { key, value, peers }).await;
+    }
+
+    /// Asks a peer something over `/shoal/ledger/1`, connecting to it if need be. One `Answer` event
+    /// of the returned number follows.
+    pub async fn question(&self, peer: PeerId, bytes: Vec<u8>) -> QuestionId {
+        let question = QuestionId(self.queries.fetch_add(1, Ordering::Relaxed));
+        self.command(Command::Question { question, peer, bytes }).await;
+        question
+    }
+
+    /// Answers a peer's question. One that is never answered ends by the peer's deadline.
+    pub async fn answer(&self, question: QuestionId, bytes: Vec<u8>) {
+        self.command(Command::Answer { question, bytes }).await;
+    }
+
+    /// Takes part in the gossip of a topic.
+    pub async fn subscribe(&self, topic: String) {
+        self.command(Command::Subscribe(topic)).await;
+    }
+
+    /// Leaves a topic.
+    pub async fn unsubscribe(&self, topic: String) {
+        self.command(Command::Unsubscribe(topic)).await;
+    }
+
+    /// Sends a message to a topic; the same bytes again are no news to anybody.
+    pub async fn gossip(&self, topic: String, bytes: Vec<u8>) {
+        self.command(Command::Gossip { topic, bytes }).await;
+    }
+
+    /// Says what is to be done with a message of a `Gossip` event.
+    pub async fn judge_gossip(&self, gossip: GossipId, verdict: GossipVerdict) {
+        self.command(Command::JudgeGossip { gossip, verdict }).await;
     }
 
     /// Ends all tasks and connections. Returns when they are gone, within a second.

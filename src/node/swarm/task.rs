@@ -689,7 +689,7 @@ impl Task {
         config.short_lived = !self.persistent;
         config.records = records;
         let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
-        let (net, events) = shoal_net::start(config, blocks)
+        let (net, events) = shoal_net::start(config, blocks, Arc::new(shoal_net::NoRecords))
             .await
             .map_err(|error| Failure::failed(error.to_string()))?;
         self.net = Some(net);
