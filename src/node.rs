@@ -70,6 +70,7 @@ pub struct Node {
     swarm: swarm::Handle,
     sessions: sessions::Sessions,
     branches: read::Branches,
+    names: names::Names,
 }
 
 impl fmt::Debug for Node {
@@ -96,6 +97,7 @@ impl Node {
         let node = Arc::new(Self {
             swarm: swarm::start(settings, store.clone(), persistent, stop.clone()),
             settings: settings.clone(),
+            names: names::Names::new(&store),
             store,
             persistent,
             started: Instant::now(),
@@ -144,6 +146,11 @@ impl Node {
     /// Branches of files decoded lately.
     pub const fn branches(&self) -> &read::Branches {
         &self.branches
+    }
+
+    /// The names.
+    pub const fn names(&self) -> &names::Names {
+        &self.names
     }
 
     /// True for a running peer.

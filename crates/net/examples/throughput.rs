@@ -82,7 +82,10 @@ async fn main() {
 
     let served = blocks(len);
     let cids: Vec<_> = served.keys().copied().collect();
-    let (seed, mut seed_events) = start(config(vec![]), Arc::new(Memory(served)), Arc::new(shoal_net::NoRecords)).await.unwrap();
+    let (seed, mut seed_events) =
+        start(config(vec![]), Arc::new(Memory(served)), Arc::new(shoal_net::NoRecords))
+            .await
+            .unwrap();
     let listening = |event| match event {
         NetEvent::Listening(addr) => Some(addr),
         _ => None,
@@ -101,7 +104,8 @@ async fn main() {
     });
 
     let nothing = Arc::new(Memory(HashMap::new()));
-    let (net, mut events) = start(config(vec![addr]), nothing, Arc::new(shoal_net::NoRecords)).await.unwrap();
+    let (net, mut events) =
+        start(config(vec![addr]), nothing, Arc::new(shoal_net::NoRecords)).await.unwrap();
     let peer = next(&mut events, |event| match event {
         NetEvent::PeerUp { peer, .. } => Some(peer),
         _ => None,

@@ -26,10 +26,10 @@ use tokio_util::task::TaskTracker;
 use crate::blocks::Blocks;
 use crate::config::{Config, NetError, Network};
 use crate::event::{AskError, GossipId, NetEvent, QueryId, QuestionId};
-use crate::net::GossipVerdict;
-use crate::records::Records;
 use crate::native::Surroundings;
+use crate::net::GossipVerdict;
 use crate::publish::Publisher;
+use crate::records::Records;
 use crate::shared::Shared;
 use crate::transport::{MuxUpgrade, TlsUpgrade, tcp_config};
 

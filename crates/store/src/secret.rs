@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::OpenError;
 use crate::layout::{create_new, remove};
@@ -22,25 +22,44 @@ impl Store {
         name: &str,
         make: impl FnOnce() -> Vec<u8>,
     ) -> Result<Vec<u8>, OpenError> {
-        let dir = self.shared.layout.secrets();
-        let path = dir.join(name);
-        if path.file_name() != Some(name.as_ref()) {
-            return Err(OpenError::io(path, io::ErrorKind::InvalidInput));
+        if let Some(bytes) = self.secret(name)? {
+            return Ok(bytes);
         }
+        let (dir, path) = self.secret_path(name)?;
+        let bytes = make();
+        write(&dir, &path, &bytes).map_err(|error| OpenError::io(&path, error))?;
+        Ok(bytes)
+    }
+
+    /// Reads the secret `name`, if there is one.
+    pub fn secret(&self, name: &str) -> Result<Option<Vec<u8>>, OpenError> {
+        let (_, path) = self.secret_path(name)?;
         match fs::File::open(&path) {
             Ok(file) => {
                 let mut bytes = Vec::new();
                 let read = file.take(SECRET_BYTES_MAX).read_to_end(&mut bytes);
-                return read.map(|_| bytes).map_err(|error| OpenError::io(&path, error));
+                read.map(|_| Some(bytes)).map_err(|error| OpenError::io(&path, error))
             }
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::io(&path, error));
-            }
-            Err(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(OpenError::io(&path, error)),
         }
-        let bytes = make();
-        write(&dir, &path, &bytes).map_err(|error| OpenError::io(&path, error))?;
-        Ok(bytes)
+    }
+
+    /// Deletes the secret `name`, durably; one that is not there is no error.
+    pub fn remove_secret(&self, name: &str) -> Result<(), OpenError> {
+        let (dir, path) = self.secret_path(name)?;
+        let removed = remove(&path).and_then(|()| fs::File::open(&dir)?.sync_all());
+        removed.map_err(|error| OpenError::io(&path, error))
+    }
+
+    fn secret_path(&self, name: &str) -> Result<(PathBuf, PathBuf), OpenError> {
+        let dir = self.shared.layout.secrets();
+        let path = dir.join(name);
+        if path.file_name() == Some(name.as_ref()) {
+            Ok((dir, path))
+        } else {
+            Err(OpenError::io(path, io::ErrorKind::InvalidInput))
+        }
     }
 }
 

@@ -122,6 +122,8 @@ async fn an_address_in_use_is_an_error() {
         shoal_net::Config::new(Keypair::generate_ed25519(), shoal_net::Network::Isolated);
     config.listen = vec![a.addr.clone()];
     let blocks = std::sync::Arc::new(super::node::Memory::default());
-    let error = shoal_net::start(config, blocks, std::sync::Arc::new(shoal_net::NoRecords)).await.expect_err("the port is taken");
+    let error = shoal_net::start(config, blocks, std::sync::Arc::new(shoal_net::NoRecords))
+        .await
+        .expect_err("the port is taken");
     assert!(error.to_string().contains(&a.addr.to_string()), "{error}");
 }

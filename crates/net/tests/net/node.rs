@@ -76,7 +76,8 @@ impl Node {
         change(&mut config);
         let listens = !config.listen.is_empty();
         let blocks = Arc::new(Memory::default());
-        let (net, mut receiver) = start(config, Arc::clone(&blocks) as _, Arc::new(shoal_net::NoRecords)).await.unwrap();
+        let (net, mut receiver) =
+            start(config, Arc::clone(&blocks) as _, Arc::new(shoal_net::NoRecords)).await.unwrap();
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let met = Arc::new(Mutex::new(HashSet::new()));
         let met_here = Arc::clone(&met);
