@@ -138,7 +138,7 @@ impl Authority {
         if !entry.is_signed_by(&body.revealed) {
             return Err(AuthorityError::Signature);
         }
-        Ok(Self::of_keys(entry, &body.keys, body.policy.or(self.policy)))
+        Ok(Self::of_keys(entry, &body.keys, body.policy))
     }
 
     /// The ledger.
@@ -166,7 +166,7 @@ impl Authority {
         (&self.recovery, self.threshold)
     }
 
-    /// Hash of the witness policy that the newest control entry with one set.
+    /// Hash of the witness policy that the epoch began with, or that a writers entry of it set later.
     pub fn policy(&self) -> Option<Hash> {
         self.policy
     }

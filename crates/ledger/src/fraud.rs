@@ -32,7 +32,7 @@ use shoal_dag::Bytes;
 use crate::authority::{Authority, AuthorityError};
 use crate::chain::Archive;
 use crate::hash::Hash;
-use crate::head::needed;
+use crate::head::chain_before;
 use crate::key::PublicKey;
 use crate::{Body, Entry, EntryError, Epoch, LedgerId, Position};
 
@@ -160,14 +160,7 @@ impl Evidence {
     /// Evidence for the entry at that index of a branch.
     pub fn from_archive(branch: &(impl Archive + ?Sized), index: u64) -> Option<Self> {
         let entry = branch.entry(index)?;
-        let mut chain = Vec::new();
-        let mut before = index;
-        while let Some(control) = branch.control_before(before) {
-            chain.push(branch.entry(control)?);
-            before = control;
-        }
-        chain.reverse();
-        needed(&mut chain, &entry);
+        let chain = chain_before(branch, &entry)?;
         Some(Self::of(entry, &chain))
     }
 

@@ -201,6 +201,20 @@ impl Bisect {
     }
 }
 
+/// The control entries before that one in a branch, genesis first, as
+/// [`crate::Authority::replay`] takes them.
+pub(crate) fn chain_before(branch: &(impl Archive + ?Sized), entry: &Entry) -> Option<Vec<Entry>> {
+    let mut chain = Vec::new();
+    let mut before = entry.index();
+    while let Some(control) = branch.control_before(before).filter(|control| *control < before) {
+        chain.push(branch.entry(control)?);
+        before = control;
+    }
+    chain.reverse();
+    needed(&mut chain, entry);
+    Some(chain)
+}
+
 /// Leaves out the writers entries of epochs that a recovery ended: it replaces all that they said.
 pub(crate) fn needed(control: &mut Vec<Entry>, head: &Entry) {
     let epoch = head.position().epoch;

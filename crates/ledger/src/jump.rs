@@ -35,6 +35,14 @@ pub fn way(from: u64, to: u64) -> Vec<u64> {
     way
 }
 
+/// The indices that the spine of a ledger holds whose newest entry is that one, oldest first: those
+/// on the way by jumps to the first.
+pub fn spine(newest: u64) -> Vec<u64> {
+    let mut indices: Vec<_> = std::iter::successors(Some(newest), |at| target(*at)).collect();
+    indices.reverse();
+    indices
+}
+
 /// The entries on the way by jumps from the newest entry to the first: all that is needed to know
 /// the jump link of the next one. Grows with the logarithm of the length.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,6 +52,15 @@ pub struct Spine {
 }
 
 impl Spine {
+    /// The spine of those entries, oldest first, if they are the ones that [`spine()`] says.
+    pub fn from_parts(entries: Vec<(u64, EntryId)>) -> Option<Self> {
+        let fits = entries.last().is_none_or(|(newest, _)| {
+            let indices = spine(*newest);
+            indices.iter().eq(entries.iter().map(|(index, _)| index))
+        });
+        fits.then_some(Self { entries })
+    }
+
     /// The jump link of the next entry; none if there is no entry yet.
     pub fn next(&self) -> Option<EntryId> {
         let (newest, _) = self.entries.last()?;
@@ -72,6 +89,7 @@ impl Spine {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::INDEX_MAX;
 
     #[test]
     fn targets_follow_the_rule_of_the_paper() {
@@ -107,6 +125,12 @@ mod tests {
             assert_eq!(spine.next(), target(index).map(id), "{index}");
             spine.push(id(index));
             assert!(spine.entries().len() <= 2 * 12 + 1, "{index}");
+            let parts: Vec<_> = super::spine(index).into_iter().map(|at| (at, id(at))).collect();
+            assert_eq!(Spine::from_parts(parts.clone()).as_ref(), Some(&spine), "{index}");
+            let cut = Spine::from_parts(parts[1..].to_vec());
+            assert_eq!(cut.is_some(), index == 0, "{index}");
         }
+        assert_eq!(Spine::from_parts(Vec::new()), Some(Spine::default()));
+        assert!(super::spine(INDEX_MAX).len() <= SPINE_MAX);
     }
 }

@@ -33,6 +33,7 @@ pub mod jump;
 mod key;
 mod kind;
 mod position;
+pub mod question;
 pub mod reader;
 #[cfg(test)]
 mod sample;
@@ -52,6 +53,7 @@ pub use id::{CidError, LEDGER_CID_BYTES, LedgerId, NameError};
 pub use key::{PublicKey, SIGNATURE_BYTES, SecretKey};
 pub use kind::{EntryKind, UnknownKind};
 pub use position::{EPOCH_MAX, Epoch, INDEX_MAX, Index, Position, PositionError, Version};
+pub use question::{Answer, Question};
 pub use reader::{Reader, Refusal, Status};
 pub use tip::Tip;
 pub use wire::{CHAIN_MAX, DecodeError};

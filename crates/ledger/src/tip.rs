@@ -3,17 +3,20 @@
 //! A [`Tip`] knows everything about entries 0 to n that decides whether an entry n + 1 is valid, in
 //! memory that grows with the logarithm of n: the newest entry, the mountain range, the spine of jump
 //! links, and the authority. A full verifier replays a ledger by [`Tip::extend`]; a writer makes its
-//! next entry by [`Tip::draft`], from the same fields, so that the two cannot disagree.
+//! next entry by [`Tip::draft`], from the same fields, so that the two cannot disagree. Whoever kept
+//! a branch goes on from it by [`Tip::from_archive`], without a replay.
 //!
 //! Validity is decided here and depends on nothing but the entries: no clock, no rate, no network.
 //! A tip never signs twice for one index by itself; that what was signed is stored before anybody
 //! sees it is up to its owner.
 
 use crate::authority::{Authority, AuthorityError};
+use crate::chain::Archive;
 use crate::entry::{Draft, Header, Links, TIME_MS_MAX};
-use crate::jump::Spine;
+use crate::head::chain_before;
+use crate::jump::{self, Spine};
 use crate::key::PublicKey;
-use crate::tree::Peaks;
+use crate::tree::{Peaks, prove};
 use crate::{Body, Entry, EntryKind, Epoch, Index, Position, PositionError};
 
 /// The end of a ledger, or of one branch of it.
@@ -33,6 +36,57 @@ impl Tip {
         peaks.push(genesis.leaf());
         spine.push(genesis.id());
         Ok(Self { head: genesis, peaks, spine, authority })
+    }
+
+    /// The end of a branch out of what was kept of it: the newest entry, the mountain range over the
+    /// entries before it, the spine with it, and the control entries before it as
+    /// [`Authority::replay`] takes them. The head's signature vouches for the rest, all but the older
+    /// part of the spine.
+    pub fn restore(
+        head: Entry,
+        before: Peaks,
+        spine: Spine,
+        chain: &[Entry],
+    ) -> Result<Self, Invalid> {
+        if before.size() != head.index() {
+            return Err(Invalid::Index { expected: before.size() });
+        }
+        if before.root() != head.header().history {
+            return Err(Invalid::History);
+        }
+        let [older @ .., newest] = spine.entries() else { return Err(Invalid::Link("jp")) };
+        let jump = head.header().links.map(|links| links.jump);
+        if *newest != (head.index(), head.id()) || older.last().map(|(_, id)| *id) != jump {
+            return Err(Invalid::Link("jp"));
+        }
+        let authority = match head.header().links {
+            None => Authority::begin(&head)?,
+            Some(_) => Authority::replay(head.ledger(), chain)?.admit(&head)?,
+        };
+        let mut peaks = before;
+        peaks.push(head.leaf());
+        Ok(Self { head, peaks, spine, authority })
+    }
+
+    /// The end of a stored branch, of which it reads as many entries and nodes as the logarithm of
+    /// its length, and the control entries. None when the archive lacks one, or when they do not
+    /// belong together.
+    pub fn from_archive(branch: &(impl Archive + ?Sized)) -> Option<Self> {
+        let head = branch.entry(branch.len().checked_sub(1)?)?;
+        let mut spine = Vec::new();
+        let mut jump = None;
+        for index in jump::spine(head.index()) {
+            let entry = branch.entry(index)?;
+            if entry.index() != index || entry.header().links.map(|links| links.jump) != jump {
+                return None;
+            }
+            jump = Some(entry.id());
+            spine.push((index, entry.id()));
+        }
+        let spine = Spine::from_parts(spine)?;
+        let before = prove::peaks(branch, head.index())?;
+        let chain = chain_before(branch, &head)?;
+        Self::restore(head, before, spine, &chain).ok()
     }
 
     /// Appends an entry, if it is valid here; else nothing changes.
@@ -111,6 +165,11 @@ impl Tip {
     /// The mountain range over all entries, the newest included.
     pub fn peaks(&self) -> &Peaks {
         &self.peaks
+    }
+
+    /// The entries that the next jump links may name.
+    pub fn spine(&self) -> &Spine {
+        &self.spine
     }
 
     /// Who may sign the next entry.

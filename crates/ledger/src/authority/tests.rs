@@ -159,3 +159,17 @@ fn a_chain_of_control_entries_gives_the_same_state() {
     let other = key(2).public().into();
     assert_eq!(Authority::replay(other, &control(&[0])), Err(AuthorityError::Ledger));
 }
+
+#[test]
+fn a_recovery_replaces_the_witness_policy_too() {
+    // Whoever replays the entries of an ended epoch, and whoever leaves them out, must agree.
+    let mut chain = begin(&[1]);
+    let policy = Some(Hash::from_bytes([5; 32]));
+    let change = crate::entry::Writers { active: 0, added: Vec::new(), policy, removed: 0 };
+    push(&mut chain, 1, Body::Writers(change));
+    assert_eq!(chain.tip().authority().policy(), policy);
+    let branch = recover(&chain, 1, RECOVERY[0], &[4]);
+    assert_eq!(branch.tip().authority().policy(), None);
+    let short = [0, 2].map(|index| branch.entries()[index].clone());
+    assert_eq!(&Authority::replay(name(), &short).unwrap(), branch.tip().authority());
+}

@@ -28,23 +28,30 @@ impl Placed {
 }
 
 impl Have {
-    /// The bytes of a question.
+    /// What a reader has, as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
+        self.write(&mut out);
+        out.finish()
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
         out.array(2);
         out.uint(self.position.sequence());
         out.bytes(self.root.as_bytes());
-        out.finish()
     }
 
     /// Reads what a reader says that it has.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let mut input = Reader::new(bytes);
-        input.array_exact(2)?;
-        let position = position(&mut input)?;
-        let root = Hash::from_bytes(input.array_of()?);
+        let have = Self::read(&mut input)?;
         input.end()?;
-        Ok(Self { position, root })
+        Ok(have)
+    }
+
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
+        input.array_exact(2)?;
+        Ok(Self { position: position(input)?, root: Hash::from_bytes(input.array_of()?) })
     }
 }
 
@@ -57,25 +64,34 @@ impl HeadProof {
     /// The proof as bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Writer::default();
+        self.write(&mut out);
+        out.finish()
+    }
+
+    pub(crate) fn write(&self, out: &mut Writer) {
         out.array(4);
         out.bytes(self.head.block());
-        write_hashes(&mut out, &self.peaks);
+        write_hashes(out, &self.peaks);
         out.array(4);
         out.uint(self.common.size);
         out.bytes(self.common.root.as_bytes());
-        write_hashes(&mut out, &self.common.to_have);
-        write_hashes(&mut out, &self.common.to_head);
+        write_hashes(out, &self.common.to_have);
+        write_hashes(out, &self.common.to_head);
         out.array(self.control.len());
         for placed in &self.control {
-            placed.write(&mut out);
+            placed.write(out);
         }
-        out.finish()
     }
 
     /// Reads a proof. Nothing in it is believed before a reader accepts it.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::new(bytes);
-        let input = &mut reader;
+        let mut input = Reader::new(bytes);
+        let proof = Self::read(&mut input)?;
+        input.end()?;
+        Ok(proof)
+    }
+
+    pub(crate) fn read(input: &mut Reader<'_>) -> Result<Self> {
         input.array_exact(4)?;
         let head = entry(input)?;
         let peaks = hashes(input)?;
@@ -84,7 +100,6 @@ impl HeadProof {
         let root = Hash::from_bytes(input.array_of()?);
         let common = Common { size, root, to_have: hashes(input)?, to_head: hashes(input)? };
         let control = (0..count(input)?).map(|_| Placed::read(input)).collect::<Result<_>>()?;
-        reader.end()?;
         Ok(Self { head, peaks, common, control })
     }
 }

@@ -5,9 +5,10 @@
 use super::*;
 use crate::Hash;
 use crate::chain::{Archive, Chain};
-use crate::entry::Tombstone;
+use crate::entry::{Body, Tombstone, Writers};
 use crate::hash::EntryId;
 use crate::sample::*;
+use crate::tree::prove::Nodes;
 
 #[track_caller]
 fn broken(chain: &Chain, change: impl FnOnce(&mut Header), why: Invalid) {
@@ -93,4 +94,101 @@ fn a_writer_cannot_draft_what_it_may_not_sign() {
     assert_eq!(draft(update(1), 3), Err(DraftError::NotAWriter));
     assert_eq!(draft(writers(1, &[], 0), 2), Ok(()));
     assert_eq!(draft(genesis_draft(1, &[1], 0).body, 1), Err(DraftError::Genesis));
+}
+
+/// The first entries of a branch, and which of them were read.
+struct Beginning<'a> {
+    chain: &'a Chain,
+    len: u64,
+    read: std::cell::Cell<usize>,
+}
+
+impl Nodes for Beginning<'_> {
+    fn node(&self, level: u32, index: u64) -> Option<Hash> {
+        self.chain.node(level, index).filter(|_| (index + 1) << level <= self.len)
+    }
+}
+
+impl Archive for Beginning<'_> {
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn entry(&self, index: u64) -> Option<Entry> {
+        self.read.set(self.read.get() + 1);
+        self.chain.entry(index).filter(|_| index < self.len)
+    }
+
+    fn control_before(&self, index: u64) -> Option<u64> {
+        self.chain.control_before(index)
+    }
+}
+
+/// A branch of 600 entries with changes of keys and two recoveries, and its tip at each length.
+fn with_tips() -> (Chain, Vec<Tip>) {
+    let mut chain = begin(&[OWNER]);
+    let mut tips = vec![chain.tip().clone()];
+    let mut writer = OWNER;
+    while chain.len() < 600 {
+        let body = match chain.len() {
+            at if at % 97 == 50 => {
+                let policy = Some(Hash::from_bytes([at as u8; 32]));
+                Body::Writers(Writers { active: 0, added: Vec::new(), policy, removed: 0 })
+            }
+            at => update(at),
+        };
+        push(&mut chain, writer, body);
+        tips.push(chain.tip().clone());
+        let epoch = chain.tip().authority().epoch().as_u64();
+        if (epoch, chain.len()) == (0, 200) || (epoch, chain.len()) == (1, 420) {
+            let base = chain.len() - 30;
+            chain = recover(&chain, base, RECOVERY[epoch as usize], &[OWNER, 7 + epoch as u8]);
+            tips.truncate(base as usize + 1);
+            tips.push(chain.tip().clone());
+            writer = OWNER;
+        }
+    }
+    (chain, tips)
+}
+
+#[test]
+fn a_tip_comes_back_from_what_is_stored() {
+    let (chain, tips) = with_tips();
+    assert_eq!(tips.len(), 600);
+    for (len, tip) in (1..).zip(&tips) {
+        let branch = Beginning { chain: &chain, len, read: 0.into() };
+        assert_eq!(Tip::from_archive(&branch).as_ref(), Some(tip), "{len}");
+        assert!(branch.read.get() <= 2 * 10 + 2 + 10, "{} entries of {len}", branch.read.get());
+        let parts: Vec<_> =
+            jump::spine(len - 1).into_iter().map(|at| (at, id(&chain, at))).collect();
+        assert_eq!(tip.spine().entries(), parts);
+    }
+    let empty = Beginning { chain: &chain, len: 0, read: 0.into() };
+    assert_eq!(Tip::from_archive(&empty), None);
+}
+
+fn id(chain: &Chain, index: u64) -> EntryId {
+    chain.entries()[index as usize].id()
+}
+
+#[test]
+fn parts_that_do_not_belong_together_make_no_tip() {
+    let (ours, theirs) = (chain(23, 0), chain(23, 50));
+    let before = |chain: &Chain| prove::peaks(chain, 22).unwrap();
+    let genesis = || vec![ours.entry(0).unwrap()];
+    let restore = |peaks: Peaks, spine: &Spine, chain: &[Entry]| {
+        Tip::restore(ours.tip().head().clone(), peaks, spine.clone(), chain)
+    };
+    let spine = ours.tip().spine();
+    assert_eq!(restore(before(&ours), spine, &genesis()).as_ref(), Ok(ours.tip()));
+    assert_eq!(restore(before(&theirs), spine, &genesis()), Err(Invalid::History));
+    let whole = ours.tip().peaks().clone();
+    assert_eq!(restore(whole, spine, &genesis()), Err(Invalid::Index { expected: 23 }));
+    let other = theirs.tip().spine();
+    assert_eq!(restore(before(&ours), other, &genesis()), Err(Invalid::Link("jp")));
+    assert_eq!(restore(before(&ours), &Spine::default(), &genesis()), Err(Invalid::Link("jp")));
+    let none = Invalid::Authority(AuthorityError::NoGenesis);
+    assert_eq!(restore(before(&ours), spine, &[]), Err(none));
+    let foreign = vec![begin(&[2]).entry(0).unwrap()];
+    assert!(restore(before(&ours), spine, &foreign).is_err());
 }

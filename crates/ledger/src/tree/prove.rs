@@ -78,6 +78,23 @@ pub fn consistency(nodes: &(impl Nodes + ?Sized), old_size: u64, size: u64) -> O
     Some(path)
 }
 
+/// The complete subtrees that appending `leaf` at `index` makes: level, index on it, and root, the
+/// leaf itself first. What a store must write for one entry; none when it lacks a node before it.
+pub fn completed(
+    nodes: &(impl Nodes + ?Sized),
+    index: u64,
+    leaf: Hash,
+) -> Option<Vec<(u32, u64, Hash)>> {
+    let mut made = vec![(0, index, leaf)];
+    let mut node = leaf;
+    for level in 0..index.trailing_ones() {
+        let left = nodes.node(level, (index >> level) - 1)?;
+        node = node_hash(&left, &node);
+        made.push((level + 1, index >> (level + 1), node));
+    }
+    Some(made)
+}
+
 /// The largest power of two below a size of two or more.
 fn split(size: u64) -> u64 {
     1 << (u64::BITS - 1 - (size - 1).leading_zeros())

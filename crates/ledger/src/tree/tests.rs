@@ -4,9 +4,10 @@
 //! 6962, section 2.1, and shares nothing with the code but the two hashes.
 
 use super::proof::{verify_consistency, verify_inclusion};
-use super::prove::{Levels, Nodes, consistency, inclusion, peaks, root};
+use super::prove::{Levels, Nodes, completed, consistency, inclusion, peaks, root};
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// RFC 6962 section 2.1, word for word, and nothing clever.
 fn naive_root(leaves: &[Hash]) -> Hash {
@@ -174,6 +175,32 @@ fn absurd_sizes_and_paths_are_refused() {
     assert_eq!(Peaks::from_parts(3, vec![leaf]), None);
     assert_eq!(Peaks::from_parts(1 << 40, vec![leaf]), None);
     assert!(Peaks::from_parts(4, vec![leaf]).is_some());
+}
+
+/// Nodes by level and index, as a store has them.
+struct Stored<'a>(&'a BTreeMap<(u32, u64), Hash>);
+
+impl Nodes for Stored<'_> {
+    fn node(&self, level: u32, index: u64) -> Option<Hash> {
+        self.0.get(&(level, index)).copied()
+    }
+}
+
+#[test]
+fn what_a_leaf_completes_is_what_a_store_lacks() {
+    let (whole, leaves) = tree(150);
+    let mut stored = BTreeMap::new();
+    for (index, leaf) in (0..).zip(&leaves) {
+        let made = completed(&Stored(&stored), index, *leaf).unwrap();
+        assert_eq!(made.len() as u32, index.trailing_ones() + 1);
+        for (level, index, node) in made {
+            assert_eq!(whole.node(level, index), Some(node));
+            assert_eq!(stored.insert((level, index), node), None, "written once");
+        }
+        assert_eq!(root(&Stored(&stored), index + 1), root(&whole, index + 1));
+    }
+    assert_eq!(stored.len() as u64, 150 + 75 + 37 + 18 + 9 + 4 + 2 + 1);
+    assert_eq!(completed(&Levels::default(), 5, leaves[0]), None);
 }
 
 #[test]
