@@ -94,10 +94,12 @@ impl Node {
         let store = blocking(move || Store::open(&dir, options)).await?;
         let listener = socket::bind(&settings.socket())?;
         let stop = CancellationToken::new();
+        let names = names::Names::new(&store);
+        let line = Arc::clone(names.line());
         let node = Arc::new(Self {
-            swarm: swarm::start(settings, store.clone(), persistent, stop.clone()),
+            swarm: swarm::start(settings, store.clone(), persistent, line, stop.clone()),
             settings: settings.clone(),
-            names: names::Names::new(&store),
+            names,
             store,
             persistent,
             started: Instant::now(),
@@ -107,6 +109,7 @@ impl Node {
             branches: read::Branches::default(),
         });
         tokio::spawn(server::accept(Arc::clone(&node), listener));
+        tokio::spawn(names::follow::run(Arc::clone(&node)));
         Ok(node)
     }
 

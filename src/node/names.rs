@@ -4,7 +4,9 @@
 //!
 //! - [`spelling`] what a person writes; [`target`] from there to a CID; [`version`] which entry is meant.
 //! - [`book`] and [`state`] what is kept; [`keys`], [`machine`], [`policy`] beside it.
-//! - [`manage`] making and forgetting names.
+//! - [`manage`] making and forgetting names; [`publish`] signing versions; [`resolve`] finding them.
+//! - [`line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
+//!   that takes what comes; [`announce`] what is told; [`judge`] which records are kept for the DHT.
 //!
 //! Invariants: what was accepted never goes back, across restarts ([`state::State`] is written before
 //! anything is told). An own entry is durable before anybody sees it. One change of a name at a time
@@ -26,12 +28,20 @@ use crate::{
     exit::Exit,
 };
 
+pub mod announce;
 pub mod book;
+pub mod content;
+pub mod follow;
+pub mod following;
 pub mod fork;
+pub mod judge;
 pub mod keys;
+pub mod learn;
+pub mod line;
 pub mod machine;
 pub mod manage;
 pub mod policy;
+pub mod publish;
 pub mod resolve;
 pub mod spelling;
 pub mod state;
@@ -50,8 +60,11 @@ pub struct Names {
     changing: tokio::sync::Mutex<()>,
     /// Own names that caught up since this node started.
     caught_up: Mutex<HashSet<LedgerId>>,
+    /// One publication at a time.
+    publishing: tokio::sync::Mutex<()>,
     /// Counts changes, for those who wait for one.
     changes: watch::Sender<u64>,
+    line: Arc<line::Line>,
 }
 
 impl Names {
@@ -62,7 +75,9 @@ impl Names {
             marker: machine::marker(&store.dir()),
             changing: tokio::sync::Mutex::default(),
             caught_up: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
+            line: Arc::default(),
         }
     }
 
@@ -71,9 +86,29 @@ impl Names {
         &self.book
     }
 
+    /// The way to other peers.
+    pub const fn line(&self) -> &Arc<line::Line> {
+        &self.line
+    }
+
     /// This machine with this store.
     pub const fn marker(&self) -> [u8; 32] {
         self.marker
+    }
+
+    /// Held from catching up to storing what was signed.
+    pub const fn publishing(&self) -> &tokio::sync::Mutex<()> {
+        &self.publishing
+    }
+
+    /// Whether others were asked about an own name since this node started.
+    pub fn has_caught_up(&self, name: LedgerId) -> bool {
+        self.caught_up.lock().contains(&name)
+    }
+
+    /// Notes that they were.
+    pub fn note_caught_up(&self, name: LedgerId) {
+        self.caught_up.lock().insert(name);
     }
 
     /// Told after every change of any name.
@@ -152,6 +187,22 @@ pub async fn handle(
         NameRequest::Remove { name, force } => manage::remove(node, &name, force).await,
         NameRequest::Export { name } => manage::export(node, &name).await,
         NameRequest::Import { petname, key } => manage::import(node, petname, &key).await,
+        NameRequest::Accept { name, branch, wait } => {
+            following::accept(node, &name, branch.as_deref(), wait, out).await
+        }
+        NameRequest::Publish { name, source, message, force, wait } => {
+            publish::publish(node, &name, source, message, force, wait, out).await
+        }
+        NameRequest::Resolve { target, offline, wait } => {
+            following::resolve(node, &target, offline, wait, out).await
+        }
+        NameRequest::Follow { name, petname, keep, stop, wait } => {
+            let follow = following::Follow { name, petname, keep, stop };
+            following::follow(node, follow, wait, out).await
+        }
+        NameRequest::Watch { target, seen, wait } => {
+            following::watch(node, &target, seen.as_deref(), wait, out).await
+        }
         _ => Err(Failure::failed("not here yet")),
     }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::Settings,
     control::protocol::{Failure, PeerLine},
+    node::names::line::Line,
 };
 
 mod publish;
@@ -117,11 +118,12 @@ pub fn start(
     settings: &Settings,
     store: Store,
     persistent: bool,
+    names: Arc<Line>,
     stop: CancellationToken,
 ) -> Handle {
     let (commands, queue) = mpsc::channel(COMMANDS_MAX);
     let (end, ended) = watch::channel(false);
-    let task = task::Task::new(settings.clone(), store, persistent, queue);
+    let task = task::Task::new(settings.clone(), store, persistent, queue, names);
     tokio::spawn(async move {
         // Also when the task panics: a node without it would answer "try again" for ever.
         let stopping = stop.clone().drop_guard();

@@ -140,6 +140,11 @@ impl Reader {
         self.name
     }
 
+    /// What a link said, until a head was accepted that fits it.
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        self.checkpoint
+    }
+
     /// What was verified last.
     pub fn pin(&self) -> Option<&Pin> {
         self.pin.as_ref()

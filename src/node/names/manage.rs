@@ -56,7 +56,7 @@ pub async fn make(
         Ok(name)
     });
     let name = name.await?;
-    node.names().caught_up.lock().insert(name);
+    node.names().note_caught_up(name);
     Ok(Outcome::NameMade { name: name.to_string(), petname })
 }
 

@@ -1,12 +1,16 @@
 //! Finding out what a name stands for now.
+//!
+//! What is here answers at once where nothing better can come in the time of a read; else others are asked, all ways at
+//! the same time ([`race`]). The answer is a version of the reader's history: what is not accepted is told with its reason,
+//! and never shown as the name's content.
 
 use std::sync::Arc;
 
-use shoal_ledger::Status;
+use shoal_ledger::{LedgerId, Status};
 use shoal_store::Store;
 
 use super::{
-    fork, now_ms,
+    fork, learn, now_ms,
     spelling::{Point, Spelling},
     state::State,
     target,
@@ -24,12 +28,24 @@ use crate::{
     node::Node,
 };
 
+pub mod race;
+
+use race::Asked;
+
+/// How long a confirmation makes further questions needless for a verb that only reads.
+const LATELY_MS: u64 = 60_000;
+
+/// Entries of a history that is fetched to look up a version of a name that is not followed: 40 MB of them.
+const HISTORY_MAX: u64 = 100_000;
+
 /// Whom to ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// Only what is kept here.
     Offline,
-    /// Others too, unless what is here cannot be improved upon.
+    /// Others too, unless what is here is as good.
+    Near,
+    /// Others in any case.
     Fresh,
 }
 
@@ -107,13 +123,86 @@ pub async fn find(
     wait: Wait,
     out: &Responder,
 ) -> Result<Found, Failure> {
-    let _ = (how, wait, out);
     let name = target::ledger(node, spelling).await?;
-    let state = node.names().known(name).await?;
-    let (asked, point) = (state.clone(), spelling.point);
-    let found = node.names().ask(move |book| version::find(book, &asked, point)).await?;
-    let version = found.ok_or_else(|| no_version(&state, point))?;
-    Ok(Found { state, version, refused: Vec::new() })
+    let mut refused = Vec::new();
+    let kept = node.names().ask(move |book| book.state(name)).await?;
+    let fresh = || State::new(name, spelling.checkpoint);
+    let before = kept.unwrap_or_else(fresh);
+    let here = stored(node, &before, spelling.point).await?;
+    let asks = match how {
+        How::Offline => false,
+        How::Near => !suffices(node, &before, here.as_ref(), spelling.point),
+        How::Fresh => true,
+    };
+    let mut asked = Asked::default();
+    if asks {
+        asked = race::ask(node, before.clone(), here.is_some(), wait, out).await?;
+        refused.append(&mut asked.refused);
+    }
+    let state = node.names().ask(move |book| book.state(name)).await?.unwrap_or(before);
+    check_link(&state, spelling)?;
+    if state.kept.len == 0 && spelling.point != Point::Newest && asks {
+        history(node, &state).await?;
+    }
+    let state = node.names().ask(move |book| book.state(name)).await?.unwrap_or(state);
+    match stored(node, &state, spelling.point).await? {
+        Some(version) => Ok(Found { state, version, refused }),
+        None if state.reader.pin().is_none() => Err(asked.nobody(&state, how)),
+        None => Err(no_version(&state, spelling.point)),
+    }
+}
+
+async fn stored(node: &Node, state: &State, point: Point) -> Result<Option<Version>, Failure> {
+    let state = state.clone();
+    node.names().ask(move |book| version::find(book, &state, point)).await
+}
+
+/// Whether what is here is as good as anything that others could say within the time of a read.
+fn suffices(node: &Node, state: &State, here: Option<&Version>, point: Point) -> bool {
+    let Some(_) = here else { return false };
+    let lately = now_ms().saturating_sub(state.kept.confirmed_ms) < LATELY_MS;
+    // A number stands for one version for ever, and the past does not change.
+    let settled = matches!(point, Point::Version(_));
+    settled || state.kept.own || lately || (state.kept.followed && node.is_persistent())
+}
+
+/// A link says what its maker had seen: a history that lacks it is an older or another one.
+fn check_link(state: &State, spelling: &Spelling) -> Result<(), Failure> {
+    let (Some(checkpoint), Some(pin)) = (spelling.checkpoint, state.reader.pin()) else {
+        return Ok(());
+    };
+    if pin.head().position() < checkpoint.position {
+        let (name, at) = (state.called(), checkpoint.position);
+        return Err(Failure::new(
+            Exit::TryAgain,
+            format!("the link was made at {at} of {name}, and nobody who was asked has that yet"),
+        ));
+    }
+    Ok(())
+}
+
+/// Fetches the whole history of a name of which only the head is known, since a version by number or time is
+/// counted from its beginning.
+async fn history(node: &Arc<Node>, state: &State) -> Result<(), Failure> {
+    let Some(pin) = state.reader.pin() else { return Ok(()) };
+    if pin.head().index() >= HISTORY_MAX {
+        return Err(Failure::failed(format!(
+            "{} has {} entries: too many to look a version up in",
+            state.called(),
+            pin.head().index() + 1
+        ))
+        .hint("follow it first: shoal follow NAME"));
+    }
+    learn::whole_history(node, state.name()).await
+}
+
+/// Searches the DHT for a name outside of a request: records and keepers.
+///
+/// # Errors
+/// The store.
+pub async fn search(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
+    let state = learn::state_of(node, name).await?;
+    race::search(node, &state, &mut Asked::default(), None).await.map(|_| ())
 }
 
 fn no_version(state: &State, point: Point) -> Failure {

@@ -39,6 +39,8 @@ pub struct Kept {
     /// The machine and store on which this copy last knew that it is the newest, see
     /// [`super::machine`].
     pub marker: Option<[u8; 32]>,
+    /// Entries of an own name that another machine signed, until the user was told.
+    pub foreign: u64,
 }
 
 /// One name in memory: what is kept of it and its reader.
@@ -69,6 +71,14 @@ impl State {
     /// Its whole history is kept here.
     pub const fn is_whole(&self) -> bool {
         self.kept.own || self.kept.followed
+    }
+
+    /// Notes entries of an own name that came from elsewhere: another machine signs with its key, or this
+    /// store was set back. The first history of an imported key is none of that.
+    pub const fn note_foreign(&mut self, entries: u64) {
+        if self.kept.own && self.kept.len > 0 {
+            self.kept.foreign += entries;
+        }
     }
 
     /// Notes that `source` said that the head is the newest.

@@ -43,7 +43,7 @@ pub async fn follow(
             return Err(neither(&shown));
         }
     }
-    let found = resolve::find(node, &spelling, resolve::How::Fresh, wait, out).await?;
+    let found = resolve::find(node, &spelling, resolve::How::Near, wait, out).await?;
     for note in found.notes() {
         out.send(Response::Note(note)).await?;
     }

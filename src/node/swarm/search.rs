@@ -221,6 +221,11 @@ impl Task {
         }
     }
 
+    /// Whether a search was begun for a session; the others are the names'.
+    pub(super) fn is_search_of_a_session(&self, query: QueryId) -> bool {
+        self.sessions.values().any(|state| state.searching.query == Some(query))
+    }
+
     fn with_query(&mut self, query: QueryId, change: impl FnOnce(SessionId, &mut Searching)) {
         let session =
             self.sessions.iter_mut().find(|(_, state)| state.searching.query == Some(query));

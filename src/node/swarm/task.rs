@@ -24,6 +24,10 @@ use crate::{
     node::{
         blocking,
         blocks::{KeptError, StoreBlocks},
+        names::{
+            judge::Judge,
+            line::{Arrival, Line},
+        },
         sharing,
     },
 };
@@ -156,6 +160,8 @@ struct Peer {
 pub(super) struct Task {
     pub(super) settings: Settings,
     store: Store,
+    /// What concerns names goes there.
+    names: Arc<Line>,
     persistent: bool,
     pub(super) engine: Engine,
     started: Instant,
@@ -191,6 +197,7 @@ impl Task {
         store: Store,
         persistent: bool,
         commands: mpsc::Receiver<Command>,
+        names: Arc<Line>,
     ) -> Self {
         let (work_queue, work) = mpsc::channel(WORK_MAX);
         let config = shoal_swarm::Config { up: settings.up_max, down: settings.down_max };
@@ -198,6 +205,7 @@ impl Task {
             engine: Engine::new(config, rand::random()),
             settings,
             store,
+            names,
             persistent,
             started: Instant::now(),
             net: None,
@@ -415,6 +423,8 @@ impl Task {
                     state.searching.connected(&id);
                 }
                 self.tell_engine(Event::PeerConnected { peer, prefix });
+                // A full queue: the worker asks in its next round.
+                let _asked = self.names.arrive(Arrival::Peer(id));
             }
             NetEvent::PeerDown { peer } => {
                 self.publish_views();
@@ -428,7 +438,16 @@ impl Task {
             NetEvent::ProviderRecord { change } => self.remember(change),
             NetEvent::Violation { kind, .. } => self.count_violation(kind.to_string()),
             NetEvent::Listening(_) => {}
-            search => self.search_event(search).await,
+            NetEvent::Providers { query, .. } | NetEvent::QueryDone { query, .. }
+                if !self.is_search_of_a_session(query) =>
+            {
+                self.names.event(event).await;
+            }
+            search @ (NetEvent::Providers { .. }
+            | NetEvent::QueryProgress { .. }
+            | NetEvent::QueryDone { .. }
+            | NetEvent::DialFailed { .. }) => self.search_event(search).await,
+            event => self.names.event(event).await,
         }
     }
 
@@ -689,13 +708,17 @@ impl Task {
         config.short_lived = !self.persistent;
         config.records = records;
         let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
-        let (net, events) = shoal_net::start(config, blocks, Arc::new(shoal_net::NoRecords))
-            .await
-            .map_err(|error| Failure::failed(error.to_string()))?;
+        let (net, events) =
+            shoal_net::start(config, blocks, Arc::new(Judge(Arc::clone(&self.names))))
+                .await
+                .map_err(|error| Failure::failed(error.to_string()))?;
         self.net = Some(net);
         self.events = Some(events);
         self.until_listening(addresses).await;
         self.published.reconcile(self.net.as_ref()).await;
+        if let Some(net) = &self.net {
+            self.names.connect(net.clone());
+        }
         Ok(())
     }
 

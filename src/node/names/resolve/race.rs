@@ -1,0 +1,295 @@
+//! All ways to find out a name's head at the same time; the first that leads to something new opens a short grace for the rest.
+//!
+//! Asked are the connected peers, whoever provides the name's rendezvous in the DHT, and the records under its key.
+//! Every record that comes is heard, also when the answer is found already: two that contradict each
+//! other are a fork, whichever came first.
+
+use std::{sync::Arc, time::Duration};
+
+use shoal_ledger::ipns::routing_key;
+use shoal_net::PeerId;
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
+
+use super::How;
+use crate::{
+    control::{
+        protocol::{Failure, Phase, Response, Wait},
+        server::Responder,
+    },
+    exit::Exit,
+    node::{
+        Node,
+        names::{
+            announce,
+            learn::{self, Learned, Source},
+            line::Found,
+            state::State,
+        },
+    },
+};
+
+/// Peers asked directly: as many as one search of the DHT asks in two rounds.
+const PEERS_MAX: usize = 16;
+
+/// How long the others have once somebody has answered.
+const GRACE: Duration = Duration::from_millis(300);
+
+/// How long a first connection may take before nobody counts as reachable.
+const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether somebody has connected: there is an event for the worker alone.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// How long catching up may take.
+const CATCH_UP_MAX: Duration = Duration::from_secs(10);
+
+/// Reasons that are remembered of one question.
+const REFUSED_MAX: usize = 32;
+
+/// What was tried, and what came of it.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Peers that were asked.
+    pub peers: usize,
+    /// Peers that answered with a head.
+    pub answered: usize,
+    /// Peers of the DHT that answered.
+    pub dht: u32,
+    /// What was refused, and why.
+    pub refused: Vec<String>,
+    /// Something new was accepted, or what is known confirmed.
+    pub settled: bool,
+    /// Nobody's answer ends the search.
+    all: bool,
+}
+
+impl Asked {
+    fn note(&mut self, learned: &Learned) {
+        match learned {
+            Learned::Refused(why) if self.refused.len() < REFUSED_MAX => {
+                if !self.refused.contains(why) {
+                    self.refused.push(why.clone());
+                }
+            }
+            Learned::News | Learned::Confirmed | Learned::Fork => self.settled = true,
+            _ => {}
+        }
+    }
+
+    /// Nobody knows the name: what was tried.
+    pub fn nobody(&self, state: &State, how: How) -> Failure {
+        let name = state.called();
+        let message = match how {
+            How::Offline => format!("nothing of {name} is known here"),
+            _ => format!(
+                "nobody answered for {name}: {} peers asked, {} of the DHT answered",
+                self.peers, self.dht
+            ),
+        };
+        let failure = Failure::new(Exit::NotFound, message);
+        match self.refused.first() {
+            Some(why) => failure.hint(format!("refused: {why}")),
+            None => failure.hint("name a peer with --bootstrap, or wait until its publisher is up"),
+        }
+    }
+}
+
+/// Asks everybody, until something is settled and the grace is over, or nobody is left, or the time is up.
+///
+/// # Errors
+/// The store; the network cannot be started.
+pub async fn ask(
+    node: &Arc<Node>,
+    state: State,
+    here: bool,
+    wait: Wait,
+    out: &Responder,
+) -> Result<Asked, Failure> {
+    let mut asked = Asked::default();
+    if let Err(failure) = node.swarm().online().await {
+        return if here { Ok(asked) } else { Err(failure) };
+    }
+    let name = state.called();
+    let phase = Phase { text: format!("asking who knows {name}") };
+    out.offer(Response::Phase(phase));
+    if !connected(node).await {
+        return Ok(asked);
+    }
+    let until = Instant::now() + Duration::from_millis(wait.idle_ms);
+    // A name that is known must not wait long for what nobody may have.
+    let until = if here { until.min(Instant::now() + CONNECT_MAX) } else { until };
+    search(node, &state, &mut asked, Some(until)).await?;
+    Ok(asked)
+}
+
+/// Asks everybody who can be reached before an own name is signed for: no answer is so good that the others are not
+/// waited for.
+///
+/// # Errors
+/// The store.
+pub async fn catch_up(node: &Arc<Node>, state: &State, out: &Responder) -> Result<Asked, Failure> {
+    let mut asked = Asked { all: true, ..Asked::default() };
+    if node.swarm().online().await.is_err() || !connected(node).await {
+        return Ok(asked);
+    }
+    let text = format!("asking what others know of {}", state.called());
+    out.offer(Response::Phase(Phase { text }));
+    search(node, state, &mut asked, Some(Instant::now() + CATCH_UP_MAX)).await?;
+    Ok(asked)
+}
+
+/// Waits for a first connection, where one can come.
+pub async fn connected(node: &Arc<Node>) -> bool {
+    let until = Instant::now() + CONNECT_MAX;
+    let can_come = !node.settings().bootstrap.is_empty() || node.is_persistent();
+    let finds = matches!(node.settings().network, shoal_net::Network::Lan);
+    loop {
+        if !node.names().line().peers(1).is_empty() {
+            return true;
+        }
+        if !(can_come || finds) || Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Asks all ways at once.
+///
+/// # Errors
+/// The store.
+pub async fn search(
+    node: &Arc<Node>,
+    state: &State,
+    asked: &mut Asked,
+    until: Option<Instant>,
+) -> Result<(), Failure> {
+    let until = until.unwrap_or_else(|| Instant::now() + Duration::from_mins(1));
+    let mut ways = Ways::begin(node, state).await;
+    let mut deadline = until;
+    while let Ok(Some(way)) = timeout_at(deadline, ways.next()).await {
+        match way {
+            Way::Peer(learned) => {
+                if let Some(learned) = learned? {
+                    asked.answered += 1;
+                    asked.note(&learned);
+                }
+            }
+            Way::Record(learned) => asked.note(&learned?),
+            Way::Done(answered) => asked.dht = asked.dht.max(answered),
+        }
+        asked.peers = ways.asked.len();
+        if asked.settled && !asked.all {
+            deadline = deadline.min(Instant::now() + GRACE);
+        }
+    }
+    asked.peers = ways.asked.len();
+    Ok(())
+}
+
+/// What one way led to.
+enum Way {
+    Peer(Result<Option<Learned>, Failure>),
+    Record(Result<Learned, Failure>),
+    Done(u32),
+}
+
+/// Everything that is under way.
+struct Ways {
+    node: Arc<Node>,
+    state: State,
+    tasks: JoinSet<Way>,
+    found: tokio::sync::mpsc::Receiver<Found>,
+    asked: Vec<PeerId>,
+    searching: usize,
+}
+
+impl Ways {
+    async fn begin(node: &Arc<Node>, state: &State) -> Self {
+        let (found, searching) = searches(node, state).await;
+        let mut ways = Self {
+            node: Arc::clone(node),
+            state: state.clone(),
+            tasks: JoinSet::new(),
+            found,
+            asked: Vec::new(),
+            searching,
+        };
+        for peer in node.names().line().peers(PEERS_MAX) {
+            ways.ask(peer);
+        }
+        ways
+    }
+
+    fn ask(&mut self, peer: PeerId) {
+        let ours = self.node.names().line().net().map(|net| net.peer_id());
+        if self.asked.contains(&peer) || self.asked.len() >= PEERS_MAX || Some(peer) == ours {
+            return;
+        }
+        self.asked.push(peer);
+        let (node, state) = (Arc::clone(&self.node), self.state.clone());
+        self.tasks.spawn(async move {
+            let kept = learn::state_of(&node, state.name()).await;
+            let state = match kept {
+                Ok(kept) if kept.reader.pin().is_some() => kept,
+                _ => state,
+            };
+            Way::Peer(learn::ask_head_for(&node, state, peer).await)
+        });
+    }
+
+    /// The next outcome; `None` when nothing is under way any more.
+    async fn next(&mut self) -> Option<Way> {
+        loop {
+            if self.tasks.is_empty() && self.searching == 0 {
+                return None;
+            }
+            tokio::select! {
+                Some(way) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    // A task that was cancelled or panicked has nothing to say.
+                    if let Ok(way) = way { return Some(way) }
+                }
+                found = self.found.recv(), if self.searching > 0 => match found {
+                    Some(Found::Provider(peer)) => self.ask(peer),
+                    Some(Found::Record { bytes, .. }) => self.hear(bytes),
+                    Some(Found::Done { answered, .. }) => {
+                        self.searching -= 1;
+                        return Some(Way::Done(answered));
+                    }
+                    None => self.searching = 0,
+                },
+            }
+        }
+    }
+
+    fn hear(&mut self, bytes: Vec<u8>) {
+        let (node, name) = (Arc::clone(&self.node), self.state.name());
+        self.tasks.spawn(async move {
+            Way::Record(learn::record(&node, name, &bytes, Source::Dht).await)
+        });
+    }
+}
+
+/// The two searches of the DHT, joined into one queue; how many there are.
+async fn searches(node: &Arc<Node>, state: &State) -> (tokio::sync::mpsc::Receiver<Found>, usize) {
+    let line = node.names().line();
+    let records = line.find_records(routing_key(state.name())).await;
+    let keepers = line.find_providers(announce::rendezvous(state.name())).await;
+    let (both, found) = tokio::sync::mpsc::channel(PEERS_MAX);
+    let mut searching = 0;
+    for mut search in [records, keepers].into_iter().flatten() {
+        searching += 1;
+        let both = both.clone();
+        tokio::spawn(async move {
+            while let Some(found) = search.recv().await {
+                if both.send(found).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    (found, searching)
+}
