@@ -35,7 +35,7 @@ pub enum ProofFile {
         /// The name.
         name: LedgerId,
         /// The proof.
-        fraud: Fraud,
+        fraud: Box<Fraud>,
     },
 }
 
@@ -74,7 +74,7 @@ fn read_fraud(body: &[u8]) -> Result<ProofFile, DecodeError> {
     let mut input = Reader::new(body);
     input.array_exact(2)?;
     let name = LedgerId::from_key_bytes(input.array_of()?);
-    let fraud = Fraud::decode(input.bytes()?)?;
+    let fraud = Box::new(Fraud::decode(input.bytes()?)?);
     input.end()?;
     Ok(ProofFile::Fraud { name, fraud })
 }
@@ -110,7 +110,7 @@ mod tests {
     use crate::sample::*;
 
     fn forked() -> ProofFile {
-        let fraud = conflict(&chain(6, 0), &chain(9, 50)).unwrap();
+        let fraud = Box::new(conflict(&chain(6, 0), &chain(9, 50)).unwrap());
         ProofFile::Fraud { name: name(), fraud }
     }
 
