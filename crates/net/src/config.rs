@@ -4,11 +4,13 @@
 //! without a trailing `/p2p/<peer id>`; names (`/dns4`) are not resolved.
 
 use std::io;
+use std::time::Duration;
 
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, TransportError};
 
 use crate::providers::ProviderRecord;
+use crate::questions::DEADLINE;
 
 /// Connections held at once by default, in both directions together: design section 2, promise 7.
 pub(crate) const CONNECTIONS_DEFAULT: u32 = 100;
@@ -72,8 +74,12 @@ pub struct Config {
     pub limits: Limits,
     /// Provider records of others, as [`crate::NetEvent::ProviderRecord`] had given them out.
     pub records: Vec<ProviderRecord>,
-    /// Value records of others, key and value, as [`crate::NetEvent::ValueRecord`] had given them out.
+    /// Value records of others, key and value, as [`crate::NetEvent::ValueRecord`] had given them
+    /// out.
     pub values: Vec<(Vec<u8>, Vec<u8>)>,
+    /// How long a question and its answer may take; tests make it short.
+    #[doc(hidden)]
+    pub question_deadline: Duration,
 }
 
 impl Config {
@@ -89,6 +95,7 @@ impl Config {
             limits: Limits::default(),
             records: Vec::new(),
             values: Vec::new(),
+            question_deadline: DEADLINE,
         }
     }
 }

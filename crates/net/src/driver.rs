@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blocks::Blocks;
 use crate::config::{Config, NetError, Network};
-use crate::event::{AskError, GossipId, NetEvent, QueryId, QuestionId};
+use crate::event::{GossipId, NetEvent, QueryId, QuestionId};
 use crate::native::Surroundings;
 use crate::net::GossipVerdict;
 use crate::publish::Publisher;
@@ -38,11 +38,13 @@ mod dials;
 mod events;
 mod joining;
 mod lookups;
+mod questions;
 
 use behaviour::Behaviour;
 use dials::Dials;
 use joining::Joining;
 use lookups::Searches;
+use questions::Questions;
 
 /// Events that wait for room in the node's channel before libp2p's events wait too.
 const OUTBOX_MAX: usize = 256;
@@ -108,6 +110,7 @@ pub(crate) struct Driver {
     publishing: HashMap<kad::QueryId, (RecordKey, Cid)>,
     dials: Dials,
     joining: Joining,
+    questions: Questions,
     expire_at: Instant,
 }
 
@@ -131,6 +134,7 @@ impl Driver {
             tasks,
         };
         let listen = config.listen.clone();
+        let questions = Questions::new(config.question_deadline);
         let mut driver = Self {
             network: config.network,
             short_lived: config.short_lived,
@@ -146,6 +150,7 @@ impl Driver {
             publisher: Publisher::new(),
             publishing: HashMap::new(),
             joining: Joining::default(),
+            questions,
             expire_at: Instant::now() + EXPIRE_INTERVAL,
         };
         for addr in listen {
@@ -182,6 +187,7 @@ impl Driver {
             self.tick();
         }
         self.token.cancel();
+        self.farewell(sender).await;
     }
 
     fn command(&mut self, command: Command) {
@@ -197,15 +203,11 @@ impl Driver {
                 answered: 0,
                 without: Vec::new(),
             }),
-            Command::Question { question, peer, .. } => self.outbox.push(NetEvent::Answer {
-                question,
-                from: peer,
-                result: Err(AskError::Unsupported),
-            }),
+            Command::Question { question, peer, bytes } => self.question(question, peer, bytes),
+            Command::Answer { question, bytes } => self.answer(question, bytes),
             Command::PutValue { .. }
             | Command::ForgetValue(_)
             | Command::PutValueTo { .. }
-            | Command::Answer { .. }
             | Command::Subscribe(_)
             | Command::Unsubscribe(_)
             | Command::Gossip { .. }
@@ -220,6 +222,7 @@ impl Driver {
         self.tick_searches(now);
         self.pump_publishing(now);
         self.pump_joining(now);
+        self.tick_questions(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE_INTERVAL;
             self.swarm.behaviour_mut().kad.store_mut().expire();
@@ -229,8 +232,13 @@ impl Driver {
 
     fn next_wake(&mut self) -> Instant {
         let dials = self.next_dial();
-        let due =
-            [dials, self.searches.next_tick(), self.publisher.next_due(), self.joining.next_due()];
+        let due = [
+            dials,
+            self.searches.next_tick(),
+            self.publisher.next_due(),
+            self.joining.next_due(),
+            self.questions.next_due(),
+        ];
         due.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
 

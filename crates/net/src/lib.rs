@@ -27,6 +27,7 @@ mod gate;
 mod net;
 mod providers;
 mod publish;
+mod questions;
 mod records;
 mod shared;
 

@@ -7,7 +7,7 @@
 //! events wait for the node, so the two cannot block each other.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
@@ -46,7 +46,6 @@ pub enum GossipVerdict {
 pub struct Net {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
-    queries: Arc<AtomicU64>,
     token: CancellationToken,
     tasks: TaskTracker,
 }
@@ -78,8 +77,7 @@ pub async fn start(
         tasks.clone(),
     )?;
     tasks.spawn(driver.run());
-    let queries = Arc::new(AtomicU64::new(1));
-    Ok((Net { shared, commands, queries, token, tasks }, receiver))
+    Ok((Net { shared, commands, token, tasks }, receiver))
 }
 
 impl Net {
@@ -139,7 +137,7 @@ impl Net {
     /// Searches the DHT for providers of a CID. Events of the returned number follow, `QueryDone`
     /// last. With no peer known yet it waits a few seconds for one.
     pub async fn find_providers(&self, cid: Cid) -> QueryId {
-        let query = QueryId(self.queries.fetch_add(1, Ordering::Relaxed));
+        let query = QueryId(self.shared.next_id());
         self.command(Command::Find { query, cid }).await;
         query
     }
@@ -162,7 +160,7 @@ impl Net {
     /// Searches the DHT for the value records of a key. `Value` events of the returned number follow,
     /// `ValueDone` last. With no peer known yet it waits a few seconds for one.
     pub async fn find_value(&self, key: Vec<u8>) -> QueryId {
-        let query = QueryId(self.queries.fetch_add(1, Ordering::Relaxed));
+        let query = QueryId(self.shared.next_id());
         self.command(Command::FindValue { query, key }).await;
         query
     }
@@ -186,7 +184,7 @@ impl Net {
     /// Asks a peer something over `/shoal/ledger/1`, connecting to it if need be. One `Answer` event
     /// of the returned number follows.
     pub async fn question(&self, peer: PeerId, bytes: Vec<u8>) -> QuestionId {
-        let question = QuestionId(self.queries.fetch_add(1, Ordering::Relaxed));
+        let question = QuestionId(self.shared.next_id());
         self.command(Command::Question { question, peer, bytes }).await;
         question
     }

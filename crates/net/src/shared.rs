@@ -4,7 +4,7 @@
 //! an await or while another is taken.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use libp2p::{Multiaddr, PeerId};
 use parking_lot::RwLock;
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) known: AtomicUsize,
     /// Live native streams.
     pub(crate) streams: Registry,
+    /// The last number given to a search or a question.
+    ids: AtomicU64,
 }
 
 impl Shared {
@@ -36,6 +38,12 @@ impl Shared {
             connected: RwLock::default(),
             known: AtomicUsize::new(0),
             streams: Registry::default(),
+            ids: AtomicU64::new(0),
         }
+    }
+
+    /// A number that no search and no question has had.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed) + 1
     }
 }

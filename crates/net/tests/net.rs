@@ -11,3 +11,7 @@ mod dht;
 mod life;
 #[path = "net/node.rs"]
 mod node;
+#[path = "net/questions.rs"]
+mod questions;
+#[path = "net/stranger.rs"]
+mod stranger;

@@ -20,6 +20,7 @@ use crate::config::{
 use crate::gate::DialGate;
 use crate::native;
 use crate::providers::{ProviderStore, RECORD_TTL};
+use crate::questions;
 
 /// The public DHT's protocol.
 pub(super) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
@@ -42,6 +43,8 @@ pub(super) struct Behaviour {
     pub(super) ping: ping::Behaviour,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
     pub(super) native: native::Behaviour,
+    pub(super) asking: questions::Behaviour,
+    pub(super) answering: questions::Behaviour,
 }
 
 impl Behaviour {
@@ -74,6 +77,8 @@ impl Behaviour {
             ping: ping::Behaviour::default(),
             mdns: mdns.into(),
             native: native::Behaviour::new(surroundings),
+            asking: questions::asking(config.question_deadline),
+            answering: questions::answering(config.question_deadline),
         })
     }
 }

@@ -80,6 +80,14 @@ impl Dials {
         self.pause = REDIAL_MIN;
     }
 
+    /// The addresses at which a peer is to be dialled, that have not been tried.
+    pub(super) fn addrs_of(&self, id: &PeerId) -> Vec<Multiaddr> {
+        let waiting = self.waiting.iter().filter(|wanted| wanted.id.as_ref() == Some(id));
+        let waiting = waiting.flat_map(|wanted| wanted.addrs.iter());
+        let untried = self.wanted.get(id).into_iter().flatten();
+        waiting.chain(untried).take(ADDRS_MAX).cloned().collect()
+    }
+
     /// Whether any dial waits here.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()

@@ -78,6 +78,8 @@ impl Driver {
             BehaviourEvent::Limits(never) | BehaviourEvent::Gate(never) => match never {},
             BehaviourEvent::Native(StreamEvent::Begun(id)) => self.dials.fulfilled(&id),
             BehaviourEvent::Native(StreamEvent::Unsupported(id)) => self.not_shoal(id),
+            BehaviourEvent::Asking(event) => self.asking_event(event),
+            BehaviourEvent::Answering(event) => self.answering_event(event),
         }
     }
 

@@ -143,6 +143,15 @@ impl Node {
         }
     }
 
+    /// The events that are left after shutdown.
+    pub(crate) async fn rest(&mut self) -> Vec<NetEvent> {
+        let mut rest = Vec::new();
+        while let Some(event) = timeout(PATIENCE, self.events.recv()).await.expect("they end") {
+            rest.push(event);
+        }
+        rest
+    }
+
     pub(crate) async fn expect_up(&mut self, who: PeerId) -> PeerNo {
         self.expect(|event| match event {
             NetEvent::PeerUp { peer, id, .. } if id == who => Some(peer),
