@@ -6,7 +6,7 @@
 
 use std::{fs, io, os::unix::ffi::OsStringExt, path::PathBuf};
 
-use shoal_ledger::{Body, Fraud, LedgerId, PublicKey, Status};
+use shoal_ledger::{Body, Fraud, LedgerId, PublicKey, Status, proof_file::ProofFile};
 use shoal_store::Store;
 
 use super::{book::Book, now_ms, state::State};
@@ -47,7 +47,7 @@ pub fn line(store: &Store, state: &State) -> Option<ForkLine> {
 fn written(store: &Store, name: LedgerId, fraud: &Fraud) -> PathBuf {
     let dir = store.dir().join("proofs");
     let path = dir.join(format!("{name}-{}.proof", fraud.position().epoch.as_u64()));
-    let bytes = fraud.encode();
+    let bytes = ProofFile::Fraud { name, fraud: Box::new(fraud.clone()) }.encode();
     if fs::read(&path).is_ok_and(|there| there == bytes) {
         return path;
     }
