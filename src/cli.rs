@@ -3,7 +3,8 @@
 //! Each verb is a file: it turns its arguments into requests for the node and the node's answers into
 //! lines. [`args`] holds what all verbs share, [`values`] the parsers of numbers and sizes;
 //! [`converse`] drives an exchange and renews it when the node dies; [`output`] is standard output,
-//! [`talk`] standard error, [`json`] the shapes of `--json`.
+//! [`talk`] standard error, [`json`] the shapes of `--json`. The verbs of names share [`standing`], the
+//! words about a name, and [`listing`], lists in batches; [`new_file`] writes keys and proofs.
 //!
 //! Invariants: data goes to standard output and talk to standard error; a verb prints the same
 //! whether this process owns the store or another does; nothing waits for longer than 2 s without
@@ -20,25 +21,36 @@ use crate::{control::protocol::Failure, exit::Exit};
 mod add;
 mod args;
 mod cat;
+mod checkout;
 mod completions;
 mod context;
 mod converse;
 mod demo;
+mod diff;
 mod get;
 mod input;
 mod json;
 mod list;
+mod listing;
+mod log;
 mod mount;
+mod name;
+mod new_file;
 mod output;
 mod phase;
 mod pin;
 mod progress;
+mod prove;
+mod publish;
 mod report;
+mod resolve;
 mod seed;
 mod show;
+mod standing;
 mod stat;
 mod talk;
 mod values;
+mod verify_proof;
 
 use args::{Cli, Verb};
 use context::Context;
@@ -128,6 +140,16 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Stat(args) => stat::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
+        Verb::Name(args) => name::run(context, args).await,
+        Verb::Publish(args) => publish::run(context, args).await,
+        Verb::Rollback(args) => publish::rollback(context, args).await,
+        Verb::Resolve(args) => resolve::run(context, args).await,
+        Verb::Follow(args) => resolve::follow(context, args).await,
+        Verb::Log(args) => log::run(context, args).await,
+        Verb::Diff(args) => diff::run(context, args).await,
+        Verb::Checkout(args) => checkout::run(context, args).await,
+        Verb::Prove(args) => prove::run(context, args).await,
+        Verb::VerifyProof(args) => verify_proof::run(context, args).await,
         Verb::Mount(args) => mount::run(context, args).await,
         Verb::Umount(args) => mount::unmount(&args),
         Verb::Id(_) => show::id(context).await,

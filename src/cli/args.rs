@@ -9,8 +9,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use shoal_net::Network;
 
 use super::{
-    add, cat, completions, demo, get, list, mount, pin, seed, show, stat,
+    add, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove, publish,
+    resolve, seed, show, stat,
     values::{self, Bwlimit, Timeout},
+    verify_proof,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
@@ -44,6 +46,16 @@ pub(crate) enum Verb {
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
     Seed(seed::SeedArgs),
+    Name(name::NameArgs),
+    Publish(publish::PublishArgs),
+    Rollback(publish::RollbackArgs),
+    Resolve(resolve::ResolveArgs),
+    Follow(resolve::FollowArgs),
+    Log(log::LogArgs),
+    Diff(diff::DiffArgs),
+    Checkout(checkout::CheckoutArgs),
+    Prove(prove::ProveArgs),
+    VerifyProof(verify_proof::VerifyProofArgs),
     Mount(mount::MountArgs),
     Umount(mount::UmountArgs),
     Id(show::IdArgs),
@@ -66,13 +78,13 @@ impl Verb {
 
     /// It goes on where it stopped when it is run again.
     pub(crate) const fn resumes(&self) -> bool {
-        matches!(self, Self::Get(_) | Self::Pin(_))
+        matches!(self, Self::Get(_) | Self::Pin(_) | Self::Checkout(_))
     }
 
     /// Words for what its progress counts.
     pub(crate) const fn label(&self) -> &'static str {
         match self {
-            Self::Add(_) => "added",
+            Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
             _ => "fetched",
         }
@@ -187,7 +199,11 @@ fn after_help() -> String {
          shoal seed                     serve what was added, until Ctrl-C\n  \
          shoal get CID -o photos        fetch it on another machine\n  \
          shoal cat CID/a.txt | head     read one file of it\n  \
-         shoal mount CID /mnt           read it through a mounted drive\n\n\
+         shoal mount CID /mnt           read it through a mounted drive\n  \
+         shoal name new notes           make a name; prints its key, by which others know it\n  \
+         shoal publish notes photos     sign a new version of it\n  \
+         shoal resolve notes            print its current path; any verb takes notes or notes@3\n  \
+         shoal log notes                list its versions\n\n\
          Exit codes:\n",
     );
     for (exit, words) in Exit::ALL {

@@ -26,8 +26,8 @@ use crate::control::{
 /// on standard error, because standard output is the file.
 #[derive(Debug, Args)]
 pub(crate) struct CatArgs {
-    /// The file
-    #[arg(value_name = "CID[/PATH]")]
+    /// The file: a CID or name
+    #[arg(value_name = "CID|NAME[/PATH]")]
     target: OsString,
 
     /// First and last byte to write, both inclusive and counted from 0; without LAST to the end

@@ -124,6 +124,11 @@ impl Context {
         }
     }
 
+    /// True when the node that was asked stays after this process: a running peer.
+    pub(crate) fn has_running_peer(&self) -> bool {
+        self.attached.as_ref().is_some_and(|attached| attached.client.welcome().persistent)
+    }
+
     /// Tells how it ended, closes standard output, and stays for clients until `stop`.
     pub(crate) async fn conclude(
         mut self,

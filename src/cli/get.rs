@@ -30,18 +30,18 @@ use crate::{
     exit::Exit,
 };
 
-/// Fetch a file or directory by its CID
+/// Fetch a file or directory by its CID or name
 ///
 /// It is found through the peers, fetched from several at once, verified, and appears at OUT when it
 /// is whole. A fetch that was interrupted goes on where it stopped. What was fetched is seeded on by
 /// a running peer until as much was given as was taken, or for ten minutes.
 #[derive(Debug, Args)]
 pub(crate) struct GetArgs {
-    /// What to fetch
-    #[arg(value_name = "CID[/PATH]")]
+    /// What to fetch: a CID or name
+    #[arg(value_name = "CID|NAME[/PATH]")]
     target: OsString,
 
-    /// Where to put it [default: the last part of CID[/PATH], here]
+    /// Where to put it [default: the last part of CID|NAME[/PATH], here]
     #[arg(short, long, value_name = "OUT")]
     out: Option<OsString>,
 

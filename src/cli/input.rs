@@ -1,6 +1,6 @@
 //! Standard input, read ahead by a thread of its own.
 //!
-//! Only `add -` reads it. The thread fills frames and hands them over a short queue: reading,
+//! `add -` sends it on; a small one is read whole ([`Input::whole`]). The thread fills frames and hands them over a short queue: reading,
 //! sending and the node's work overlap, and memory stays at [`FRAMES_MAX`] frames. A read that
 //! nobody ends is left behind when the process ends.
 
@@ -59,6 +59,22 @@ impl Input {
         self.begun
     }
 
+    /// All of it, when it has at most `bytes_max` bytes; `None` when it has more.
+    pub(crate) async fn whole(mut self, bytes_max: usize) -> Result<Option<Vec<u8>>, Failure> {
+        let mut whole = Vec::new();
+        while let Some(frame) = self.frames.recv().await {
+            let frame = frame.map_err(|error| unreadable(&error))?;
+            if frame.len() > bytes_max - whole.len() {
+                return Ok(None);
+            }
+            if frame.is_empty() {
+                break;
+            }
+            whole.extend_from_slice(&frame);
+        }
+        Ok(Some(whole))
+    }
+
     /// Sends all of it. Not cancel-safe.
     pub(crate) async fn feed(&mut self, sender: &mut DataSender<'_>) -> Result<(), FeedError> {
         loop {
@@ -96,5 +112,14 @@ mod tests {
             lengths.push(frame.unwrap().len());
         }
         assert_eq!(lengths, [DATA_BYTES_MAX, DATA_BYTES_MAX, 5, 0]);
+    }
+
+    #[tokio::test]
+    async fn a_small_input_is_read_whole_and_a_large_one_is_not() {
+        let whole = |max| Input::of(io::Cursor::new(b"12345")).whole(max);
+        assert_eq!(whole(5).await.unwrap().unwrap(), b"12345");
+        assert_eq!(whole(4).await.unwrap(), None);
+        let endless = Input::of(io::repeat(7)).whole(DATA_BYTES_MAX + 1).await;
+        assert_eq!(endless.unwrap(), None);
     }
 }

@@ -11,6 +11,8 @@ use serde::Serialize;
 use super::report::Report;
 use crate::control::protocol::{Added, Described, Kind, Listed, Meta, PeerLine, PinLine, Status};
 
+pub(crate) mod name;
+
 /// An object that is not the outcome.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
@@ -41,6 +43,12 @@ pub(crate) enum Line {
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
     Ready { address: String },
+    /// A name that is known here.
+    Name(name::Name),
+    /// A version of a name.
+    Version(name::Version),
+    /// A path at which two versions differ.
+    Change(name::Change),
 }
 
 /// A path, exactly.
@@ -169,6 +177,39 @@ pub(crate) enum Details {
     Peers { peers: u64 },
     /// Of `status`.
     Status(serde_json::Value),
+    /// Of `name new` and `name import`; the recovery key itself is never among them.
+    NameMade {
+        name: String,
+        petname: String,
+        #[serde(flatten)]
+        recovery: Option<Path>,
+    },
+    /// Of `name ls`.
+    Names { names: u64 },
+    /// Of `name rm`.
+    NameRemoved { name: String },
+    /// Of `name export`: the key in base64, unless a file has it.
+    NameKey {
+        name: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
+        #[serde(flatten)]
+        file: Option<Path>,
+    },
+    /// Of `publish` and `rollback`.
+    Published(name::Published),
+    /// Of `resolve`, `follow` and `name accept`.
+    Resolved(Box<name::Resolved>),
+    /// Of `log`.
+    Versions { versions: u64 },
+    /// Of `diff`.
+    Compared { added: u64, removed: u64, changed: u64 },
+    /// Of `checkout`.
+    CheckedOut(Box<name::CheckedOut>),
+    /// Of `prove`.
+    Proved(Box<name::Proved>),
+    /// Of `verify-proof`.
+    Verified(Box<name::Verified>),
 }
 
 /// Fields of `stat`.

@@ -29,8 +29,8 @@ const SIZE_WIDTH: usize = 12;
 /// fetched) and its name, with a slash after a directory's.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// The directory; a file lists itself
-    #[arg(value_name = "CID[/PATH]")]
+    /// The directory, by its CID or name; a file lists itself
+    #[arg(value_name = "CID|NAME[/PATH]")]
     target: OsString,
 }
 

@@ -19,7 +19,7 @@ use crate::control::{
     protocol::{Outcome, Request, Response},
 };
 
-/// Keep and serve what a CID holds, or stop to
+/// Keep and serve what a CID or name holds, or stop to
 #[derive(Debug, Args)]
 #[command(subcommand_required = true, arg_required_else_help = true)]
 pub(crate) struct PinArgs {
@@ -34,11 +34,11 @@ enum PinVerb {
     Ls(PinListArgs),
 }
 
-/// Pin CIDs, fetching what is missing, and print them
+/// Pin CIDs or names, fetching what is missing, and print the CIDs
 #[derive(Debug, Args)]
 struct PinAddArgs {
-    /// What to keep, with everything below it
-    #[arg(required = true, value_name = "CID[/PATH]")]
+    /// What to keep, with everything below it; of a name what it stands for now
+    #[arg(required = true, value_name = "CID|NAME[/PATH]")]
     targets: Vec<OsString>,
 }
 

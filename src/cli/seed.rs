@@ -33,13 +33,13 @@ use crate::{
 /// Run the peer: serve what was added, fetched and pinned
 ///
 /// It serves in the foreground until it is interrupted. Files and directories given are served from
-/// where they are, without a copy; CIDs given are fetched and pinned. Both are remembered until
+/// where they are, without a copy; what a CID or name given stands for is fetched and pinned. Both are remembered until
 /// --forget. When it listens it prints a line `ready ADDRESS` for each address. Where a peer already
 /// runs on this store, arguments are handed to that one.
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
     /// What to serve besides
-    #[arg(value_name = "PATH|CID")]
+    #[arg(value_name = "PATH|CID|NAME")]
     what: Vec<OsString>,
 
     /// Stop to serve these, and do not run the peer
@@ -192,7 +192,7 @@ fn done(outcome: &Outcome) -> Result<(), End> {
     }
 }
 
-/// An argument that exists is a path, otherwise a CID; one to forget may have gone from the disk.
+/// An argument that exists is a path, otherwise a CID or name; one to forget may have gone from the disk.
 fn item(typed: &OsStr, forget: bool) -> Result<SeedItem, Failure> {
     let exists = std::fs::symlink_metadata(typed).is_ok();
     if exists || (forget && shoal_dag::path::parse(typed.as_bytes()).is_err()) {

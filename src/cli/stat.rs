@@ -17,11 +17,11 @@ use super::{
 };
 use crate::control::protocol::{Described, Kind, Outcome, Request};
 
-/// Show what a CID is: kind, sizes, permissions and time if kept
+/// Show what a CID or name is: kind, sizes, permissions and time if kept
 #[derive(Debug, Args)]
 pub(crate) struct StatArgs {
-    /// A file, directory or symlink
-    #[arg(value_name = "CID[/PATH]")]
+    /// A file, directory or symlink, by its CID or name
+    #[arg(value_name = "CID|NAME[/PATH]")]
     target: OsString,
 }
 

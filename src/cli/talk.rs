@@ -35,6 +35,7 @@ const SILENCE: &str = "waiting for the node";
 #[derive(Debug)]
 pub(crate) struct Talk {
     quiet: bool,
+    verbose: bool,
     moving: bool,
     colour: bool,
     label: &'static str,
@@ -57,6 +58,7 @@ impl Talk {
         let now = Instant::now();
         Self {
             quiet: globals.quiet,
+            verbose: globals.verbose > 0 && !globals.quiet,
             moving: terminal && !dumb && !globals.quiet && globals.verbose == 0,
             colour: colour(globals),
             label: "done",
@@ -206,6 +208,18 @@ impl Talk {
         if !self.quiet {
             self.say(&harmless(text));
         }
+    }
+
+    /// Says something that is asked for with `-v`.
+    pub(crate) fn detail(&self, text: &str) {
+        if self.verbose {
+            self.say(&harmless(text));
+        }
+    }
+
+    /// Says more of the failure that is told next; not silenced by `-q`, as that one is not.
+    pub(crate) fn of_failure(&self, text: &str) {
+        self.say(&harmless(text));
     }
 
     /// Says that something was left out; not silenced by `-q`.
