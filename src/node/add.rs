@@ -10,9 +10,10 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
 
 use shoal_dag::{Cid, Profile};
+use shoal_ledger::LedgerId;
 use shoal_store::{Batch, BatchOptions, PinOptions, Store};
 
-use super::{Node, blocking, sharing::unshare};
+use super::{Node, blocking, names::retention, sharing::unshare};
 use crate::{
     control::{
         protocol::{Add, Added, Failure, Outcome, Progress, Response},
@@ -92,12 +93,26 @@ impl Adding<'_> {
 /// # Errors
 /// As told to the user; sources that cannot be read are exit 3, or 1 when nothing could be.
 pub async fn add(node: &Arc<Node>, request: Add, out: Responder) -> Result<Outcome, Failure> {
-    let told = out.clone();
+    let (told, stored) = (out.clone(), !request.only_hash);
     let (added, outcome) = add_told(node, request, &out).await?;
+    if stored {
+        claim(node, &added).await?;
+    }
     for added in added {
         told.send(Response::Added(added)).await?;
     }
     outcome
+}
+
+/// Makes the pins of what was added the user's own, where a name keeps the same content.
+///
+/// # Errors
+/// The store.
+pub async fn claim(node: &Arc<Node>, added: &[Added]) -> Result<(), Failure> {
+    let roots: Vec<Cid> = added.iter().filter_map(|added| added.cid.parse().ok()).collect();
+    let claim =
+        move |store: &Store| roots.iter().try_for_each(|root| retention::claim(store, root));
+    Ok(node.with_store(claim).await?)
 }
 
 /// Adds paths and returns what was added, to be told, with the outcome that follows.
@@ -111,9 +126,35 @@ pub async fn add_told(
 ) -> Result<Finished, Failure> {
     let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
     let out = out.clone();
-    let finished = blocking(move || add_all(&store, &request, None, &out, served)).await;
+    let adding = move || add_all(&store, &request, None, &out, served, &mut Vec::new());
+    let finished = blocking(adding).await;
     node.swarm().pins_changed();
     finished
+}
+
+/// Adds one path in order to publish it: its pin is the name's, unless the user had pinned the same before.
+///
+/// # Errors
+/// As [`add`].
+pub async fn add_for(
+    node: &Arc<Node>,
+    request: Add,
+    name: LedgerId,
+    out: &Responder,
+) -> Result<Added, Failure> {
+    let (store, served, out) = (node.store().clone(), node.is_persistent(), out.clone());
+    let adding = move || {
+        let mut fresh = Vec::new();
+        let (added, outcome) = add_all(&store, &request, None, &out, served, &mut fresh)?;
+        for root in fresh {
+            retention::adopt(&store, name, &root)?;
+        }
+        outcome?;
+        added.into_iter().next().ok_or_else(|| Failure::failed("nothing was added"))
+    };
+    let added = blocking(adding).await;
+    node.swarm().pins_changed();
+    added
 }
 
 /// What was added, durable by now, and the outcome of the request.
@@ -131,23 +172,29 @@ pub async fn add_with_data(
 ) -> Result<Outcome, Failure> {
     let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
     let (feed, bytes) = stream::channel();
-    let told = out.clone();
-    let adding = blocking(move || add_all(&store, &request, Some(bytes), &out, served));
+    let (told, stored) = (out.clone(), !request.only_hash);
+    let adding =
+        blocking(move || add_all(&store, &request, Some(bytes), &out, served, &mut Vec::new()));
     let (finished, ()) = tokio::join!(adding, feed.run(data));
     node.swarm().pins_changed();
     let (added, outcome) = finished?;
+    if stored {
+        claim(node, &added).await?;
+    }
     for added in added {
         told.send(Response::Added(added)).await?;
     }
     outcome
 }
 
+/// Adds everything of one request; roots that were not pinned before are told in `fresh`.
 fn add_all(
     store: &Store,
     request: &Add,
     mut bytes: Option<stream::Incoming>,
     out: &Responder,
     served: bool,
+    fresh: &mut Vec<Cid>,
 ) -> Result<Finished, Failure> {
     let profile = profile_of(&request.profile)?;
     let batch = (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
@@ -182,6 +229,9 @@ fn add_all(
             if request.local && store.is_public(&root.cid) {
                 // It was shared before: from now on it is not.
                 unshare::unshare(store, &root.cid)?;
+            }
+            if !store.is_pinned(&root.cid) {
+                fresh.push(root.cid);
             }
             batch.pin(&root.cid, PinOptions { local: request.local })?;
         }

@@ -7,11 +7,15 @@
 
 use std::{sync::Arc, time::Instant};
 
-use shoal_dag::{Cid, Node as DagNode, path};
+use shoal_dag::{
+    Cid, Node as DagNode,
+    path::{self, CidPath},
+};
 
 use super::{
     Node,
     export::{self, Export, Exported},
+    names::target,
     pin,
     read::{Reader, Resolved, tell},
     sessions::{Session, Waiting},
@@ -35,7 +39,8 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
     let (target, wants_directory) = export::target(&get.out);
     export::check_target(&target, get.force)?;
     let fit = |top: &DagNode| export::check_kind(&target, wants_directory, top);
-    let fetched = fetch_fitting(node, &get.target, get.wait.into(), out, &fit).await?;
+    let path = target::follow(node, &get.target, get.wait, out).await?;
+    let fetched = fetch_fitting(node, &path, get.wait.into(), out, &fit).await?;
     if get.keep {
         pin::keep(node, &fetched, false).await?;
     }
@@ -86,35 +91,37 @@ pub struct Fetched {
     pub session: Option<Arc<Session>>,
 }
 
-/// Brings everything below what `target` names into the store.
+/// Brings everything below what `path` names into the store.
 ///
 /// # Errors
-/// Exit 2 for a target that is none, 4 when nobody provides it in time.
+/// Exit 4 when nobody provides it in time.
 pub async fn fetch_tree(
     node: &Arc<Node>,
-    target: &[u8],
+    path: &CidPath,
     waiting: Waiting,
     out: &Responder,
 ) -> Result<Fetched, Failure> {
-    fetch_fitting(node, target, waiting, out, &|_| Ok(())).await
+    fetch_fitting(node, path, waiting, out, &|_| Ok(())).await
 }
 
 /// The same, if `fit` agrees to the top of the tree: asked before the rest is fetched.
-async fn fetch_fitting(
+///
+/// # Errors
+/// As [`fetch_tree`], and what `fit` says.
+pub async fn fetch_fitting(
     node: &Arc<Node>,
-    target: &[u8],
+    path: &CidPath,
     waiting: Waiting,
     out: &Responder,
     fit: &(dyn Fn(&DagNode) -> Result<(), Failure> + Sync),
 ) -> Result<Fetched, Failure> {
-    let path = parse_target(target)?;
-    if let Some((resolved, top)) = all_here(node, &path).await {
+    if let Some((resolved, top)) = all_here(node, path).await {
         fit(&top)?;
         return Ok(Fetched { root: path.root, resolved, session: None });
     }
     let session = Session::open(node.swarm(), path.root, true).await?;
     let mut reader = Reader::new(node, path.root, waiting, Some(out)).over(Arc::clone(&session));
-    let resolved = reader.resolve(&path).await?;
+    let resolved = reader.resolve(path).await?;
     let top = reader.node(&resolved.cid, resolved.under()).await?;
     fit(&top)?;
     prepare(node, &resolved.cid, &top).await;
@@ -131,7 +138,7 @@ async fn fetch_fitting(
 }
 
 /// The end of the path when everything below it is in the store: then nobody is told what is read.
-async fn all_here(node: &Arc<Node>, path: &path::CidPath) -> Option<(Resolved, DagNode)> {
+async fn all_here(node: &Arc<Node>, path: &CidPath) -> Option<(Resolved, DagNode)> {
     let path = path.clone();
     node.with_store(move |store| {
         let resolved = sharing::resolve_here(store, &path)?;
@@ -186,11 +193,11 @@ fn progress(view: &View, total: u64) -> Progress {
     }
 }
 
-/// Reads a target as the user typed it.
+/// Reads a target that can only be a CID, as the user typed it: names are followed by [`target::follow`].
 ///
 /// # Errors
-/// Exit 2, telling that it is neither a CID nor a name.
-pub fn parse_target(target: &[u8]) -> Result<path::CidPath, Failure> {
+/// Exit 2, telling that it is no CID.
+pub fn parse_target(target: &[u8]) -> Result<CidPath, Failure> {
     path::parse(target).map_err(|error| match error {
         path::PathError::NotCid(text) => {
             Failure::usage(format!("{text:?} is not a CID or a known name"))

@@ -7,6 +7,8 @@
 //! - [`manage`] making and forgetting names; [`publish`] signing versions; [`resolve`] finding them.
 //! - [`line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
 //!   that takes what comes; [`announce`] what is told; [`judge`] which records are kept for the DHT.
+//! - [`manage`] making and forgetting names; [`retention`] which versions' content is pinned for them.
+//! - [`log`], [`diff`], [`checkout`], [`prove`] what is asked about their histories.
 //!
 //! Invariants: what was accepted never goes back, across restarts ([`state::State`] is written before
 //! anything is told). An own entry is durable before anybody sees it. One change of a name at a time
@@ -30,19 +32,26 @@ use crate::{
 
 pub mod announce;
 pub mod book;
+pub mod checkout;
 pub mod content;
+pub mod diff;
 pub mod follow;
 pub mod following;
 pub mod fork;
 pub mod judge;
 pub mod keys;
+#[cfg(test)]
+mod lab;
 pub mod learn;
 pub mod line;
+pub mod log;
 pub mod machine;
 pub mod manage;
 pub mod policy;
+pub mod prove;
 pub mod publish;
 pub mod resolve;
+pub mod retention;
 pub mod spelling;
 pub mod state;
 pub mod target;
@@ -58,6 +67,8 @@ pub struct Names {
     marker: [u8; 32],
     /// One change at a time: of any name, since none takes longer than a commit.
     changing: tokio::sync::Mutex<()>,
+    /// One at a time pins and unpins roots for names: a root may be of several.
+    keeping: tokio::sync::Mutex<()>,
     /// Own names that caught up since this node started.
     caught_up: Mutex<HashSet<LedgerId>>,
     /// One publication at a time.
@@ -74,6 +85,7 @@ impl Names {
             book: Book::new(store.clone()),
             marker: machine::marker(&store.dir()),
             changing: tokio::sync::Mutex::default(),
+            keeping: tokio::sync::Mutex::default(),
             caught_up: Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
@@ -203,6 +215,7 @@ pub async fn handle(
         NameRequest::Watch { target, seen, wait } => {
             following::watch(node, &target, seen.as_deref(), wait, out).await
         }
+        NameRequest::Diff { from, to, wait } => diff::diff(node, &from, &to, wait, out).await,
         _ => Err(Failure::failed("not here yet")),
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use shoal_dag::{
     Cid, hash,
+    path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
 use shoal_store::{PinOptions, Store};
@@ -15,12 +16,11 @@ use shoal_store::{PinOptions, Store};
 use super::{
     Node, export,
     get::{Fetched, fetch_tree, parse_target},
-    sessions::Waiting,
-    sharing,
+    names, sharing,
 };
 use crate::{
     control::{
-        protocol::{Failure, LISTED_BATCH_MAX, Outcome, PinLine, Response},
+        protocol::{Failure, LISTED_BATCH_MAX, Outcome, PinLine, Response, Wait},
         server::Responder,
     },
     exit::Exit,
@@ -33,13 +33,28 @@ use crate::{
 pub async fn add(
     node: &Arc<Node>,
     target: &[u8],
-    waiting: Waiting,
+    wait: Wait,
     out: &Responder,
 ) -> Result<Outcome, Failure> {
-    let fetched = fetch_tree(node, target, waiting, out).await?;
+    let path = names::target::follow(node, target, wait, out).await?;
+    let cid = add_path(node, &path, wait, out).await?;
+    Ok(Outcome::Pinned { cid: cid.to_string() })
+}
+
+/// Fetches what a path names, and pins it.
+///
+/// # Errors
+/// As a fetch; exit 1 when the store refuses.
+pub async fn add_path(
+    node: &Arc<Node>,
+    path: &CidPath,
+    wait: Wait,
+    out: &Responder,
+) -> Result<Cid, Failure> {
+    let fetched = fetch_tree(node, path, wait.into(), out).await?;
     keep(node, &fetched, false).await?;
     node.swarm().pins_changed();
-    Ok(Outcome::Pinned { cid: fetched.resolved.cid.to_string() })
+    Ok(fetched.resolved.cid)
 }
 
 /// Pins what was fetched, with the blocks on the way to it.
@@ -50,6 +65,7 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
     let (root, resolved) = (fetched.root, fetched.resolved.clone());
     node.with_store(move |store| {
         own_tree(store, &resolved.cid, !local)?;
+        names::retention::claim(store, &resolved.cid)?;
         for (branch, _) in &resolved.trail {
             store.own(branch, !local)?;
         }
@@ -59,6 +75,15 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
         Ok(store.pin(&resolved.cid, PinOptions { local })?)
     })
     .await
+}
+
+/// Pins a root of which everything is here.
+///
+/// # Errors
+/// The store; exit 5 where something was removed meanwhile.
+pub fn keep_here(store: &Store, root: &Cid) -> Result<(), Failure> {
+    own_tree(store, root, true)?;
+    Ok(store.pin(root, PinOptions::default())?)
 }
 
 /// Brings every block below `root` into storage that the store owns, large files whole.

@@ -15,7 +15,7 @@ use shoal_dag::{
 
 use super::{
     Node, add,
-    get::parse_target,
+    names::target,
     pin,
     service::need_persistent,
     sharing::{SEEDS, SEEDS_MAX, unshare},
@@ -79,6 +79,7 @@ async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(),
         only_hash: false,
     };
     let (added, outcome) = add::add_told(node, request, out).await?;
+    add::claim(node, &added).await?;
     for added in &added {
         let item = SeedItem::Path(path.to_vec());
         remember(node, &item, Some(added.cid.clone()), false).await?;
@@ -87,20 +88,25 @@ async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(),
     outcome.map(|_| ())
 }
 
-async fn seed_root(node: &Arc<Node>, target: &[u8], out: &Responder) -> Result<(), Failure> {
-    let item = SeedItem::Root(target.to_vec());
-    let path = parse_target(target)?;
+async fn seed_root(node: &Arc<Node>, text: &[u8], out: &Responder) -> Result<(), Failure> {
+    let item = SeedItem::Root(text.to_vec());
+    let wait = Wait { idle_ms: node.settings().timeout.as_millis() as u64 };
+    // Of a name what is newest now is seeded, and remembered as it was typed.
+    let path = match target::follow(node, text, wait, out).await {
+        Ok(path) => path,
+        Err(failure) if failure.exit == Exit::Usage => return Err(failure),
+        Err(failure) => {
+            remember(node, &item, None, false).await?;
+            return Err(failure);
+        }
+    };
     let pinned = node.with_store(move |store| store.is_pinned(&path.root)).await;
     let pinned_before = pinned && path.segments.is_empty();
     // Before it is fetched: what cannot be fetched now is tried again later.
     remember(node, &item, None, pinned_before).await?;
-    let wait = Wait { idle_ms: node.settings().timeout.as_millis() as u64 };
-    let outcome = pin::add(node, target, wait.into(), out).await?;
-    let Outcome::Pinned { cid } = outcome else {
-        return Ok(());
-    };
+    let cid = pin::add_path(node, &path, wait, out).await?.to_string();
     remember(node, &item, Some(cid.clone()), pinned_before).await?;
-    let added = Added { cid, path: target.to_vec(), size: 0, files: 0 };
+    let added = Added { cid, path: text.to_vec(), size: 0, files: 0 };
     Ok(out.send(Response::Added(added)).await?)
 }
 

@@ -71,7 +71,7 @@ impl Scope {
             Request::Cat { target, range, wait } => self.cat(&target, range, wait, out).await,
             Request::List { target, wait } => self.list(&target, wait, out).await,
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
-            Request::PinAdd { target, wait } => pin::add(&node, &target, wait.into(), out).await,
+            Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
             Request::PinRemove { target } => pin::remove(&node, &target).await,
             Request::PinList => pin::list(&node, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
@@ -280,7 +280,7 @@ async fn follow<'a>(
     wait: Wait,
     out: &'a Responder,
 ) -> Result<(Reader<'a>, Resolved), Failure> {
-    let path = get::parse_target(target)?;
+    let path = super::names::target::follow(node, target, wait, out).await?;
     let mut reader = Reader::new(node, path.root, wait.into(), Some(out));
     let resolved = reader.resolve(&path).await?;
     Ok((reader, resolved))

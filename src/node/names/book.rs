@@ -84,6 +84,11 @@ impl Book {
         Self { store }
     }
 
+    /// The store that they lie in.
+    pub const fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The name that is called so here.
     ///
     /// # Errors
@@ -407,3 +412,6 @@ fn node_key(name: LedgerId, level: u32, index: u64) -> Vec<u8> {
 fn petname_key(petname: &str) -> Vec<u8> {
     [b"p", petname.as_bytes()].concat()
 }
+
+#[cfg(test)]
+mod tests;

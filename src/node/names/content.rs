@@ -2,24 +2,48 @@
 
 use std::sync::Arc;
 
+use shoal_dag::path::CidPath;
 use shoal_ledger::LedgerId;
 
-use crate::{control::protocol::Failure, node::Node};
+use super::retention;
+use crate::{
+    control::{
+        protocol::{Failure, Wait},
+        server::Responder,
+    },
+    node::{Node, get},
+};
 
-/// Fetches what is missing of the versions that are kept, newest first.
+/// Fetches what is missing of the versions that are kept, newest first, and pins it; then what the policy keeps no
+/// more is let go of. A version that nobody has is passed over: the next round asks again.
 ///
 /// # Errors
-/// The store.
+/// The store, or why the newest version that is missing could not be fetched.
 pub async fn fetch(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
-    let _ = (node, name);
-    Ok(())
+    let wait = Wait { idle_ms: node.settings().timeout.as_millis() as u64 };
+    let mut first = None;
+    for root in retention::missing(node, name).await? {
+        let (out, mut answers) = Responder::pair();
+        let told = tokio::spawn(async move { while answers.recv().await.is_some() {} });
+        let path = CidPath { root, segments: Vec::new() };
+        let fetched = get::fetch_tree(node, &path, wait.into(), &out).await;
+        drop(out);
+        let _ended = told.await;
+        match fetched {
+            Ok(_) => keep(node, name).await?,
+            Err(failure) => {
+                first.get_or_insert(failure);
+            }
+        }
+    }
+    keep(node, name).await?;
+    first.map_or(Ok(()), Err)
 }
 
-/// Pins the content of the versions that are kept and lets the rest go.
+/// Pins the versions that are kept and whose content is here, and lets go of the rest.
 ///
 /// # Errors
 /// The store.
 pub async fn keep(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
-    let _ = (node, name);
-    Ok(())
+    retention::apply(node, name).await.map(|_| ())
 }

@@ -13,14 +13,7 @@ use shoal_ledger::{
     tree::EMPTY_ROOT,
 };
 
-use super::{
-    book::Book,
-    keys, now_ms,
-    policy::{FOLLOWED_DEFAULT, OWN_DEFAULT},
-    spelling,
-    state::State,
-    target, version,
-};
+use super::{book::Book, keys, now_ms, retention, spelling, state::State, target, version};
 use crate::{
     control::{
         protocol::{Failure, LISTED_BATCH_MAX, Outcome, Response, name::NameLine},
@@ -124,9 +117,6 @@ pub async fn list(node: &Arc<Node>, out: &Responder) -> Result<Outcome, Failure>
 
 fn line(book: &Book, state: &State) -> Result<NameLine, super::BookError> {
     let newest = version::newest(book, state)?;
-    let default = if state.kept.own { OWN_DEFAULT } else { FOLLOWED_DEFAULT };
-    let keep =
-        if state.kept.keep.is_empty() { default.to_string() } else { state.kept.keep.clone() };
     Ok(NameLine {
         name: state.name().to_string(),
         petname: state.kept.petname.clone(),
@@ -134,7 +124,7 @@ fn line(book: &Book, state: &State) -> Result<NameLine, super::BookError> {
         followed: state.kept.followed,
         version: newest.as_ref().and_then(|version| version.number),
         cid: newest.map(|version| version.root.to_string()),
-        keep,
+        keep: retention::policy(state).to_string(),
         forked: !state.reader.frauds().is_empty()
             && state.reader.status(now_ms()) == shoal_ledger::Status::Forked,
     })
@@ -154,6 +144,8 @@ pub async fn remove(node: &Arc<Node>, name: &[u8], force: bool) -> Result<Outcom
         )
         .hint("export it first with: shoal name export; then say --force"));
     }
+    // Before it is forgotten: afterwards nobody would know whose pins they are.
+    retention::release(node, name).await?;
     let store = node.store().clone();
     node.names()
         .change(move |book| {

@@ -40,7 +40,8 @@ pub enum Policy {
 pub struct PolicyError;
 
 impl Policy {
-    /// Of these versions, newest first with their times, the ones that are kept.
+    /// Of these versions, newest first with their times, the ones that are kept. No more of them are
+    /// taken than decide it.
     pub fn keeps(self, newest_first: impl IntoIterator<Item = (u64, u64)>) -> BTreeSet<u64> {
         let mut kept = BTreeSet::new();
         let (mut days, mut months) = (BTreeSet::new(), BTreeSet::new());
@@ -49,6 +50,10 @@ impl Policy {
                 kept.insert(version);
                 continue;
             };
+            let full = (days.len() as u64) >= daily && (months.len() as u64) >= monthly;
+            if full && at > 0 && (at as u64) >= last {
+                break;
+            }
             let date = date(time_ms);
             let of_day = is_new(&mut days, &date, daily);
             let of_month = is_new(&mut months, &date[..date.len().min(7)], monthly);

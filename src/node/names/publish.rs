@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use shoal_dag::Cid;
+use shoal_dag::{Cid, path::CidPath};
 use shoal_ledger::{
     Body, LedgerId, MESSAGE_BYTES_MAX, SecretKey, Status, Tip, entry::Update, writer::Writer,
 };
@@ -17,7 +17,7 @@ use shoal_ledger::{
 use super::{
     announce,
     book::Book,
-    fork, keys,
+    content as kept, fork, keys,
     learn::extension,
     now_ms,
     resolve::race,
@@ -36,7 +36,7 @@ use crate::{
         server::Responder,
     },
     exit::Exit,
-    node::{Node, add, get, pin},
+    node::{Node, add, get},
 };
 
 /// How long a node that lives for one command waits until a record is with others.
@@ -75,7 +75,7 @@ pub async fn publish(
     }
     let key = SecretKey::from_seed(&seed);
     let (state, version) = sign(node, name, key, seed, content, message).await?;
-    super::content::keep(node, name).await?;
+    kept::keep(node, name).await?;
     let (told, queued) = send(node, &state).await?;
     Ok(Outcome::Published(published(&state, &version, told, queued, false)))
 }
@@ -126,16 +126,14 @@ async fn content(
                 local: false,
                 only_hash: false,
             };
-            let (added, outcome) = add::add_told(node, request, out).await?;
-            outcome?;
-            let added = added.first().ok_or_else(|| Failure::failed("nothing was added"))?;
+            let added = add::add_for(node, request, name, out).await?;
             let root = added.cid.parse().map_err(|_| Failure::failed("the add gave no CID"))?;
             let (size, files) = (Some(added.size), Some(added.files));
             Ok(Content { root, size, files, rolled_back_to: None })
         }
         PublishSource::Target(target) => {
-            let fetched = get::fetch_tree(node, &target, wait.into(), out).await?;
-            pin::keep(node, &fetched, false).await?;
+            let path = target::follow(node, &target, wait, out).await?;
+            let fetched = get::fetch_tree(node, &path, wait.into(), out).await?;
             let root = fetched.resolved.cid;
             Ok(Content { root, size: None, files: None, rolled_back_to: None })
         }
@@ -148,9 +146,8 @@ async fn content(
                 Failure::new(Exit::NotFound, format!("{} has no version {number}", state.called()))
                     .hint(format!("see: shoal log {}", state.called()))
             })?;
-            let target = found.root.to_string().into_bytes();
-            let fetched = get::fetch_tree(node, &target, wait.into(), out).await?;
-            pin::keep(node, &fetched, false).await?;
+            let path = CidPath { root: found.root, segments: Vec::new() };
+            get::fetch_tree(node, &path, wait.into(), out).await?;
             let rolled_back_to = Some(found.entry.index());
             Ok(Content { root: found.root, size: None, files: None, rolled_back_to })
         }
