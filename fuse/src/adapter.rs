@@ -1,4 +1,5 @@
-//! Between the FUSE library and [`Fs`]: the only file that names `fuser`.
+//! Between the FUSE library and [`Fs`]: the only file that names `fuser`; its modules take from here what
+//! they need of it.
 //!
 //! Decides who answers: an event loop when the answer is in memory or in a local file, a worker of one
 //! of two pools when it may take time. Metadata and reads have pools of their own, so reads that hang
@@ -10,6 +11,8 @@
 //! would change something says `EROFS`.
 
 mod pending;
+mod replies;
+mod switch;
 
 use std::cell::RefCell;
 use std::ffi::OsStr;
@@ -19,30 +22,27 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
 
 use fuser::{
     AccessFlags, BackingId, BsdFileFlags, Errno, FileAttr, FileHandle, FileType, Filesystem,
-    FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags,
-    ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL, TimeOrNow,
-    WriteFlags,
+    FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner, Notifier, OpenFlags,
+    RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
+    ReplyEntry, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, SessionACL,
+    TimeOrNow, WriteFlags,
 };
 
-use crate::errno::{FsError, errno, report};
-use crate::fs::{BLOCK_BYTES, Fs, Listed, Looked, Owner, Stat};
+use crate::errno::{FsError, report};
+use crate::fs::{Fs, Looked};
 use crate::handle::{Mode, OpenFiles};
 use crate::mount::MountOptions;
 use crate::pool::{Limits, Pool};
 use crate::statistics::Counters;
-use crate::tree::Kind;
 use pending::{ListReply, Pending, Reply};
-
-/// How long the kernel may keep names, attributes and proven absence: content never changes under
-/// its CID, and kubo says a year of immutable paths as well.
-const LASTING: Duration = Duration::from_hours(365 * 24);
+use replies::{file_attr, give_bytes, give_looked, time_to_live};
+pub use switch::{RootSwitch, SwitchError};
 
 /// Threads that fetch metadata: listings are asked for whole windows at a time, so few are enough.
 const METADATA_THREADS_MAX: usize = 16;
@@ -63,11 +63,14 @@ const REQUEST_BYTES_MAX: u32 = 1 << 20;
 /// Unit in which `statfs` counts.
 const STATFS_BLOCK_BYTES: u32 = 4096;
 
-/// Inode numbers are never given to something else.
-const GENERATION: Generation = Generation(0);
-
 /// A mounted file system whose handshake is done.
-pub(crate) struct Session(fuser::Session<Adapter>);
+pub(crate) struct Session {
+    inner: fuser::Session<Adapter>,
+    shared: Weak<Shared>,
+    /// Held while somebody serves: it keeps the device open, and an open device that nobody reads
+    /// lets callers wait for ever.
+    notifier: Arc<Notifier>,
+}
 
 impl Session {
     /// Shakes hands with the kernel over `device`.
@@ -83,12 +86,20 @@ impl Session {
         config.clone_fd = true;
         let acl = config.acl;
         let adapter = Adapter::new(fs, options, counters);
-        fuser::Session::from_fd(adapter, device, acl, config).map(Self)
+        let shared = Arc::downgrade(&adapter.shared);
+        let inner = fuser::Session::from_fd(adapter, device, acl, config)?;
+        Ok(Self { notifier: Arc::new(inner.notifier()), inner, shared })
+    }
+
+    /// What switches the root while this serves.
+    pub(crate) fn root_switch(&self) -> RootSwitch {
+        RootSwitch::new(Weak::clone(&self.shared), Arc::downgrade(&self.notifier))
     }
 
     /// Serves until the mount is gone.
     pub(crate) fn run(self) -> io::Result<()> {
-        self.0.run()
+        let _open = self.notifier;
+        self.inner.run()
     }
 }
 
@@ -168,6 +179,9 @@ impl Adapter {
 
     fn list<R: ListReply>(&self, pending: Pending<R>, handle: u64, offset: u64) {
         self.guarded(|| {
+            if offset == 0 {
+                self.shared.fs.begin_listing(pending.ino, handle);
+            }
             if self.shared.fs.is_window_known(handle, offset) {
                 return pending.list(&self.shared.fs, handle, offset);
             }
@@ -235,108 +249,9 @@ impl Shared {
     }
 }
 
-macro_rules! replies {
-    ($($reply:ty),*) => {$(
-        impl Reply for $reply {
-            fn error_number(self, number: i32) {
-                self.error(Errno::from_i32(number));
-            }
-        }
-    )*};
-}
-
-replies!(
-    ReplyEntry,
-    ReplyAttr,
-    ReplyData,
-    ReplyOpen,
-    ReplyXattr,
-    ReplyDirectory,
-    ReplyDirectoryPlus
-);
-
-impl ListReply for ReplyDirectory {
-    const COUNTED: bool = false;
-
-    fn add_line(&mut self, line: &Listed<'_>) -> bool {
-        let name = OsStr::from_bytes(line.name);
-        self.add(INodeNo(line.stat.ino), line.next, file_type(line.stat.kind), name)
-    }
-
-    fn send(self) {
-        self.ok();
-    }
-}
-
-impl ListReply for ReplyDirectoryPlus {
-    const COUNTED: bool = true;
-
-    fn add_line(&mut self, line: &Listed<'_>) -> bool {
-        let name = OsStr::from_bytes(line.name);
-        let ttl = if line.lasting { LASTING } else { Duration::ZERO };
-        let attr = file_attr(&line.stat);
-        self.add(attr.ino, line.next, name, &ttl, &attr, GENERATION)
-    }
-
-    fn send(self) {
-        self.ok();
-    }
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::File => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-    }
-}
-
-fn file_attr(stat: &Stat) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(stat.ino),
-        size: stat.size,
-        blocks: stat.sectors,
-        atime: stat.mtime,
-        mtime: stat.mtime,
-        ctime: stat.mtime,
-        crtime: stat.mtime,
-        kind: file_type(stat.kind),
-        perm: stat.permissions,
-        // For directories one means "not told", as btrfs has it: nobody counts subdirectories here.
-        nlink: 1,
-        uid: stat.owner.uid,
-        gid: stat.owner.gid,
-        rdev: 0,
-        blksize: BLOCK_BYTES,
-        flags: 0,
-    }
-}
-
-/// The kernel keeps "no such name" for an entry whose node is zero; an error it would forget.
-fn give_looked(reply: ReplyEntry, looked: Looked) {
-    match looked {
-        Looked::Found(stat) => reply.entry(&LASTING, &file_attr(&stat), GENERATION),
-        Looked::Absent => {
-            let nothing = Owner { uid: 0, gid: 0 }.unknown(0);
-            reply.entry(&LASTING, &file_attr(&nothing), GENERATION);
-        }
-    }
-}
-
 fn take_back(fs: &Fs, looked: Looked) {
     if let Looked::Found(stat) = looked {
         fs.forget(stat.ino, 1);
-    }
-}
-
-/// Gives the value of an attribute, or its size to a caller who brings no buffer.
-fn give_bytes(reply: ReplyXattr, value: &[u8], size: u32) {
-    if size == 0 {
-        reply.size(value.len() as u32);
-    } else if value.len() > size as usize {
-        reply.error(Errno::from_i32(errno(&FsError::Range)));
-    } else {
-        reply.data(value);
     }
 }
 
@@ -373,11 +288,12 @@ impl Filesystem for Adapter {
 
     fn lookup(&self, _req: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let owned = name.as_bytes().to_vec();
+        let keep = self.shared.fs.keep(parent.0);
         self.answer(
             self.pending("lookup", parent, reply),
             |fs| fs.known_lookup(parent.0, name.as_bytes()),
             move |fs| fs.lookup(parent.0, &owned),
-            give_looked,
+            move |reply, looked| give_looked(reply, looked, keep),
             take_back,
         );
     }
@@ -387,11 +303,12 @@ impl Filesystem for Adapter {
     }
 
     fn getattr(&self, _req: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+        let keep = self.shared.fs.keep(ino.0);
         self.answer(
             self.pending("getattr", ino, reply),
             |fs| fs.known_stat(ino.0),
             move |fs| fs.stat(ino.0),
-            |reply, stat| reply.attr(&LASTING, &file_attr(&stat)),
+            move |reply, stat| reply.attr(&time_to_live(keep), &file_attr(&stat)),
             |_, _| {},
         );
     }

@@ -12,6 +12,7 @@
 mod extended;
 mod list;
 mod read;
+mod root;
 mod stat;
 
 use std::collections::VecDeque;
@@ -27,7 +28,10 @@ use crate::inode::{Inodes, Known, ROOT};
 use crate::listing::{LISTED_ENTRIES_MAX, Listing, Listings};
 use crate::tree::{Attributes, Directory, Entry, Kind, Tree, TreeError};
 
+use root::{Root, Shown};
+
 pub(crate) use list::Listed;
+pub(crate) use root::{Keep, LIVE_KEPT};
 pub(crate) use stat::{BLOCK_BYTES, Owner, Stat};
 
 /// Inodes whose last error is remembered for the xattr `user.shoal.lasterror`.
@@ -38,7 +42,7 @@ const LAST_ERRORS_MAX: usize = 256;
 pub(crate) enum Looked {
     /// The name is there; the kernel now counts one lookup of it.
     Found(Stat),
-    /// The directory was read and lacks the name, which will stay so.
+    /// The directory was read and lacks the name; [`Fs::keep`] says how long that stays so.
     Absent,
 }
 
@@ -49,32 +53,28 @@ pub(crate) struct Fs {
     inodes: Inodes,
     listings: Listings,
     directories: DirectoryHandles,
-    /// The made-up root directory of a mount that shows a single file.
-    wrapper: Option<Arc<Listing>>,
+    root: Root,
     last_errors: Mutex<VecDeque<(u64, String)>>,
 }
 
 impl std::fmt::Debug for Fs {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.debug_struct("Fs").field("root", &self.tree.root()).finish_non_exhaustive()
+        out.debug_struct("Fs").field("root", &self.root).finish_non_exhaustive()
     }
 }
 
 impl Fs {
-    /// The file system over `tree`; asks it for the attributes of its root.
-    pub(crate) fn new(tree: Arc<dyn Tree>, owner: Owner) -> Result<Self, TreeError> {
-        let root = tree.root();
-        let attributes = tree.attributes(&root)?;
-        let (wrapper, attributes) = match attributes.kind {
-            Kind::Directory => (None, attributes),
-            Kind::File | Kind::Symlink => (Some(alone(root, attributes)), around(attributes)),
-        };
+    /// The file system over `tree`; asks it for the attributes of its root. A live one may be
+    /// switched to another root.
+    pub(crate) fn new(tree: Arc<dyn Tree>, owner: Owner, live: bool) -> Result<Self, TreeError> {
+        let shown = Shown::load(tree.as_ref(), tree.root())?;
+        let (cid, attributes) = shown.known();
         Ok(Self {
             owner,
-            inodes: Inodes::new(root, attributes),
+            inodes: if live { Inodes::live(cid, attributes) } else { Inodes::new(cid, attributes) },
             listings: Listings::new(LISTED_ENTRIES_MAX),
             directories: DirectoryHandles::default(),
-            wrapper,
+            root: Root::new(shown, live),
             last_errors: Mutex::default(),
             tree,
         })
@@ -101,20 +101,40 @@ impl Fs {
         if name.len() > NAME_BYTES_MAX {
             return Err(FsError::NameTooLong);
         }
-        let listing = self.listing(parent)?;
+        let _asking = self.root.asking(parent);
+        let mut listing = self.listing(parent)?;
+        let mut place = self.place(parent, &listing, name);
+        for _ in 1..root::LOOKUP_ROOTS_MAX {
+            if self.is_shown(parent, &listing) {
+                break;
+            }
+            listing = self.listing(parent)?;
+            place = self.place(parent, &listing, name);
+        }
+        match place? {
+            None => Ok(Looked::Absent),
+            Some((position, attributes)) => self.found(parent, &listing, position, attributes),
+        }
+    }
+
+    /// Where a name stands in a listing, and what it is; may ask the tree.
+    fn place(
+        &self,
+        parent: u64,
+        listing: &Listing,
+        name: &[u8],
+    ) -> Result<Option<(usize, Attributes)>, FsError> {
         let Some(position) = listing.find(name) else {
-            return Ok(Looked::Absent);
+            return Ok(None);
         };
-        let attributes = if let Some(known) = listing.attributes(position) {
-            known
-        } else {
-            let ino = self.inodes.first_number(parent, name);
-            let asked = self.tree.attributes(&listing.cid(position));
-            let learned = asked.map_err(|error| self.failed(ino, error))?;
-            listing.learn(position, learned);
-            learned
-        };
-        self.found(parent, &listing, position, attributes)
+        if let Some(known) = listing.attributes(position) {
+            return Ok(Some((position, known)));
+        }
+        let cid = listing.cid(position);
+        let ino = self.inodes.first_number(parent, name, &cid);
+        let learned = self.tree.attributes(&cid).map_err(|error| self.failed(ino, error))?;
+        listing.learn(position, learned);
+        Ok(Some((position, learned)))
     }
 
     /// The kernel takes back lookups.
@@ -187,8 +207,8 @@ impl Fs {
 
     /// The listing of a directory if it is in memory.
     fn known_listing(&self, ino: u64) -> Result<Option<Arc<Listing>>, FsError> {
-        if let (ROOT, Some(wrapper)) = (ino, &self.wrapper) {
-            return Ok(Some(Arc::clone(wrapper)));
+        if ino == ROOT {
+            return Ok(self.known_root_listing());
         }
         let known = self.known(ino)?;
         if known.attributes.is_some_and(|it| it.kind != Kind::Directory) {
@@ -200,6 +220,9 @@ impl Fs {
     fn listing(&self, ino: u64) -> Result<Arc<Listing>, FsError> {
         if let Some(listing) = self.known_listing(ino)? {
             return Ok(listing);
+        }
+        if ino == ROOT {
+            return self.root_listing();
         }
         let known = self.known(ino)?;
         let directory = self.tree.directory(&known.cid).map_err(|error| self.failed(ino, error))?;

@@ -49,6 +49,13 @@ impl DirectoryHandles {
         self.0.read().listings.get(&handle).cloned().ok_or(FsError::Stale)
     }
 
+    /// A handle goes on with another listing.
+    pub(crate) fn renew(&self, handle: u64, listing: Arc<Listing>) {
+        if let Some(held) = self.0.write().listings.get_mut(&handle) {
+            *held = listing;
+        }
+    }
+
     /// Ends a handle.
     pub(crate) fn release(&self, handle: u64) {
         let _listing = self.0.write().listings.remove(&handle);

@@ -5,6 +5,10 @@
 //! has its own mode and time in each, and equal numbers would look like hard links. Collisions take
 //! the next free number. The kernel uses the number as its node id, so the table is keyed by it.
 //!
+//! Where the root may be switched, an entry of the root is numbered by its name and its CID instead of
+//! the root's: two versions of one path never have one number (`cp` would take them for one file), and
+//! what did not change keeps its number over a switch.
+//!
 //! Invariant: an inode is in the table exactly while the kernel's count of lookups is above zero (the
 //! root always), so the table is bounded by the kernel's own memory. The top bit of every number is
 //! clear: it is kept for writable trees. Does not know listings or open files.
@@ -42,28 +46,39 @@ struct Inode {
     lookups: u64,
 }
 
+impl Inode {
+    fn is(&self, parent: u64, name: &[u8], cid: &Cid) -> bool {
+        self.known.parent == parent && *self.name == *name && self.known.cid == *cid
+    }
+}
+
 /// All inodes the kernel remembers.
 #[derive(Debug)]
 pub(crate) struct Inodes {
     table: RwLock<HashMap<u64, Inode>>,
-    number: fn(&Cid, u64, &[u8]) -> u64,
-    root: Cid,
+    number: fn(&[u8]) -> u64,
+    /// The CID that all numbers depend on; none where the root may be switched.
+    root: Option<Cid>,
 }
 
 impl Inodes {
-    /// A table that knows the root only.
+    /// A table that knows the root only, which stays.
     pub(crate) fn new(root: Cid, attributes: Attributes) -> Self {
-        Self::with_numbers(root, attributes, hashed)
+        Self { root: Some(root), ..Self::live(root, attributes) }
     }
 
-    fn with_numbers(
-        root: Cid,
-        attributes: Attributes,
-        number: fn(&Cid, u64, &[u8]) -> u64,
-    ) -> Self {
+    /// A table that knows the root only, which may be replaced.
+    pub(crate) fn live(root: Cid, attributes: Attributes) -> Self {
         let known = Known { parent: ROOT, cid: root, attributes: Some(attributes) };
         let inode = Inode { known, name: Box::default(), lookups: 1 };
-        Self { table: RwLock::new(HashMap::from([(ROOT, inode)])), number, root }
+        Self { table: RwLock::new(HashMap::from([(ROOT, inode)])), number: hashed, root: None }
+    }
+
+    /// From now on the root is another directory.
+    pub(crate) fn replace_root(&self, cid: Cid, attributes: Attributes) {
+        if let Some(root) = self.table.write().get_mut(&ROOT) {
+            root.known = Known { parent: ROOT, cid, attributes: Some(attributes) };
+        }
     }
 
     /// What is known of `ino`; `None` when the kernel was never told of it or forgot it.
@@ -80,7 +95,7 @@ impl Inodes {
         attributes: Option<Attributes>,
     ) -> u64 {
         let mut table = self.table.write();
-        let mut ino = self.first_number(parent, name);
+        let mut ino = self.first_number(parent, name, &cid);
         loop {
             match table.entry(ino) {
                 Slot::Vacant(slot) => {
@@ -90,7 +105,7 @@ impl Inodes {
                 }
                 Slot::Occupied(mut slot) => {
                     let inode = slot.get_mut();
-                    if ino != ROOT && inode.known.parent == parent && *inode.name == *name {
+                    if ino != ROOT && inode.is(parent, name, &cid) {
                         inode.lookups += 1;
                         inode.known.attributes = inode.known.attributes.or(attributes);
                         return ino;
@@ -124,11 +139,25 @@ impl Inodes {
     }
 
     /// The number a name has or would get if nothing collides: for listings without attributes.
-    pub(crate) fn first_number(&self, parent: u64, name: &[u8]) -> u64 {
-        match (self.number)(&self.root, parent, name) & NUMBERS {
+    pub(crate) fn first_number(&self, parent: u64, name: &[u8], cid: &Cid) -> u64 {
+        match (self.number)(&self.identity(parent, name, cid)) & NUMBERS {
             number @ 0..=ROOT => number + ROOT + 1,
             number => number,
         }
+    }
+
+    /// What a number is the hash of. The parent's number stands for its path. Whoever writes names
+    /// cannot choose them to collide where the root's CID takes part, because the names decide the
+    /// CID; where it does not, a collision costs one step to the next number.
+    fn identity(&self, parent: u64, name: &[u8], cid: &Cid) -> Vec<u8> {
+        let mut key = match (&self.root, parent) {
+            (Some(root), _) => root.to_bytes(),
+            (None, ROOT) => cid.to_bytes(),
+            (None, _) => Vec::new(),
+        };
+        key.extend_from_slice(&parent.to_le_bytes());
+        key.extend_from_slice(name);
+        key
     }
 
     /// How many inodes the kernel remembers, the root included.
@@ -141,13 +170,8 @@ fn next_number(ino: u64) -> u64 {
     if ino >= NUMBERS { ROOT + 1 } else { ino + 1 }
 }
 
-/// The parent's number stands for its path. Keyed by the root CID: whoever writes names cannot
-/// choose them to collide, because the names decide the CID.
-fn hashed(root: &Cid, parent: u64, name: &[u8]) -> u64 {
-    let mut key = root.to_bytes();
-    key.extend_from_slice(&parent.to_le_bytes());
-    key.extend_from_slice(name);
-    let digest = HashKind::Blake3.digest(&key);
+fn hashed(identity: &[u8]) -> u64 {
+    let digest = HashKind::Blake3.digest(identity);
     u64::from_le_bytes(*digest.first_chunk().expect("a digest has 32 bytes"))
 }
 
@@ -162,8 +186,7 @@ mod tests {
     }
 
     fn crowded() -> Inodes {
-        let attributes = Attributes::plain(Kind::Directory, 0);
-        Inodes::with_numbers(cid(0), attributes, |_, _, _| u64::MAX)
+        Inodes { number: |_| u64::MAX, ..table() }
     }
 
     #[test]
@@ -212,5 +235,31 @@ mod tests {
         inodes.learn(ino, file);
         inodes.remember(ROOT, b"a", cid(1), None);
         assert_eq!(inodes.get(ino).unwrap().attributes, Some(file));
+    }
+    #[test]
+    fn below_a_live_root_a_number_stands_for_name_and_content() {
+        let attributes = Attributes::plain(Kind::Directory, 0);
+        let inodes = Inodes::live(cid(0), attributes);
+        let first = inodes.remember(ROOT, b"a", cid(1), None);
+        let below = inodes.remember(first, b"x", cid(5), None);
+        inodes.replace_root(cid(9), attributes);
+        assert_eq!(inodes.get(ROOT).unwrap().cid, cid(9));
+        assert_eq!(inodes.remember(ROOT, b"a", cid(1), None), first, "it did not change");
+        let second = inodes.remember(ROOT, b"a", cid(2), None);
+        assert_ne!(second, first);
+        assert_ne!(inodes.remember(second, b"x", cid(5), None), below, "its directory did");
+        assert_ne!(inodes.remember(ROOT, b"b", cid(1), None), first, "another name");
+        assert_eq!(inodes.get(first).unwrap().cid, cid(1), "who holds it goes on with it");
+        let mounted_later = Inodes::live(cid(9), attributes);
+        assert_eq!(mounted_later.remember(ROOT, b"a", cid(2), None), second);
+    }
+
+    #[test]
+    fn two_versions_never_share_a_number() {
+        let inodes = Inodes { root: None, ..crowded() };
+        let first = inodes.remember(ROOT, b"a", cid(1), None);
+        let second = inodes.remember(ROOT, b"a", cid(2), None);
+        assert_ne!(first, second);
+        assert_eq!(inodes.remember(ROOT, b"a", cid(2), None), second);
     }
 }

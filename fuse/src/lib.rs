@@ -23,6 +23,7 @@ mod statistics;
 mod tree;
 mod unmount;
 
+pub use adapter::{RootSwitch, SwitchError};
 pub use mount::{
     METADATA_GUARD_DEFAULT, MountError, MountOptions, Mounted, READ_GUARD_DEFAULT, Unmounter,
 };

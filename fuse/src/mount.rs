@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::adapter::Session;
+use crate::adapter::{RootSwitch, Session};
 use crate::device;
 use crate::fs::{Fs, Owner};
 use crate::mountinfo::{self, MountEntry};
@@ -42,6 +42,9 @@ pub struct MountOptions {
     /// Read-ahead of the kernel for files that are not passed through, in KiB; set where this process
     /// may write to sysfs. The kernel grants only 128 KiB by itself. Default 1,024.
     pub read_ahead_kib: u32,
+    /// The root may be switched to another tree while the mount is in use ([`Mounted::root_switch`]):
+    /// the kernel keeps the root's own entries for a second only. Default no.
+    pub live: bool,
 }
 
 /// Default of [`MountOptions::metadata_guard`].
@@ -61,6 +64,7 @@ impl Default for MountOptions {
             metadata_guard: METADATA_GUARD_DEFAULT,
             read_guard: READ_GUARD_DEFAULT,
             read_ahead_kib: 1024,
+            live: false,
         }
     }
 }
@@ -118,6 +122,7 @@ pub enum MountError {
 pub struct Mounted {
     entry: MountEntry,
     counters: Arc<Counters>,
+    switch: Option<RootSwitch>,
     server: Option<JoinHandle<io::Result<()>>>,
 }
 
@@ -140,7 +145,7 @@ impl Mounted {
             gid: rustix::process::getgid().as_raw(),
         };
         // Asked before anything is mounted: an unreachable root is an error here, not in `ls`.
-        let fs = Fs::new(tree, owner).map_err(MountError::Tree)?;
+        let fs = Fs::new(tree, owner, options.live).map_err(MountError::Tree)?;
         let failed = |source| MountError::Io { path: path.clone(), source };
         let device = device::mount(&path, &options.fs_name, options.allow_other)?;
         let guard = DetachOnFailure(&path);
@@ -148,10 +153,11 @@ impl Mounted {
         let entry = entry.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         let counters = Arc::default();
         let session = Session::start(fs, device, options, Arc::clone(&counters)).map_err(failed)?;
+        let switch = options.live.then(|| session.root_switch());
         let server = serve(session, entry.clone()).map_err(failed)?;
         std::mem::forget(guard);
         raise_read_ahead(&entry, options.read_ahead_kib);
-        Ok(Self { entry, counters, server: Some(server) })
+        Ok(Self { entry, counters, switch, server: Some(server) })
     }
 
     /// Where it is mounted, resolved.
@@ -162,6 +168,11 @@ impl Mounted {
     /// What it has done so far.
     pub fn statistics(&self) -> Statistics {
         self.counters.snapshot()
+    }
+
+    /// What shows another tree at the root of this mount; `None` unless it is live.
+    pub fn root_switch(&self) -> Option<RootSwitch> {
+        self.switch.clone()
     }
 
     /// Something that can take this mount down while a thread sits in [`Mounted::wait`].

@@ -8,7 +8,9 @@
 //! that reads.
 //!
 //! A CID names content for ever, so nothing here is ever invalidated: what was answered once is kept
-//! by the kernel for a year. Only *success* and *proven* absence are kept; errors are asked again.
+//! by the kernel for a year. Only *success* and *proven* absence are kept; errors are asked again. What
+//! may change is which CID a live mount shows as its root ([`crate::RootSwitch`]); the tree is asked
+//! for both then, as long as somebody holds something of the old one.
 //! There are no inode numbers, handles or FUSE types here.
 
 use std::fs::File;
@@ -72,7 +74,7 @@ pub struct Directory {
 
 /// A tree that can be mounted. See the module documentation for threads and deadlines.
 pub trait Tree: Send + Sync + 'static {
-    /// The CID shown as the mount's root. When it is a file or a link, the mount shows a directory
+    /// The CID shown as the mount's root at first. When it is a file or a link, the mount shows a directory
     /// with that one thing in it, named by its CID.
     fn root(&self) -> Cid;
 

@@ -22,3 +22,5 @@ mod reading;
 mod refusing;
 #[path = "mount/scratch.rs"]
 mod scratch;
+#[path = "mount/switching.rs"]
+mod switching;

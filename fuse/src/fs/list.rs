@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::{Fs, Stat};
+use super::{Fs, Keep, Stat};
 use crate::errno::FsError;
 use crate::listing::Listing;
 use crate::tree::ATTRIBUTES_OF_MAX;
@@ -28,8 +28,8 @@ pub(crate) struct Listed<'a> {
     pub(crate) name: &'a [u8],
     /// What is shown of it.
     pub(crate) stat: Stat,
-    /// May the kernel keep this? False for what could not be had.
-    pub(crate) lasting: bool,
+    /// How long the kernel may keep this.
+    pub(crate) keep: Keep,
 }
 
 impl Fs {
@@ -37,18 +37,18 @@ impl Fs {
     /// what it lists.
     pub(crate) fn known_open_directory(&self, ino: u64) -> Option<Result<(u64, bool), FsError>> {
         match self.known_listing(ino) {
-            Ok(listing) => Some(self.open_listing(listing?)),
+            Ok(listing) => Some(self.open_listing(ino, listing?)),
             Err(error) => Some(Err(error)),
         }
     }
 
     /// Opens a directory, asking the tree for its listing.
     pub(crate) fn open_directory(&self, ino: u64) -> Result<(u64, bool), FsError> {
-        self.open_listing(self.listing(ino)?)
+        self.open_listing(ino, self.listing(ino)?)
     }
 
-    fn open_listing(&self, listing: Arc<Listing>) -> Result<(u64, bool), FsError> {
-        let lasting = listing.is_complete();
+    fn open_listing(&self, ino: u64, listing: Arc<Listing>) -> Result<(u64, bool), FsError> {
+        let lasting = self.keep(ino) == Keep::Lasting && listing.is_complete();
         Ok((self.directories.open(listing)?, lasting))
     }
 
@@ -66,6 +66,7 @@ impl Fs {
 
     /// Asks the tree for what is not known of the window from `offset` on.
     pub(crate) fn learn_window(&self, ino: u64, handle: u64, offset: u64) -> Result<(), FsError> {
+        let _asking = self.root.asking(ino);
         let listing = self.directories.get(handle)?;
         let unknown = listing.unknown(position(offset), ATTRIBUTES_OF_MAX);
         let cids: Vec<_> = unknown.iter().map(|at| listing.cid(*at)).collect();
@@ -74,7 +75,8 @@ impl Fs {
                 Ok(attributes) => listing.learn(at, attributes),
                 Err(error) => {
                     let name = listing.entry(at).map_or(&[][..], |entry| &entry.name);
-                    self.failed(self.inodes.first_number(ino, name), error);
+                    let number = self.inodes.first_number(ino, name, &listing.cid(at));
+                    self.failed(number, error);
                 }
             }
         }
@@ -94,14 +96,16 @@ impl Fs {
         let listing = self.directories.get(handle)?;
         let parent = self.known(ino)?.parent;
         for (at, (name, dot)) in [(&b"."[..], ino), (b"..", parent)].into_iter().enumerate() {
-            let (stat, lasting) = self.dot(dot);
-            let line = Listed { next: at as u64 + 1, name, stat, lasting };
+            let (stat, keep) = self.dot(dot);
+            let line = Listed { next: at as u64 + 1, name, stat, keep };
             if offset <= at as u64 && sink(&line) {
                 return Ok(());
             }
         }
+        // What the root shows no more must not take the place of what it shows now.
+        let keep = if self.is_shown(ino, &listing) { self.keep(ino) } else { Keep::Never };
         for at in position(offset)..listing.len() {
-            if self.list_entry(ino, &listing, at, counted, &mut sink) {
+            if self.list_entry((ino, keep), &listing, at, counted, &mut sink) {
                 return Ok(());
             }
         }
@@ -110,7 +114,7 @@ impl Fs {
 
     fn list_entry(
         &self,
-        parent: u64,
+        (parent, keep): (u64, Keep),
         listing: &Listing,
         at: usize,
         counted: bool,
@@ -124,14 +128,14 @@ impl Fs {
         let number = if counted {
             self.inodes.remember(parent, &entry.name, entry.cid, attributes)
         } else {
-            self.inodes.first_number(parent, &entry.name)
+            self.inodes.first_number(parent, &entry.name, &entry.cid)
         };
         let stat = attributes.and_then(|it| self.owner.stat(number, &it).ok());
         let full = sink(&Listed {
             next: at as u64 + FIRST + 1,
             name: &entry.name,
             stat: stat.unwrap_or_else(|| self.owner.unknown(number)),
-            lasting: stat.is_some(),
+            keep: if stat.is_some() { keep } else { Keep::Never },
         });
         if full && counted {
             self.inodes.forget(number, 1);
@@ -140,10 +144,10 @@ impl Fs {
     }
 
     /// What `.` or `..` shows: only its number and kind are ever looked at.
-    fn dot(&self, ino: u64) -> (Stat, bool) {
+    fn dot(&self, ino: u64) -> (Stat, Keep) {
         match self.known_stat(ino) {
-            Some(Ok(stat)) => (stat, true),
-            _ => (self.owner.unknown(ino), false),
+            Some(Ok(stat)) => (stat, self.keep(ino)),
+            _ => (self.owner.unknown(ino), Keep::Never),
         }
     }
 }

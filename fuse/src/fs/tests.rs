@@ -5,6 +5,7 @@
 
 mod listing;
 mod reading;
+mod root;
 
 use std::sync::atomic::Ordering;
 
@@ -15,7 +16,7 @@ const OWNER: Owner = Owner { uid: 1, gid: 2 };
 
 fn fs_of(builder: MemoryTreeBuilder, root: Cid) -> (Fs, Arc<MemoryTree>) {
     let tree = Arc::new(builder.finish(root));
-    let fs = Fs::new(Arc::<MemoryTree>::clone(&tree), OWNER).unwrap();
+    let fs = Fs::new(Arc::<MemoryTree>::clone(&tree), OWNER, false).unwrap();
     (fs, tree)
 }
 
@@ -119,7 +120,7 @@ fn a_root_that_cannot_be_had_is_no_file_system() {
     let root = builder.directory([] as [(&str, Cid); 0]);
     let tree = Arc::new(builder.finish(root));
     tree.behave(root, Behaviour::Fail(TreeError::TimedOut));
-    assert_eq!(Fs::new(tree, OWNER).unwrap_err(), TreeError::TimedOut);
+    assert_eq!(Fs::new(tree, OWNER, false).unwrap_err(), TreeError::TimedOut);
 }
 
 #[test]

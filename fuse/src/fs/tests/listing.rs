@@ -24,7 +24,12 @@ fn read_all(fs: &Fs, ino: u64, room: usize, counted: bool) -> Vec<Line> {
             }
             left -= 1;
             offset = line.next;
-            lines.push((line.name.to_vec(), line.stat.ino, line.stat.kind, line.lasting));
+            lines.push((
+                line.name.to_vec(),
+                line.stat.ino,
+                line.stat.kind,
+                line.keep == Keep::Lasting,
+            ));
             false
         })
         .unwrap();

@@ -48,7 +48,7 @@ fn one_file(data: &[u8], step: u32) -> (Fs, u64) {
     let file = builder.file(data.to_vec());
     let root = builder.directory([("file", file)]);
     let tree = Dribble { inner: builder.finish(root), step };
-    let fs = Fs::new(Arc::new(tree), OWNER).unwrap();
+    let fs = Fs::new(Arc::new(tree), OWNER, false).unwrap();
     let ino = find(&fs, ROOT, b"file").ino;
     (fs, ino)
 }
