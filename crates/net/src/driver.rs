@@ -4,15 +4,17 @@
 //! events wait in a bounded outbox), so neither can block the other. It never touches a block.
 //!
 //! - `behaviour`: the protocols and their settings.
-//! - `events`: what libp2p tells. `lookups`: searches and publishing. `joining`: the walks.
-//!   `dials`: whom to connect to.
+//! - `events`: what libp2p tells. `lookups`: searches and publishing; `values`: those of value
+//!   records. `joining`: the walks. `dials`: whom to connect to. `questions`: those that are open.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use std::vec;
 
+use bytes::Bytes;
 use futures::StreamExt;
 use libp2p::kad::{self, RecordKey};
 use libp2p::multiaddr::Protocol;
@@ -28,10 +30,12 @@ use crate::config::{Config, NetError, Network};
 use crate::event::{GossipId, NetEvent, QueryId, QuestionId};
 use crate::native::Surroundings;
 use crate::net::GossipVerdict;
+use crate::providers::OWN_KEYS_MAX;
 use crate::publish::Publisher;
 use crate::records::Records;
 use crate::shared::Shared;
 use crate::transport::{MuxUpgrade, TlsUpgrade, tcp_config};
+use crate::values::OWN_VALUES_MAX;
 
 mod behaviour;
 mod dials;
@@ -39,6 +43,7 @@ mod events;
 mod joining;
 mod lookups;
 mod questions;
+mod values;
 
 use behaviour::Behaviour;
 use dials::Dials;
@@ -51,7 +56,7 @@ const OUTBOX_MAX: usize = 256;
 /// Events that wait before commands wait too: some commands are answered at once, so a node that
 /// sends them and never reads its events must stop somewhere.
 const COMMANDS_OUTBOX_MAX: usize = 4 * OUTBOX_MAX;
-/// How often expired provider records are looked for.
+/// How often expired records are looked for.
 const EXPIRE_INTERVAL: Duration = Duration::from_mins(10);
 /// An idle connection is closed after this; lookups make many that are used once.
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -106,8 +111,13 @@ pub(crate) struct Driver {
     /// Whether loopback addresses are told to others: only if asked to listen on one.
     loopback: bool,
     searches: Searches,
-    publisher: Publisher,
+    records: Arc<dyn Records>,
+    publisher: Publisher<Cid>,
     publishing: HashMap<kad::QueryId, (RecordKey, Cid)>,
+    putter: Publisher<Bytes>,
+    putting: HashMap<kad::QueryId, RecordKey>,
+    /// Value records of others from before the start that have not been judged.
+    restoring: vec::IntoIter<(Vec<u8>, Vec<u8>)>,
     dials: Dials,
     joining: Joining,
     questions: Questions,
@@ -117,10 +127,10 @@ pub(crate) struct Driver {
 impl Driver {
     /// Makes the swarm and binds its addresses.
     pub(crate) fn new(
-        config: Config,
+        mut config: Config,
         shared: Arc<Shared>,
         blocks: Arc<dyn Blocks>,
-        _records: Arc<dyn Records>,
+        records: Arc<dyn Records>,
         events: mpsc::Sender<NetEvent>,
         commands: mpsc::Receiver<Command>,
         token: CancellationToken,
@@ -140,6 +150,7 @@ impl Driver {
             short_lived: config.short_lived,
             connections_max: config.limits.connections_max as usize,
             loopback: listen.iter().any(dials::is_loopback),
+            restoring: std::mem::take(&mut config.values).into_iter(),
             dials: Dials::new(config.bootstrap.clone(), Instant::now()),
             swarm: swarm(config, surroundings)?,
             shared,
@@ -147,8 +158,11 @@ impl Driver {
             outbox: Outbox { sender: events, queue: VecDeque::new() },
             token,
             searches: Searches::default(),
-            publisher: Publisher::new(),
+            records,
+            publisher: Publisher::new(OWN_KEYS_MAX),
             publishing: HashMap::new(),
+            putter: Publisher::new(OWN_VALUES_MAX),
+            putting: HashMap::new(),
             joining: Joining::default(),
             questions,
             expire_at: Instant::now() + EXPIRE_INTERVAL,
@@ -197,18 +211,13 @@ impl Driver {
             Command::StopQuery(query) => self.stop_search(query),
             Command::Provide(cid) => self.provide(cid),
             Command::Unprovide(cid) => self.unprovide(&cid),
-            Command::FindValue { query, .. } => self.outbox.push(NetEvent::ValueDone {
-                query,
-                asked: 0,
-                answered: 0,
-                without: Vec::new(),
-            }),
+            Command::FindValue { query, key } => self.find_value(query, &key),
+            Command::PutValue { key, value } => self.put_value(&key, value),
+            Command::ForgetValue(key) => self.forget_value(&key),
+            Command::PutValueTo { key, value, peers } => self.put_value_to(&key, &value, peers),
             Command::Question { question, peer, bytes } => self.question(question, peer, bytes),
             Command::Answer { question, bytes } => self.answer(question, bytes),
-            Command::PutValue { .. }
-            | Command::ForgetValue(_)
-            | Command::PutValueTo { .. }
-            | Command::Subscribe(_)
+            Command::Subscribe(_)
             | Command::Unsubscribe(_)
             | Command::Gossip { .. }
             | Command::JudgeGossip { .. } => {}
@@ -221,6 +230,8 @@ impl Driver {
         self.pump_dials(now);
         self.tick_searches(now);
         self.pump_publishing(now);
+        self.pump_putting(now);
+        self.pump_restoring();
         self.pump_joining(now);
         self.tick_questions(now);
         if now >= self.expire_at {
@@ -236,6 +247,8 @@ impl Driver {
             dials,
             self.searches.next_tick(),
             self.publisher.next_due(),
+            self.putter.next_due(),
+            (self.restoring.len() > 0).then(Instant::now),
             self.joining.next_due(),
             self.questions.next_due(),
         ];
@@ -245,8 +258,14 @@ impl Driver {
     fn tell_record_changes(&mut self) {
         let store = self.swarm.behaviour_mut().kad.store_mut();
         while !self.outbox.is_full() {
-            let Some(change) = store.next_change() else { break };
-            self.outbox.push(NetEvent::ProviderRecord { change });
+            let event = if let Some(change) = store.next_change() {
+                NetEvent::ProviderRecord { change }
+            } else if let Some(change) = store.values.next_change() {
+                NetEvent::ValueRecord { change }
+            } else {
+                break;
+            };
+            self.outbox.push(event);
         }
     }
 

@@ -118,11 +118,12 @@ pub enum NetEvent {
         asked: u32,
         /// Peers that answered, with or without a record.
         answered: u32,
-        /// The closest peers that answered without the record, to be given it
-        /// ([`crate::Net::put_value_to`]).
+        /// The peers that answered with an older record, and the closest that answered without
+        /// any, to be given the newest ([`crate::Net::put_value_to`]); at most 20.
         without: Vec<PeerId>,
     },
-    /// A value record was put to the DHT, or could not be; it is tried again by itself.
+    /// A value record was put to the DHT, or could not be; it is tried again by itself, unless it
+    /// has expired.
     ValuePut {
         /// Its key.
         key: Vec<u8>,
@@ -254,7 +255,7 @@ pub enum Violation {
     Flood,
 }
 
-/// Why a provider record was not published this time.
+/// Why a provider or value record was not published this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProvideError {
@@ -264,13 +265,16 @@ pub enum ProvideError {
     /// The lookup took too long; it is tried again.
     #[error("the lookup took too long")]
     TimedOut,
-    /// The CID cannot be a DHT key: it carries its bytes itself, or its multihash is longer than
-    /// 80 bytes.
-    #[error("this CID cannot be announced")]
+    /// It cannot be a DHT record: the CID carries its bytes itself, its multihash is longer than 80
+    /// bytes, or a value is longer than 10 KiB or its key than 128 bytes.
+    #[error("this cannot be announced")]
     BadKey,
     /// More keys than this node may provide.
     #[error("too many keys are provided")]
     TooMany,
+    /// The value record has run out or is not valid; it is not put any more.
+    #[error("the record has run out or is not valid")]
+    Expired,
 }
 
 /// Why a dial failed.

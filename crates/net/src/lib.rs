@@ -30,6 +30,7 @@ mod publish;
 mod questions;
 mod records;
 mod shared;
+mod values;
 
 pub use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId};

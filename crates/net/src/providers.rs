@@ -1,12 +1,12 @@
-//! The provider store: who provides what, as other peers told us, bounded in every direction.
+//! The record store: who provides what, as other peers told us, bounded in every direction.
 //!
 //! Implements kad's `RecordStore`. Records expire after [`RECORD_TTL`] of wall-clock time, so they
 //! can be persisted: every change is queued as a [`RecordChange`] for the node, and comes back
 //! through [`crate::Config::records`]. When full it takes room from the provider that holds the
 //! most records, so flooding costs the flooder.
 //!
-//! Value records are refused: with `FilterBoth` kad stores nothing by itself, and nobody here puts
-//! one. Keys that this node provides are remembered without addresses, as kad expects.
+//! Value records are [`ValueStore`]'s; kad reads them here, and stores none by itself
+//! (`FilterBoth`). Keys that this node provides are remembered without addresses, as kad expects.
 //! Spec: libp2p kad-dht, "Content provider advertisement"; bounds from the DHT attacks known.
 
 use std::borrow::Cow;
@@ -20,6 +20,7 @@ use libp2p::kad::store::{Error, RecordStore, Result};
 use libp2p::{Multiaddr, PeerId};
 
 use crate::event::RecordChange;
+use crate::values::ValueStore;
 
 /// How long a record lives: kad-dht spec, 48 h.
 pub(crate) const RECORD_TTL: Duration = Duration::from_hours(48);
@@ -71,6 +72,8 @@ pub(crate) struct ProviderStore {
     per_provider: HashMap<PeerId, usize>,
     count: usize,
     changes: VecDeque<RecordChange>,
+    /// The value records.
+    pub(crate) values: ValueStore,
 }
 
 impl ProviderStore {
@@ -83,6 +86,7 @@ impl ProviderStore {
             per_provider: HashMap::new(),
             count: 0,
             changes: VecDeque::new(),
+            values: ValueStore::default(),
         };
         let now = now_unix_s();
         for record in records {
@@ -124,6 +128,7 @@ impl ProviderStore {
         for (key, provider) in gone {
             self.take(&key, &provider);
         }
+        self.values.expire(now);
     }
 
     /// The addresses that a provider gave with its record of `key`.
@@ -225,12 +230,14 @@ impl RecordStore for ProviderStore {
     type RecordsIter<'a> = std::iter::Empty<Cow<'a, kad::Record>>;
     type ProvidedIter<'a> = std::iter::Empty<Cow<'a, kad::ProviderRecord>>;
 
-    fn get(&self, _: &RecordKey) -> Option<Cow<'_, kad::Record>> {
-        None
+    fn get(&self, key: &RecordKey) -> Option<Cow<'_, kad::Record>> {
+        let value = self.values.get(key, now_unix_s())?;
+        Some(Cow::Owned(kad::Record::new(key.clone(), value.to_vec())))
     }
 
+    /// Keeps nothing: only a put of our own comes here, and the driver lets it stand before.
     fn put(&mut self, _: kad::Record) -> Result<()> {
-        Err(Error::MaxRecords)
+        Ok(())
     }
 
     fn remove(&mut self, _: &RecordKey) {}
@@ -283,7 +290,8 @@ impl RecordStore for ProviderStore {
     }
 }
 
-fn now_unix_s() -> u64 {
+/// Now, in seconds since 1970.
+pub(crate) fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -1,18 +1,19 @@
-//! When which of our provider records is published: a machine without clock or network.
+//! When which of our records is published: a machine without clock or network.
 //!
 //! A key is published when it is given and a peer is known; until then it waits. It is put again
 //! [`STAGES`] later while the routing table still grows (nearer peers appear), then every
 //! [`INTERVAL`] with jitter, so that keys given together spread out. A publish that reached nobody
-//! waits for the next peer or [`RETRY`]. At most [`RUNNING_MAX`] lookups run at once.
+//! waits for the next peer or [`RETRY`]. At most [`RUNNING_MAX`] lookups run at once. What is given
+//! for a key anew, and is another content, is due at once.
+//!
+//! The driver has one for the CIDs that it provides and one for the values that it puts: a name
+//! does not wait behind a hundred thousand leaves.
 //! Spec: kad-dht, provider record republish interval (22 h of 48 h).
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::RecordKey;
-use shoal_dag::Cid;
-
-use crate::providers::OWN_KEYS_MAX;
 
 /// Between two publishes of a key that is settled: kad-dht spec, 22 h.
 pub(crate) const INTERVAL: Duration = Duration::from_hours(22);
@@ -50,8 +51,10 @@ enum State {
 }
 
 #[derive(Debug)]
-struct Entry {
-    cid: Cid,
+struct Entry<C> {
+    content: C,
+    /// Another content was given while a lookup ran for the one before.
+    renewed: bool,
     state: State,
     /// The next of [`STAGES`].
     stage: usize,
@@ -61,10 +64,11 @@ struct Entry {
     grown: u64,
 }
 
-/// The schedule of all keys that this node provides.
+/// The schedule of all keys of one kind that this node publishes.
 #[derive(Debug)]
-pub(crate) struct Publisher {
-    entries: HashMap<RecordKey, Entry>,
+pub(crate) struct Publisher<C> {
+    keys_max: usize,
+    entries: HashMap<RecordKey, Entry<C>>,
     due: BTreeSet<(Instant, Vec<u8>)>,
     /// Keys that reached nobody so far.
     waiting: Vec<RecordKey>,
@@ -75,15 +79,16 @@ pub(crate) struct Publisher {
 
 /// What is to be done with a key that came up.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Publish {
+pub(crate) struct Publish<C> {
     pub(crate) key: RecordKey,
-    pub(crate) cid: Cid,
+    pub(crate) content: C,
 }
 
-impl Publisher {
-    /// Nothing is provided.
-    pub(crate) fn new() -> Self {
+impl<C: Clone + PartialEq> Publisher<C> {
+    /// Nothing is published; so many keys may be.
+    pub(crate) fn new(keys_max: usize) -> Self {
         Self {
+            keys_max,
             entries: HashMap::new(),
             due: BTreeSet::new(),
             waiting: Vec::new(),
@@ -92,23 +97,45 @@ impl Publisher {
         }
     }
 
-    /// A key is to be provided; false if there are too many.
-    pub(crate) fn provide(&mut self, key: RecordKey, cid: Cid, now: Instant) -> bool {
+    /// A key is to be published; false if there are too many.
+    pub(crate) fn publish(&mut self, key: RecordKey, content: C, now: Instant) -> bool {
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.cid = cid;
+            if entry.content != content {
+                entry.content = content;
+                self.renew(&key, now);
+            }
             return true;
         }
-        if self.entries.len() >= OWN_KEYS_MAX {
+        if self.entries.len() >= self.keys_max {
             return false;
         }
         self.due.insert((now, key.to_vec()));
         let state = State::Due(now);
-        self.entries.insert(key, Entry { cid, state, stage: 0, first: None, grown: 0 });
+        let entry = Entry { content, renewed: false, state, stage: 0, first: None, grown: 0 };
+        self.entries.insert(key, entry);
         true
     }
 
-    /// A key is no longer provided.
-    pub(crate) fn unprovide(&mut self, key: &RecordKey) {
+    /// The content of a key is another one.
+    fn renew(&mut self, key: &RecordKey, now: Instant) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        match entry.state {
+            State::Running => {
+                entry.renewed = true;
+                return;
+            }
+            // The first peer will make it due.
+            State::Waiting => return,
+            State::Due(at) | State::Check(at) => {
+                self.due.remove(&(at, key.to_vec()));
+            }
+        }
+        entry.due_first(now);
+        self.due.insert((now, key.to_vec()));
+    }
+
+    /// A key is no longer published.
+    pub(crate) fn forget(&mut self, key: &RecordKey) {
         if let Some(entry) = self.entries.remove(key)
             && let State::Due(at) | State::Check(at) = entry.state
         {
@@ -141,7 +168,12 @@ impl Publisher {
 
     /// The next key to publish now; `have_peers` says whether a lookup can reach anybody. The
     /// caller reports each with [`Self::finished`].
-    pub(crate) fn poll(&mut self, now: Instant, have_peers: bool, jitter: f64) -> Option<Publish> {
+    pub(crate) fn poll(
+        &mut self,
+        now: Instant,
+        have_peers: bool,
+        jitter: f64,
+    ) -> Option<Publish<C>> {
         while self.running < RUNNING_MAX {
             let (at, key) = self.due.first().filter(|(at, _)| *at <= now)?.clone();
             self.due.remove(&(at, key.clone()));
@@ -159,7 +191,7 @@ impl Publisher {
             entry.state = State::Running;
             entry.grown = self.grown;
             self.running += 1;
-            return Some(Publish { key, cid: entry.cid });
+            return Some(Publish { key, content: entry.content.clone() });
         }
         None
     }
@@ -171,12 +203,11 @@ impl Publisher {
         if entry.state != State::Running {
             return;
         }
-        let next = if reached == 0 {
-            entry.first = None;
-            entry.stage = 0;
-            entry.state = State::Due(now + RETRY);
+        let next = if std::mem::take(&mut entry.renewed) {
+            entry.due_first(now)
+        } else if reached == 0 {
             self.waiting.push(key.clone());
-            now + RETRY
+            entry.due_first(now + RETRY)
         } else {
             entry.first.get_or_insert(now);
             entry.settle(now, jitter)
@@ -185,7 +216,15 @@ impl Publisher {
     }
 }
 
-impl Entry {
+impl<C> Entry<C> {
+    /// To be published at this time as if it never had been.
+    fn due_first(&mut self, at: Instant) -> Instant {
+        self.first = None;
+        self.stage = 0;
+        self.state = State::Due(at);
+        at
+    }
+
     /// Moves on to the next stage, or to the next interval once all are done.
     fn settle(&mut self, now: Instant, jitter: f64) -> Instant {
         let first = self.first.unwrap_or(now);

@@ -15,3 +15,5 @@ mod node;
 mod questions;
 #[path = "net/stranger.rs"]
 mod stranger;
+#[path = "net/values.rs"]
+mod values;

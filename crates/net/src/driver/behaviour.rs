@@ -1,9 +1,10 @@
 //! The protocols of a node and their settings.
 //!
-//! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our provider store,
-//! mDNS on a LAN, the native protocol, and the limits. Kademlia's own republishing, its walks and
-//! its value records are off: `publish` and `joining` do the first two, nothing needs the third. Peers enter the routing
-//! table by hand only, once identify has said that they answer lookups.
+//! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our record store, mDNS
+//! on a LAN, the native protocol, questions, and the limits. Kademlia's own republishing and its
+//! walks are off: `publish` and `joining` do them. It keeps no record by itself either: each is
+//! judged first (`events`). Peers enter the routing table by hand only, once identify has said that
+//! they answer lookups.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -30,6 +31,8 @@ const IDENTIFY_VERSION: &str = "ipfs/0.1.0";
 const KAD_PACKET_BYTES_MAX: usize = 64 << 10;
 /// Requests under way in one lookup: the paper's alpha; design 4.4.
 const KAD_ALPHA: NonZeroUsize = NonZeroUsize::new(3).expect("not zero");
+/// Peers without the record that a lookup remembers: all that it was to be put to (k).
+const KAD_WITHOUT_MAX: u16 = 20;
 /// A lookup is given up after this.
 const KAD_QUERY_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -106,7 +109,7 @@ fn kad_config() -> kad::Config {
         .set_parallelism(KAD_ALPHA)
         .set_query_timeout(KAD_QUERY_TIMEOUT)
         .set_max_packet_size(KAD_PACKET_BYTES_MAX)
-        .set_caching(kad::Caching::Disabled)
+        .set_caching(kad::Caching::Enabled { max_peers: KAD_WITHOUT_MAX })
         .set_periodic_bootstrap_interval(None);
     config
 }

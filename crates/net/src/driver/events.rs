@@ -91,6 +91,7 @@ impl Driver {
             kad::Event::RoutingUpdated { is_new_peer: true, .. } => {
                 let now = Instant::now();
                 self.publisher.table_grew(now);
+                self.putter.table_grew(now);
                 self.count_known();
                 self.hush_bootstrap();
                 if !self.short_lived {
@@ -101,6 +102,9 @@ impl Driver {
             kad::Event::InboundRequest {
                 request: InboundRequest::AddProvider { record: Some(record) },
             } => self.swarm.behaviour_mut().kad.store_mut().accept(&record),
+            kad::Event::InboundRequest {
+                request: InboundRequest::PutRecord { source, record: Some(record), .. },
+            } => self.judge_put(source, record),
             _ => {}
         }
     }

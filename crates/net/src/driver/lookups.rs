@@ -1,9 +1,10 @@
-//! Searches for providers, and the publishing of our own records.
+//! Searches of both kinds, and the publishing of our own provider records.
 //!
 //! A search begins when a peer is known; before that it waits up to [`PEERS_WAIT`], and not at all
-//! when nobody is being connected to. It tells providers as they are found, each once, with the
-//! addresses known at that moment, and its progress every [`PROGRESS_INTERVAL`]. It does not end
-//! at the first provider: the node stops it when somebody has delivered.
+//! when nobody is being connected to. It tells its progress every [`PROGRESS_INTERVAL`]. One for
+//! providers tells them as they are found, each once, with the addresses known at that moment, and
+//! does not end at the first: the node stops it when somebody has delivered. What is particular to
+//! value records is in `values`.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_dag::{Cid, hash};
 
 use super::Driver;
+use super::values::Found;
 use crate::config::Network;
 use crate::event::{NetEvent, ProvideError, QueryId};
 use crate::providers::KEY_BYTES_MAX;
@@ -32,18 +34,26 @@ const PEERS_WAIT: Duration = Duration::from_secs(5);
 /// Providers told per search; a key has at most 20 at each of 20 peers.
 const PROVIDERS_MAX: usize = 400;
 /// Peers that a record is put to: kad's k.
-const K: usize = kad::K_VALUE.get();
+pub(super) const K: usize = kad::K_VALUE.get();
 
 /// One search.
 #[derive(Debug)]
-struct Search {
-    cid: Cid,
-    key: RecordKey,
+pub(super) struct Search {
+    pub(super) key: RecordKey,
+    pub(super) wanted: Wanted,
     /// The lookup, once it runs.
     lookup: Option<kad::QueryId>,
     begun: Instant,
     tick_at: Instant,
-    told: HashSet<PeerId>,
+}
+
+/// What is searched for, and what was told of it.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// Providers of a CID.
+    Providers { cid: Cid, told: HashSet<PeerId> },
+    /// The value records of the key.
+    Value(Found),
 }
 
 /// All searches.
@@ -58,6 +68,11 @@ impl Searches {
     pub(super) fn next_tick(&self) -> Option<Instant> {
         self.searches.values().map(|search| search.tick_at).min()
     }
+
+    /// A search that has not ended.
+    pub(super) fn get_mut(&mut self, query: &QueryId) -> Option<&mut Search> {
+        self.searches.get_mut(query)
+    }
 }
 
 /// The DHT key of a CID: its multihash, whatever the codec.
@@ -68,15 +83,22 @@ fn key_of(cid: &Cid) -> Option<RecordKey> {
 }
 
 impl Driver {
-    /// Begins a search.
+    /// Begins a search for providers.
     pub(super) fn find(&mut self, query: QueryId, cid: Cid) {
-        let key = key_of(&cid).filter(|_| self.searches.searches.len() < SEARCHES_MAX);
-        let Some(key) = key else {
-            return self.search_done(query, cid, 0, &QueryStats::empty());
-        };
+        let wanted = Wanted::Providers { cid, told: HashSet::new() };
+        match key_of(&cid) {
+            Some(key) => self.begin(query, key, wanted),
+            None => self.search_done(query, wanted, Vec::new(), &QueryStats::empty()),
+        }
+    }
+
+    /// Begins a search.
+    pub(super) fn begin(&mut self, query: QueryId, key: RecordKey, wanted: Wanted) {
+        if self.searches.searches.len() >= SEARCHES_MAX {
+            return self.search_done(query, wanted, Vec::new(), &QueryStats::empty());
+        }
         let now = Instant::now();
-        let search =
-            Search { cid, key, lookup: None, begun: now, tick_at: now, told: HashSet::new() };
+        let search = Search { key, wanted, lookup: None, begun: now, tick_at: now };
         self.searches.searches.insert(query, search);
     }
 
@@ -110,7 +132,10 @@ impl Driver {
                     self.search_progress(query, &stats);
                 }
             } else if can_ask {
-                let lookup = kad.get_providers(search.key.clone());
+                let lookup = match search.wanted {
+                    Wanted::Providers { .. } => kad.get_providers(search.key.clone()),
+                    Wanted::Value(_) => kad.get_record(search.key.clone()),
+                };
                 search.lookup = Some(lookup);
                 search.tick_at = now + PROGRESS_INTERVAL;
                 self.searches.lookups.insert(lookup, query);
@@ -136,11 +161,26 @@ impl Driver {
     /// A search that never asked anybody ends; what is known here is still told.
     fn give_up(&mut self, query: QueryId) {
         let Some(search) = self.searches.searches.get(&query) else { return };
-        let (cid, key) = (search.cid, search.key.clone());
-        let known = self.swarm.behaviour_mut().kad.store_mut().providers(&key);
-        self.found(query, known.into_iter().map(|record| record.provider).collect());
-        let told = self.searches.searches.remove(&query).map_or(0, |search| search.told.len());
-        self.search_done(query, cid, told, &QueryStats::empty());
+        let key = search.key.clone();
+        if let Wanted::Value(_) = search.wanted {
+            self.tell_kept_value(query, &key);
+        } else {
+            let known = self.swarm.behaviour_mut().kad.store_mut().providers(&key);
+            self.found(query, known.into_iter().map(|record| record.provider).collect());
+        }
+        self.end_search(query, Vec::new(), &QueryStats::empty());
+    }
+
+    /// A search has ended.
+    fn end_search(&mut self, query: QueryId, without: Vec<PeerId>, stats: &QueryStats) {
+        let Some(Search { key, wanted, .. }) = self.searches.searches.remove(&query) else {
+            return;
+        };
+        let without = match &wanted {
+            Wanted::Value(found) => self.without_newest(key.as_ref(), found, without),
+            Wanted::Providers { .. } => without,
+        };
+        self.search_done(query, wanted, without, stats);
     }
 
     fn search_progress(&mut self, query: QueryId, stats: &QueryStats) {
@@ -155,24 +195,31 @@ impl Driver {
         });
     }
 
-    fn search_done(&mut self, query: QueryId, cid: Cid, found: usize, stats: &QueryStats) {
-        self.outbox.push(NetEvent::QueryDone {
-            query,
-            cid,
-            providers_found: found,
-            asked: stats.num_requests(),
-            answered: stats.num_successes(),
+    pub(super) fn search_done(
+        &mut self,
+        query: QueryId,
+        wanted: Wanted,
+        without: Vec<PeerId>,
+        stats: &QueryStats,
+    ) {
+        let (asked, answered) = (stats.num_requests(), stats.num_successes());
+        self.outbox.push(match wanted {
+            Wanted::Providers { cid, told } => {
+                NetEvent::QueryDone { query, cid, providers_found: told.len(), asked, answered }
+            }
+            Wanted::Value(_) => NetEvent::ValueDone { query, asked, answered, without },
         });
     }
 
     /// Tells providers that were not told before.
     fn found(&mut self, query: QueryId, providers: HashSet<PeerId>) {
         let Some(search) = self.searches.searches.get_mut(&query) else { return };
-        let (cid, key) = (search.cid, search.key.clone());
+        let Wanted::Providers { cid, told } = &mut search.wanted else { return };
+        let (cid, key) = (*cid, search.key.clone());
         let mut fresh = Vec::new();
         for id in providers {
-            let room = search.told.len() < PROVIDERS_MAX;
-            if id != self.shared.id && room && search.told.insert(id) {
+            let room = told.len() < PROVIDERS_MAX;
+            if id != self.shared.id && room && told.insert(id) {
                 fresh.push(id);
             }
         }
@@ -215,11 +262,18 @@ impl Driver {
                 }
                 if last {
                     self.searches.lookups.remove(&id);
-                    if let Some(search) = self.searches.searches.remove(&query) {
-                        self.search_done(query, search.cid, search.told.len(), stats);
-                    }
+                    self.end_search(query, Vec::new(), stats);
                 }
             }
+            QueryResult::GetRecord(result) => {
+                let Some(query) = self.searches.lookups.get(&id).copied() else { return };
+                let without = self.value_progressed(query, result);
+                if last {
+                    self.searches.lookups.remove(&id);
+                    self.end_search(query, without, stats);
+                }
+            }
+            QueryResult::PutRecord(result) => self.put_ended(id, result),
             QueryResult::StartProviding(result) => {
                 let Some((key, cid)) = self.publishing.remove(&id) else { return };
                 let reached = if result.is_ok() { reached(stats) } else { 0 };
@@ -244,7 +298,7 @@ impl Driver {
         // Who asks us directly is told at once.
         let own = kad::ProviderRecord::new(key.clone(), self.shared.id, Vec::new());
         let kept = self.swarm.behaviour_mut().kad.store_mut().add_provider(own);
-        if kept.is_err() || !self.publisher.provide(key, cid, Instant::now()) {
+        if kept.is_err() || !self.publisher.publish(key, cid, Instant::now()) {
             self.not_provided(cid, ProvideError::TooMany);
         }
     }
@@ -256,7 +310,7 @@ impl Driver {
     /// A CID is no longer to be provided.
     pub(super) fn unprovide(&mut self, cid: &Cid) {
         if let Some(key) = key_of(cid) {
-            self.publisher.unprovide(&key);
+            self.publisher.forget(&key);
             self.swarm.behaviour_mut().kad.stop_providing(&key);
         }
     }
@@ -267,7 +321,8 @@ impl Driver {
             return;
         }
         let have_peers = self.known_peers() > 0;
-        while let Some(Publish { key, cid }) = self.publisher.poll(now, have_peers, rand::random())
+        while let Some(Publish { key, content: cid }) =
+            self.publisher.poll(now, have_peers, rand::random())
         {
             let started = self.swarm.behaviour_mut().kad.start_providing(key.clone());
             if let Ok(id) = started {

@@ -3,10 +3,12 @@
 //! No lookup runs: the test says how many peers each publish has reached. Stages, interval, jitter,
 //! retries and the bound on lookups at once are checked against their constants.
 
-use shoal_dag::Version;
 use shoal_dag::hash::{HashKind, RAW, cid_of};
+use shoal_dag::{Cid, Version};
 
 use super::*;
+
+const KEYS_MAX: usize = 32;
 
 fn key(n: u64) -> (RecordKey, Cid) {
     let cid = cid_of(HashKind::Blake3, RAW, Version::V1, &n.to_le_bytes());
@@ -14,7 +16,7 @@ fn key(n: u64) -> (RecordKey, Cid) {
 }
 
 /// Publishes everything that is due until nothing is, each reaching so many peers; how many.
-fn run(publisher: &mut Publisher, now: Instant, reached: usize) -> usize {
+fn run(publisher: &mut Publisher<Cid>, now: Instant, reached: usize) -> usize {
     let mut count = 0;
     while let Some(publish) = publisher.poll(now, true, 0.5) {
         publisher.finished(&publish.key, reached, now, 0.5);
@@ -25,9 +27,9 @@ fn run(publisher: &mut Publisher, now: Instant, reached: usize) -> usize {
 
 #[test]
 fn a_key_is_published_once_and_then_after_the_interval() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let (key, cid) = key(1);
-    assert!(publisher.provide(key, cid, start));
+    assert!(publisher.publish(key, cid, start));
     assert_eq!(run(&mut publisher, start, 3), 1);
     // Nothing grows: the stages pass without a lookup.
     for stage in STAGES {
@@ -40,9 +42,9 @@ fn a_key_is_published_once_and_then_after_the_interval() {
 
 #[test]
 fn it_is_put_again_while_the_table_grows() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let (key, cid) = key(1);
-    publisher.provide(key, cid, start);
+    publisher.publish(key, cid, start);
     run(&mut publisher, start, 1);
     for stage in STAGES {
         publisher.table_grew(start + stage);
@@ -59,21 +61,21 @@ fn it_is_put_again_while_the_table_grows() {
 
 #[test]
 fn without_peers_it_waits_for_the_first() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let (key, cid) = key(1);
-    publisher.provide(key.clone(), cid, start);
+    publisher.publish(key.clone(), cid, start);
     assert_eq!(publisher.poll(start, false, 0.5), None);
     assert_eq!(publisher.next_due(), None, "nothing to wake up for");
     let later = start + INTERVAL * 3;
     publisher.table_grew(later);
-    assert_eq!(publisher.poll(later, true, 0.5), Some(Publish { key, cid }));
+    assert_eq!(publisher.poll(later, true, 0.5), Some(Publish { key, content: cid }));
 }
 
 #[test]
 fn a_publish_that_reached_nobody_is_tried_again() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let (key, cid) = key(1);
-    publisher.provide(key, cid, start);
+    publisher.publish(key, cid, start);
     assert_eq!(run(&mut publisher, start, 0), 1);
     assert_eq!(run(&mut publisher, start, 0), 0);
     publisher.table_grew(start + Duration::from_secs(1));
@@ -83,10 +85,10 @@ fn a_publish_that_reached_nobody_is_tried_again() {
 
 #[test]
 fn lookups_at_once_are_bounded() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     for n in 0..20 {
         let (key, cid) = key(n);
-        publisher.provide(key, cid, start);
+        publisher.publish(key, cid, start);
     }
     let running: Vec<_> = std::iter::from_fn(|| publisher.poll(start, true, 0.0)).collect();
     assert_eq!(running.len(), RUNNING_MAX);
@@ -97,12 +99,12 @@ fn lookups_at_once_are_bounded() {
 
 #[test]
 fn jitter_spreads_keys_that_were_given_together() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let end = start + STAGES[STAGES.len() - 1];
     let mut dues = Vec::new();
     for (n, jitter) in [(1, 0.0), (2, 0.5), (3, 1.0)] {
         let (key, cid) = key(n);
-        publisher.provide(key.clone(), cid, end);
+        publisher.publish(key.clone(), cid, end);
         assert!(publisher.poll(end, true, jitter).is_some());
         publisher.entries.get_mut(&key).unwrap().stage = STAGES.len();
         publisher.finished(&key, 1, end, jitter);
@@ -114,14 +116,58 @@ fn jitter_spreads_keys_that_were_given_together() {
 
 #[test]
 fn what_is_given_up_is_never_due() {
-    let (start, mut publisher) = (Instant::now(), Publisher::new());
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
     let ((one, cid), (two, other)) = (key(1), key(2));
-    publisher.provide(one.clone(), cid, start);
-    publisher.unprovide(&one);
+    publisher.publish(one.clone(), cid, start);
+    publisher.forget(&one);
     assert_eq!(publisher.next_due(), None);
-    publisher.provide(two.clone(), other, start);
+    publisher.publish(two.clone(), other, start);
     assert!(publisher.poll(start, true, 0.0).is_some());
-    publisher.unprovide(&two);
+    publisher.forget(&two);
     publisher.finished(&two, 1, start, 0.0);
     assert_eq!((publisher.next_due(), publisher.running), (None, 0));
+}
+
+#[test]
+fn another_content_is_due_at_once_and_the_same_is_not() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
+    let ((one, old), (_, new)) = (key(1), key(2));
+    publisher.publish(one.clone(), old, start);
+    assert_eq!(run(&mut publisher, start, 3), 1);
+    publisher.publish(one.clone(), old, start);
+    assert_eq!(run(&mut publisher, start, 3), 0);
+    publisher.publish(one.clone(), new, start);
+    let again = Publish { key: one.clone(), content: new };
+    assert_eq!(publisher.poll(start, true, 0.5), Some(again));
+    // While the lookup runs: once it has ended, and by its stages from then on.
+    publisher.publish(one.clone(), old, start);
+    assert_eq!(publisher.poll(start, true, 0.5), None);
+    let later = start + Duration::from_secs(2);
+    publisher.finished(&one, 3, later, 0.5);
+    let last = Publish { key: one.clone(), content: old };
+    assert_eq!(publisher.poll(later, true, 0.5), Some(last));
+    publisher.finished(&one, 3, later, 0.5);
+    assert_eq!(publisher.next_due(), Some(later + STAGES[0]));
+}
+
+#[test]
+fn another_content_without_peers_waits_as_the_first_did() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
+    let ((one, old), (_, new)) = (key(1), key(2));
+    publisher.publish(one.clone(), old, start);
+    assert_eq!(publisher.poll(start, false, 0.5), None);
+    publisher.publish(one.clone(), new, start);
+    assert_eq!(publisher.next_due(), None);
+    publisher.table_grew(start);
+    assert_eq!(publisher.poll(start, true, 0.5), Some(Publish { key: one, content: new }));
+    assert_eq!(publisher.poll(start, true, 0.5), None, "and only once");
+}
+
+#[test]
+fn keys_are_bounded() {
+    let (start, mut publisher) = (Instant::now(), Publisher::new(KEYS_MAX));
+    for n in 0..=KEYS_MAX as u64 {
+        let (key, cid) = key(n);
+        assert_eq!(publisher.publish(key, cid, start), n < KEYS_MAX as u64);
+    }
 }

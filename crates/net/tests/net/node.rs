@@ -12,7 +12,8 @@ use bytes::Bytes;
 use shoal_dag::hash::{HashKind, RAW, cid_of};
 use shoal_dag::{Cid, Version};
 use shoal_net::{
-    BlockRead, Blocks, Config, KeepError, Keypair, Multiaddr, Net, NetEvent, Network, PeerId, start,
+    BlockRead, Blocks, Config, KeepError, Keypair, Multiaddr, Net, NetEvent, Network, NoRecords,
+    PeerId, Records, start,
 };
 use shoal_swarm::{Ask, PeerNo, Place};
 use tokio::sync::mpsc;
@@ -70,6 +71,15 @@ impl Node {
 
     /// A node whose configuration is changed first.
     pub(crate) async fn with(known: &[&Self], change: impl FnOnce(&mut Config)) -> Self {
+        Self::judging(known, NoRecords, change).await
+    }
+
+    /// A node that keeps value records by this judgement.
+    pub(crate) async fn judging(
+        known: &[&Self],
+        records: impl Records,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let mut config = Config::new(Keypair::generate_ed25519(), Network::Isolated);
         config.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
         config.bootstrap = known.iter().map(|node| node.full_addr()).collect();
@@ -77,7 +87,7 @@ impl Node {
         let listens = !config.listen.is_empty();
         let blocks = Arc::new(Memory::default());
         let (net, mut receiver) =
-            start(config, Arc::clone(&blocks) as _, Arc::new(shoal_net::NoRecords)).await.unwrap();
+            start(config, Arc::clone(&blocks) as _, Arc::new(records)).await.unwrap();
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let met = Arc::new(Mutex::new(HashSet::new()));
         let met_here = Arc::clone(&met);

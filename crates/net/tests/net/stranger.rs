@@ -4,6 +4,7 @@
 //! node does, others one that says what a node never would.
 
 use futures::StreamExt;
+use libp2p::identity::Keypair;
 use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, SwarmBuilder, noise, tcp, yamux};
 use tokio::sync::oneshot;
@@ -20,12 +21,35 @@ impl Stranger {
     /// Listens on loopback with this behaviour; `react` sees its events.
     pub(crate) async fn new<B: NetworkBehaviour + Send>(
         behaviour: B,
+        react: impl FnMut(&mut B, B::ToSwarm) + Send + 'static,
+    ) -> Self
+    where
+        B::ToSwarm: Send,
+    {
+        Self::run(Keypair::generate_ed25519(), behaviour, react).await
+    }
+
+    /// The same with a behaviour that must know its identity, and nobody to react.
+    pub(crate) async fn with_identity<B: NetworkBehaviour + Send>(
+        identity: Keypair,
+        behaviour: impl FnOnce(&Keypair) -> B,
+    ) -> Self
+    where
+        B::ToSwarm: Send,
+    {
+        let behaviour = behaviour(&identity);
+        Self::run(identity, behaviour, |_, _| {}).await
+    }
+
+    async fn run<B: NetworkBehaviour + Send>(
+        identity: Keypair,
+        behaviour: B,
         mut react: impl FnMut(&mut B, B::ToSwarm) + Send + 'static,
     ) -> Self
     where
         B::ToSwarm: Send,
     {
-        let mut swarm = SwarmBuilder::with_new_identity()
+        let mut swarm = SwarmBuilder::with_existing_identity(identity)
             .with_tokio()
             .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
             .unwrap()
