@@ -100,13 +100,13 @@ fn a_proof_of_a_fork_names_who_signed_both() {
     let (one, two) = (ledger(&[vec![1; 36]]), ledger(&[vec![2; 36], vec![3; 36]]));
     assert_eq!(one.len(), 2);
     let (name, fraud) = (key().public().into(), conflict(&one, &two).unwrap());
-    let claim = told(&ProofFile::Fraud { name, fraud }.encode()).unwrap();
+    let claim = told(&ProofFile::Fraud { name, fraud: Box::new(fraud) }.encode()).unwrap();
     assert_eq!(claim.line, format!("{name} #0.1"));
     let note = format!("the proof holds: two histories were signed at #0.1 of {name}");
     assert_eq!(claim.notes, [note, format!("signed by the key {}", key().public())]);
     let other = SecretKey::from_seed(&[9; 32]).public().into();
     let fraud = conflict(&one, &two).unwrap();
-    let failure = told(&ProofFile::Fraud { name: other, fraud }.encode()).unwrap_err();
+    let failure = told(&ProofFile::Fraud { name: other, fraud: Box::new(fraud) }.encode()).unwrap_err();
     assert_eq!(failure.exit, Exit::Corrupt);
 }
 
