@@ -17,6 +17,7 @@ mod harness;
 mod hostile;
 mod lies;
 mod mount;
+mod names;
 mod owners;
 mod sharing;
 mod swarm;

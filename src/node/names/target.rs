@@ -31,12 +31,17 @@ pub async fn follow(
     wait: Wait,
     out: &Responder,
 ) -> Result<CidPath, Failure> {
-    let error = match path::parse(text) {
+    let (shown, spelling) = match path::parse(text) {
         Ok(path) => return Ok(path),
-        Err(error) => error,
+        Err(PathError::NotCid(shown)) => (shown, spelling::parse(text)?),
+        // A key is spelled as a CID too, of a kind that no block has.
+        Err(PathError::Unusable { text: shown, reason }) => match spelling::parse(text) {
+            Ok(Some(spelling)) => (shown, Some(spelling)),
+            _ => return Err(Failure::usage(PathError::Unusable { text: shown, reason }.to_string())),
+        },
+        Err(error) => return Err(Failure::usage(error.to_string())),
     };
-    let PathError::NotCid(shown) = error else { return Err(Failure::usage(error.to_string())) };
-    let Some(spelling) = spelling::parse(text)? else { return Err(neither(&shown)) };
+    let Some(spelling) = spelling else { return Err(neither(&shown)) };
     if let Which::Petname(petname) = &spelling.which {
         let petname = petname.clone();
         if node.names().ask(move |book| book.named(&petname)).await?.is_none() {

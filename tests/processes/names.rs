@@ -1,0 +1,312 @@
+//! Names between real processes: versions reach followers, histories outlive their publisher, and copies of a
+//! store are caught before they fork a name, or proven when they were made to.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+use crate::harness::{Lab, Peer, Run, Store, eventually, tree};
+
+/// A follower on another peer has a version within this time (B19 of the design).
+const FOLLOWED_MAX: Duration = Duration::from_secs(1);
+
+/// Makes a name and gives its key.
+fn made(store: &Store, petname: &str) -> String {
+    let run = store.run(&[&"name", &"new", &petname]).ok();
+    let lines = run.lines();
+    assert!(lines.len() == 1 && lines[0].starts_with("k51"), "the key alone expected of {run}");
+    lines[0].clone()
+}
+
+/// A directory whose file `a.txt` says `text`.
+fn source(lab: &Lab, text: &str) -> PathBuf {
+    let dir = lab.path("source");
+    fs::create_dir_all(dir.join("sub")).unwrap();
+    fs::write(dir.join("a.txt"), text).unwrap();
+    if !dir.join("sub/big").exists() {
+        tree::file(&dir.join("sub/big"), 7, 700_000);
+    }
+    dir
+}
+
+fn publish(store: &Store, petname: &str, path: &Path) -> Run {
+    store.run(&[&"publish", &petname, &path])
+}
+
+/// What `name ls --json` says of the only name.
+fn name(store: &Store) -> Value {
+    let run = store.run(&[&"name", &"ls", &"--json"]).ok();
+    serde_json::from_str(&run.lines()[0]).unwrap()
+}
+
+fn versions(store: &Store) -> u64 {
+    name(store)["version"].as_u64().unwrap_or(0)
+}
+
+#[track_caller]
+fn reads(store: &Store, target: &str, text: &str) {
+    assert_eq!(store.run(&[&"cat", &target]).ok().stdout, text.as_bytes(), "{target}");
+}
+
+/// A publisher that runs with one version, and a peer that follows it and has it.
+fn followed(lab: &Lab) -> (Peer, Peer, String) {
+    let publisher = lab.store("publisher");
+    let key = made(&publisher, "docs");
+    drop(publish(&publisher, "docs", &source(lab, "one")).ok().says("queued"));
+    let publisher = publisher.seed();
+    let follower = lab.store("follower").told(publisher.address()).seed();
+    drop(follower.store().run(&[&"follow", &key, &"--as", &"docs"]).ok());
+    eventually("the first version is here", || (versions(follower.store()) == 1).then_some(()));
+    eventually("its content is kept", || kept(follower.store(), 1).then_some(()));
+    (publisher, follower, key)
+}
+
+/// Whether a version's content is kept.
+fn kept(store: &Store, version: u64) -> bool {
+    let run = store.run(&[&"log", &"docs", &"--json"]).ok();
+    let lines = run.lines().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    lines.into_iter().any(|line| line["version"] == version && line["kept"] == true)
+}
+
+#[test]
+fn a_follower_has_the_next_version_at_once_and_keeps_the_name_alive() {
+    let lab = Lab::new();
+    let (publisher, follower, key) = followed(&lab);
+    let dir = source(&lab, "two");
+    drop(publish(publisher.store(), "docs", &dir).ok());
+    let told = Instant::now();
+    eventually("the second version is here", || (versions(follower.store()) == 2).then_some(()));
+    println!("a follower has a version after {:?}", told.elapsed());
+    assert!(told.elapsed() < FOLLOWED_MAX * 10, "far beyond {FOLLOWED_MAX:?}");
+    eventually("its content is kept", || kept(follower.store(), 2).then_some(()));
+    publisher.kill();
+    reads(follower.store(), "docs@1/a.txt", "one");
+    reads(follower.store(), "docs/a.txt", "two");
+    // Who comes later and never saw the publisher.
+    let late = lab.store("late").told(follower.address());
+    let resolved = late.run(&[&"resolve", &key]).ok();
+    assert!(resolved.lines()[0].starts_with("/ipfs/baf"), "{resolved}");
+    reads(&late, &format!("{key}/a.txt"), "two");
+    reads(&late, &format!("{key}@1/a.txt"), "one");
+    let out = lab.path("checked out");
+    drop(late.run(&[&"checkout", &format!("{key}@1"), &"-o", &out]).ok());
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"one");
+    Tree::of(&dir.join("sub")).assert_same(&Tree::of(&out.join("sub")));
+}
+
+#[test]
+fn a_copied_store_refuses_to_sign_until_it_caught_up() {
+    let lab = Lab::new();
+    let (publisher, follower, key) = followed(&lab);
+    let copy = copied(&lab, &publisher);
+    let publisher = publisher_again(&lab, &follower);
+    drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
+    eventually("the follower has it", || (versions(follower.store()) == 2).then_some(()));
+    drop(publisher.stop());
+    // Alone it cannot know.
+    let third = source(&lab, "three");
+    drop(publish(&copy, "docs", &third).exits(5).says("copy"));
+    assert_eq!(versions(&copy), 1);
+    // With somebody who follows the name it learns what it lacks, and says so once.
+    let told = copy.told(follower.address());
+    drop(publish(&told, "docs", &third).exits(5).says("another machine uses the key"));
+    assert_eq!(versions(&copy), 2);
+    drop(publish(&told, "docs", &third).ok());
+    eventually("the follower goes on", || (versions(follower.store()) == 3).then_some(()));
+    let log = follower.store().run(&[&"log", &key]).ok();
+    assert_eq!(log.lines().len(), 3, "{log}");
+}
+
+/// The publisher's store as it is now, copied while nobody runs on it.
+fn copied(lab: &Lab, publisher: &Peer) -> Store {
+    let copy = lab.store("copy");
+    // What is synced is whole at any moment.
+    let status = Command::new("cp").arg("-a").arg(publisher.store().dir()).arg(copy.dir()).status();
+    assert!(status.unwrap().success());
+    fs::remove_file(copy.dir().join("control.sock")).ok();
+    copy
+}
+
+/// The publisher, started again where its follower is known.
+fn publisher_again(lab: &Lab, follower: &Peer) -> Peer {
+    lab.store("publisher").told(follower.address()).seed()
+}
+
+#[test]
+fn a_copy_that_is_forced_forks_the_name_and_the_follower_proves_it() {
+    let lab = Lab::new();
+    let (publisher, follower, key) = followed(&lab);
+    let copy = copied(&lab, &publisher);
+    drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
+    eventually("the follower has it", || (versions(follower.store()) == 2).then_some(()));
+    drop(publisher.stop());
+    drop(publish(&copy, "docs", &source(&lab, "other")).exits(5));
+    drop(copy.run(&[&"publish", &"docs", &source(&lab, "other"), &"--force"]).ok());
+    let copy = copy.told(follower.address()).seed();
+    let store = follower.store();
+    eventually("the fork is proven", || (name(store)["forked"] == true).then_some(()));
+    let resolved = store.run(&[&"resolve", &key]).exits(8).says("#0.2");
+    // What both histories share is served on, and nothing else.
+    reads(store, "docs/a.txt", "one");
+    let outcome = store.run(&[&"resolve", &key, &"--json"]).exits(8).outcome();
+    let fork = &outcome["fork"];
+    assert_eq!((&fork["position"], &fork["version"]), (&"#0.2".into(), &2.into()), "{resolved}");
+    assert_eq!(fork["entries"].as_array().map(Vec::len), Some(2));
+    let proof = PathBuf::from(fork["proof"].as_str().unwrap());
+    drop(lab.store("nobody").run(&[&"verify-proof", &proof]).ok().says("two histories"));
+    // The owner is told as well, and signs no more.
+    eventually("the copy knows", || {
+        let run = publish(copy.store(), "docs", &source(&lab, "more"));
+        (run.code() == Some(8)).then_some(())
+    });
+    // On the user's word the name goes on.
+    let theirs = name(copy.store())["cid"].clone();
+    assert_ne!(theirs, name(store)["cid"]);
+    let entries = fork["entries"].as_array().unwrap();
+    let roots = fork["roots"].as_array().unwrap();
+    let ours = roots.iter().position(|root| Some(root) != other_root(&copy).as_ref()).unwrap();
+    let chosen = entries[ours].as_str().unwrap();
+    drop(store.run(&[&"name", &"accept", &"docs", &chosen]).ok());
+    reads(store, "docs/a.txt", "two");
+    drop(store.run(&[&"resolve", &"docs"]).ok());
+}
+
+/// The content of the version that the copy signed: its newest one, were it not frozen.
+fn other_root(copy: &Peer) -> Option<Value> {
+    let run = copy.store().run(&[&"resolve", &"docs", &"--json"]);
+    let outcome = run.outcome();
+    let proof = outcome["fork"]["roots"].as_array()?.clone();
+    let text = |root: &Value| {
+        let target = format!("{}/a.txt", root.as_str()?);
+        let run = copy.store().run(&[&"cat", &target, &"--timeout", &"2s"]);
+        (run.stdout == b"other").then(|| root.clone())
+    };
+    proof.iter().find_map(text)
+}
+
+#[test]
+fn a_reader_is_never_moved_backwards() {
+    let lab = Lab::new();
+    let (publisher, follower, key) = followed(&lab);
+    let copy = copied(&lab, &publisher);
+    drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
+    let reader = lab.store("reader");
+    drop(reader.told(publisher.address()).run(&[&"resolve", &key]).ok());
+    publisher.kill();
+    follower.kill();
+    // Only an older state of the name is to be had.
+    let old = copy.seed();
+    let outcome = reader.told(old.address()).run(&[&"resolve", &key, &"--json"]).ok().outcome();
+    assert_eq!(outcome["position"], "#0.2");
+}
+
+#[test]
+fn what_is_published_alone_is_queued_and_found_later_through_the_dht() {
+    let lab = Lab::new();
+    let middle = lab.store("middle").seed();
+    let publisher = lab.store("publisher");
+    let key = made(&publisher, "docs");
+    drop(publish(&publisher, "docs", &source(&lab, "one")).ok().says("queued"));
+    let peer = publisher.told(middle.address()).seed();
+    let reader = lab.store("reader").told(middle.address());
+    eventually("it is found", || {
+        let run = reader.run(&[&"cat", &format!("{key}/a.txt"), &"--timeout", &"5s"]);
+        (run.stdout == b"one").then_some(())
+    });
+    drop(peer.stop());
+}
+
+#[test]
+fn histories_are_listed_compared_rolled_back_and_proven() {
+    let lab = Lab::new();
+    let store = lab.store("publisher");
+    let key = made(&store, "docs");
+    for text in ["one", "two", "three"] {
+        drop(publish(&store, "docs", &source(&lab, text)).ok());
+    }
+    drop(store.run(&[&"rollback", &"docs", &"1", &"-m", &"back"]).ok());
+    reads(&store, "docs/a.txt", "one");
+    let log = store.run(&[&"log", &"docs"]).ok();
+    assert_eq!(log.lines().len(), 4, "{log}");
+    assert!(log.lines()[0].contains("back") && log.lines()[0].contains("@1"), "{log}");
+    let diff = store.run(&[&"diff", &"docs@1", &"docs@2"]).ok();
+    assert!(diff.lines().iter().any(|line| line == "M a.txt"), "{diff}");
+    assert!(!diff.lines().iter().any(|line| line.contains("big")), "{diff}");
+    assert!(store.run(&[&"diff", &"docs@1", &"docs@4"]).ok().stdout.is_empty());
+    let proof = lab.path("proof");
+    drop(store.run(&[&"prove", &"docs@2/a.txt", &"-o", &proof]).ok());
+    let nobody = lab.store("nobody");
+    let shown = nobody.run(&[&"verify-proof", &proof]).ok().says("docs").stdout.len();
+    let _ = (shown, key);
+    let mut bytes = fs::read(&proof).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&proof, bytes).unwrap();
+    assert_ne!(nobody.run(&[&"verify-proof", &proof]).code(), Some(0));
+    assert!(!nobody.dir().exists(), "a proof is checked without a store");
+}
+
+#[test]
+fn a_checkout_changes_only_what_differs_and_keeps_what_was_edited() {
+    use std::os::unix::fs::MetadataExt;
+    let lab = Lab::new();
+    let store = lab.store("publisher");
+    made(&store, "docs");
+    drop(publish(&store, "docs", &source(&lab, "one")).ok());
+    drop(publish(&store, "docs", &source(&lab, "two")).ok());
+    let out = lab.path("out");
+    drop(store.run(&[&"checkout", &"docs@1", &"-o", &out]).ok());
+    let inode = |name: &str| fs::metadata(out.join(name)).unwrap().ino();
+    let big = inode("sub/big");
+    drop(store.run(&[&"checkout", &"docs@2", &"-o", &out]).ok());
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"two");
+    assert_eq!(inode("sub/big"), big, "what is the same is left alone");
+    fs::write(out.join("a.txt"), "edited").unwrap();
+    drop(store.run(&[&"checkout", &"docs@1", &"-o", &out]).exits(1).says("a.txt"));
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"edited");
+    drop(store.run(&[&"checkout", &"docs@1", &"-o", &out, &"--force"]).ok());
+    assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"one");
+}
+
+#[test]
+fn one_key_on_two_machines_is_noticed_before_it_forks() {
+    let lab = Lab::new();
+    let (publisher, follower, _) = followed(&lab);
+    let key = lab.path("key");
+    drop(publisher.store().run(&[&"name", &"export", &"docs", &"-o", &key]).ok());
+    let second = lab.store("second").told(follower.address());
+    drop(second.run(&[&"name", &"import", &"docs", &key]).ok());
+    // Nothing was here before, so what comes is no surprise.
+    drop(publish(&second, "docs", &source(&lab, "second")).ok());
+    eventually("all have it", || (versions(publisher.store()) == 2).then_some(()));
+    let first = source(&lab, "first");
+    drop(publish(publisher.store(), "docs", &first).exits(5).says("another machine"));
+    drop(publish(publisher.store(), "docs", &first).ok());
+    eventually("nothing is forked", || (versions(follower.store()) == 3).then_some(()));
+    assert_eq!(name(follower.store())["forked"], false);
+}
+
+#[test]
+fn what_is_no_name_and_what_may_not_be_done_is_said() {
+    let lab = Lab::new();
+    let store = lab.store("a");
+    let key = made(&store, "docs");
+    drop(store.run(&[&"name", &"new", &"docs"]).exits(1).says(&key));
+    drop(store.run(&[&"name", &"new", &"7"]).exits(2));
+    drop(store.run(&[&"resolve", &"nobody"]).exits(4).says("nobody"));
+    drop(store.run(&[&"cat", &"nobody/x"]).exits(2).says("not a CID or a known name"));
+    drop(store.run(&[&"resolve", &"docs"]).exits(4).says("no version"));
+    drop(store.run(&[&"publish", &"docs", &lab.path("missing")]).exits(2));
+    drop(store.run(&[&"name", &"rm", &"docs"]).exits(12).says("export"));
+    drop(publish(&store, "docs", &source(&lab, "one")).ok());
+    drop(publish(&store, "docs", &source(&lab, "one")).ok());
+    assert_eq!(versions(&store), 1, "the same content is no new version");
+    drop(store.run(&[&"cat", &"docs@2/a.txt"]).exits(4).says("no version 2"));
+    drop(store.run(&[&"name", &"rm", &"docs", &"--force"]).ok());
+    assert!(store.run(&[&"name", &"ls"]).ok().stdout.is_empty());
+}
