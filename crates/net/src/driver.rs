@@ -6,6 +6,7 @@
 //! - `behaviour`: the protocols and their settings.
 //! - `events`: what libp2p tells. `lookups`: searches and publishing; `values`: those of value
 //!   records. `joining`: the walks. `dials`: whom to connect to. `questions`: those that are open.
+//!   `gossip`: messages and their verdicts.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -28,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use crate::blocks::Blocks;
 use crate::config::{Config, NetError, Network};
 use crate::event::{GossipId, NetEvent, QueryId, QuestionId};
+use crate::gossip::Door;
 use crate::native::Surroundings;
 use crate::net::GossipVerdict;
 use crate::providers::OWN_KEYS_MAX;
@@ -40,6 +42,7 @@ use crate::values::OWN_VALUES_MAX;
 mod behaviour;
 mod dials;
 mod events;
+mod gossip;
 mod joining;
 mod lookups;
 mod questions;
@@ -47,6 +50,7 @@ mod values;
 
 use behaviour::Behaviour;
 use dials::Dials;
+use gossip::Verdicts;
 use joining::Joining;
 use lookups::Searches;
 use questions::Questions;
@@ -121,6 +125,7 @@ pub(crate) struct Driver {
     dials: Dials,
     joining: Joining,
     questions: Questions,
+    verdicts: Verdicts,
     expire_at: Instant,
 }
 
@@ -145,14 +150,19 @@ impl Driver {
         };
         let listen = config.listen.clone();
         let questions = Questions::new(config.question_deadline);
+        let dials = Dials::new(config.bootstrap.clone(), Instant::now());
+        let restoring = std::mem::take(&mut config.values).into_iter();
+        let (network, short_lived) = (config.network, config.short_lived);
+        let connections_max = config.limits.connections_max as usize;
+        let (swarm, door) = swarm(config, surroundings)?;
         let mut driver = Self {
-            network: config.network,
-            short_lived: config.short_lived,
-            connections_max: config.limits.connections_max as usize,
+            network,
+            short_lived,
+            connections_max,
             loopback: listen.iter().any(dials::is_loopback),
-            restoring: std::mem::take(&mut config.values).into_iter(),
-            dials: Dials::new(config.bootstrap.clone(), Instant::now()),
-            swarm: swarm(config, surroundings)?,
+            restoring,
+            dials,
+            swarm,
             shared,
             commands,
             outbox: Outbox { sender: events, queue: VecDeque::new() },
@@ -165,6 +175,7 @@ impl Driver {
             putting: HashMap::new(),
             joining: Joining::default(),
             questions,
+            verdicts: Verdicts::new(door),
             expire_at: Instant::now() + EXPIRE_INTERVAL,
         };
         for addr in listen {
@@ -217,10 +228,10 @@ impl Driver {
             Command::PutValueTo { key, value, peers } => self.put_value_to(&key, &value, peers),
             Command::Question { question, peer, bytes } => self.question(question, peer, bytes),
             Command::Answer { question, bytes } => self.answer(question, bytes),
-            Command::Subscribe(_)
-            | Command::Unsubscribe(_)
-            | Command::Gossip { .. }
-            | Command::JudgeGossip { .. } => {}
+            Command::Subscribe(topic) => self.subscribe(topic),
+            Command::Unsubscribe(topic) => self.unsubscribe(topic),
+            Command::Gossip { topic, bytes } => self.gossip(topic, bytes),
+            Command::JudgeGossip { gossip, verdict } => self.judge_gossip(gossip, verdict),
         }
     }
 
@@ -234,6 +245,7 @@ impl Driver {
         self.pump_restoring();
         self.pump_joining(now);
         self.tick_questions(now);
+        self.tick_verdicts(now);
         if now >= self.expire_at {
             self.expire_at = now + EXPIRE_INTERVAL;
             self.swarm.behaviour_mut().kad.store_mut().expire();
@@ -251,6 +263,7 @@ impl Driver {
             (self.restoring.len() > 0).then(Instant::now),
             self.joining.next_due(),
             self.questions.next_due(),
+            self.verdicts.next_due(),
         ];
         due.into_iter().flatten().fold(self.expire_at, Instant::min)
     }
@@ -290,17 +303,17 @@ fn probe(addr: &Multiaddr) -> io::Result<()> {
     }
 }
 
-/// The swarm with its transport and protocols.
-fn swarm(config: Config, surroundings: Surroundings) -> Result<Swarm<Behaviour>, NetError> {
+/// The swarm with its transport and protocols, and the door of its gossip.
+fn swarm(config: Config, surroundings: Surroundings) -> Result<(Swarm<Behaviour>, Door), NetError> {
     let tcp = SwarmBuilder::with_existing_identity(config.keypair.clone())
         .with_tokio()
         .with_tcp(tcp_config(), (TlsUpgrade::new, noise::Config::new), MuxUpgrade::new)
         .map_err(|error| NetError::Transport(error.to_string()))?;
-    let behaviour = Behaviour::new(config, surroundings)?;
+    let (behaviour, door) = Behaviour::new(config, surroundings)?;
     let swarm = tcp
         .with_behaviour(|_| behaviour)
         .unwrap_or_else(|never| match never {})
         .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(IDLE_CONNECTION_TIMEOUT))
         .build();
-    Ok(swarm)
+    Ok((swarm, door))
 }

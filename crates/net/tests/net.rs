@@ -7,6 +7,8 @@
 mod blocks;
 #[path = "net/dht.rs"]
 mod dht;
+#[path = "net/gossip.rs"]
+mod gossip;
 #[path = "net/life.rs"]
 mod life;
 #[path = "net/node.rs"]

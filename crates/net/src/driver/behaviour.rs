@@ -1,7 +1,7 @@
 //! The protocols of a node and their settings.
 //!
 //! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our record store, mDNS
-//! on a LAN, the native protocol, questions, and the limits. Kademlia's own republishing and its
+//! on a LAN, the native protocol, questions, gossip, and the limits. Kademlia's own republishing and its
 //! walks are off: `publish` and `joining` do them. It keeps no record by itself either: each is
 //! judged first (`events`). Peers enter the routing table by hand only, once identify has said that
 //! they answer lookups.
@@ -19,9 +19,11 @@ use crate::config::{
     PENDING_OUTGOING_MAX,
 };
 use crate::gate::DialGate;
+use crate::gossip::{self, Door, Gossip};
 use crate::native;
 use crate::providers::{ProviderStore, RECORD_TTL};
 use crate::questions;
+use crate::quiet::Quiet;
 
 /// The public DHT's protocol.
 pub(super) const KAD_PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
@@ -48,14 +50,15 @@ pub(super) struct Behaviour {
     pub(super) native: native::Behaviour,
     pub(super) asking: questions::Behaviour,
     pub(super) answering: questions::Behaviour,
+    pub(super) gossip: Quiet<Gossip>,
 }
 
 impl Behaviour {
-    /// The protocols of a node with this configuration.
+    /// The protocols of a node with this configuration, and the door of its gossip.
     pub(super) fn new(
         config: Config,
         surroundings: native::Surroundings,
-    ) -> Result<Self, NetError> {
+    ) -> Result<(Self, Door), NetError> {
         let local = config.keypair.public().to_peer_id();
         let mdns = match config.network {
             Network::Isolated => None,
@@ -72,7 +75,8 @@ impl Behaviour {
         let mut kad = kad::Behaviour::with_config(local, store, kad_config());
         let mode = if config.server { kad::Mode::Server } else { kad::Mode::Client };
         kad.set_mode(Some(mode));
-        Ok(Self {
+        let (gossip, door) = gossip::behaviour(config.keypair)?;
+        let behaviour = Self {
             limits: connection_limits::Behaviour::new(limits(config.limits)),
             gate: DialGate::new(dials_per_second, dial_burst),
             kad,
@@ -82,7 +86,9 @@ impl Behaviour {
             native: native::Behaviour::new(surroundings),
             asking: questions::asking(config.question_deadline),
             answering: questions::answering(config.question_deadline),
-        })
+            gossip,
+        };
+        Ok((behaviour, door))
     }
 }
 

@@ -80,6 +80,7 @@ impl Driver {
             BehaviourEvent::Native(StreamEvent::Unsupported(id)) => self.not_shoal(id),
             BehaviourEvent::Asking(event) => self.asking_event(event),
             BehaviourEvent::Answering(event) => self.answering_event(event),
+            BehaviourEvent::Gossip(event) => self.gossip_event(event),
         }
     }
 

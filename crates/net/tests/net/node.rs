@@ -153,6 +153,16 @@ impl Node {
         }
     }
 
+    /// Waits until the routing table holds so many.
+    pub(crate) async fn expect_known(&self, count: usize) {
+        let known = async {
+            while self.net.known_peers() < count {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, known).await.expect("they meet");
+    }
+
     /// The events that are left after shutdown.
     pub(crate) async fn rest(&mut self) -> Vec<NetEvent> {
         let mut rest = Vec::new();

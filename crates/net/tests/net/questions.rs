@@ -68,6 +68,7 @@ async fn a_peer_that_is_not_connected_is_dialled() {
     known.net.dial(a.id(), vec![a.addr.clone()]).await;
     let a_at_known = known.expect_up(a.id()).await;
     let known_at_a = a.expect_up(known.id()).await;
+    a.expect_known(1).await;
     known.net.disconnect(a_at_known);
     a.expect_down(known_at_a).await;
     let mut told = Node::new(&[]).await;

@@ -79,16 +79,6 @@ fn kept(value: Vec<u8>) -> ValueChange {
     ValueChange::Put { key: KEY.to_vec(), value }
 }
 
-/// Waits until the routing table of a node holds so many.
-async fn know(node: &Node, count: usize) {
-    let known = async {
-        while node.net.known_peers() < count {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(super::node::PATIENCE, known).await.expect("they meet");
-}
-
 /// How a search ended.
 #[derive(Debug, Default)]
 struct Searched {
@@ -162,7 +152,7 @@ async fn an_older_value_never_replaces_a_newer() {
     let mut b = judging(&[]).await;
     let mut a = judging(&[&b]).await;
     let mut late = judging(&[&a, &b]).await;
-    know(&a, 2).await;
+    a.expect_known(2).await;
     a.net.put_value(KEY.to_vec(), value(5)).await;
     assert_eq!(expect_put(&mut a).await, Ok(2));
     assert_eq!(expect_kept(&mut b).await, kept(value(5)));
@@ -325,7 +315,7 @@ async fn every_distinct_value_is_told_and_who_has_an_older_one() {
         let addr: Multiaddr = stranger.addr.clone();
         a.net.dial(stranger.id, vec![addr]).await;
     }
-    know(&a, liars.len()).await;
+    a.expect_known(liars.len()).await;
     let searched = search(&mut a).await;
     let mut values: Vec<_> = searched.values.iter().map(|(value, _)| value.clone()).collect();
     values.sort_unstable();
