@@ -24,9 +24,7 @@ use shoal_dag::Cid;
 use tokio::sync::mpsc;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use crate::blocks::Blocks;
 use crate::config::{Config, NetError, Network};
 use crate::event::{GossipId, NetEvent, QueryId, QuestionId};
 use crate::gossip::Door;
@@ -133,21 +131,11 @@ impl Driver {
     /// Makes the swarm and binds its addresses.
     pub(crate) fn new(
         mut config: Config,
-        shared: Arc<Shared>,
-        blocks: Arc<dyn Blocks>,
+        surroundings: Surroundings,
         records: Arc<dyn Records>,
-        events: mpsc::Sender<NetEvent>,
         commands: mpsc::Receiver<Command>,
-        token: CancellationToken,
-        tasks: TaskTracker,
     ) -> Result<Self, NetError> {
-        let surroundings = Surroundings {
-            shared: Arc::clone(&shared),
-            blocks,
-            events: events.clone(),
-            token: token.clone(),
-            tasks,
-        };
+        let Surroundings { shared, events, token, .. } = surroundings.clone();
         let listen = config.listen.clone();
         let questions = Questions::new(config.question_deadline);
         let dials = Dials::new(config.bootstrap.clone(), Instant::now());

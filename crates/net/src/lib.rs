@@ -2,11 +2,15 @@
 //!
 //! Alone in the workspace to name libp2p. It owns the connections, the DHT and the streams; it
 //! decides nothing about who is asked or served (that is `shoal-swarm`) and keeps nothing
-//! (blocks go through [`Blocks`], provider records leave as [`NetEvent::ProviderRecord`], and the
-//! node stores both).
+//! (blocks go through [`Blocks`], records leave as [`NetEvent::ProviderRecord`] and
+//! [`NetEvent::ValueRecord`], and the node stores all of them).
+//!
+//! For names it carries three things without knowing what they say: value records in the DHT, which
+//! the node judges ([`Records`]); questions to one peer over `/shoal/ledger/1`; gossip of records.
 //!
 //! ```text
-//!  Net (handle) --commands--> driver task: libp2p swarm, searches, publishing, dialling
+//!  Net (handle) --commands--> driver task: libp2p swarm, searches, publishing, dialling,
+//!      |                         |         questions, gossip
 //!      |                         | native stream of a new peer
 //!      +--per peer queue--> stream task: one per peer, reads, verifies, keeps, serves
 //!                                | NetEvent (bounded: a slow node slows the peers)

@@ -21,7 +21,7 @@ use crate::blocks::Blocks;
 use crate::config::{Config, NetError};
 use crate::driver::{Command, Driver};
 use crate::event::{EVENTS_MAX, GossipId, NetEvent, PeerInfo, QueryId, QuestionId};
-use crate::native::StreamCommand;
+use crate::native::{StreamCommand, Surroundings};
 use crate::records::Records;
 use crate::shared::Shared;
 
@@ -66,16 +66,14 @@ pub async fn start(
     let token = CancellationToken::new();
     let tasks = TaskTracker::new();
     let shared = Arc::new(Shared::new(config.keypair.public().to_peer_id()));
-    let driver = Driver::new(
-        config,
-        Arc::clone(&shared),
+    let surroundings = Surroundings {
+        shared: Arc::clone(&shared),
         blocks,
-        records,
         events,
-        command_receiver,
-        token.clone(),
-        tasks.clone(),
-    )?;
+        token: token.clone(),
+        tasks: tasks.clone(),
+    };
+    let driver = Driver::new(config, surroundings, records, command_receiver)?;
     tasks.spawn(driver.run());
     Ok((Net { shared, commands, token, tasks }, receiver))
 }
@@ -166,7 +164,8 @@ impl Net {
     }
 
     /// Puts a value record to the DHT as soon as a peer is known, and again while the network comes
-    /// up and every 22 h, until another value of the same key replaces it or [`Self::forget_value`].
+    /// up and every 22 h, until another value of the same key replaces it, it runs out, or
+    /// [`Self::forget_value`]. `ValuePut` follows each time. At most 4096 keys.
     pub async fn put_value(&self, key: Vec<u8>, value: Vec<u8>) {
         self.command(Command::PutValue { key, value }).await;
     }
@@ -176,25 +175,27 @@ impl Net {
         self.command(Command::ForgetValue(key)).await;
     }
 
-    /// Puts a value record to these peers once: those that a search found without it.
+    /// Puts a value record to these peers (at most 20) once: those that a search found without it.
+    /// No event follows.
     pub async fn put_value_to(&self, key: Vec<u8>, value: Vec<u8>, peers: Vec<PeerId>) {
         self.command(Command::PutValueTo { key, value, peers }).await;
     }
 
-    /// Asks a peer something over `/shoal/ledger/1`, connecting to it if need be. One `Answer` event
-    /// of the returned number follows.
+    /// Asks a peer something over `/shoal/ledger/1`, at most 8 KiB, connecting to it if need be. One
+    /// `Answer` event of the returned number follows, within 10 s.
     pub async fn question(&self, peer: PeerId, bytes: Vec<u8>) -> QuestionId {
         let question = QuestionId(self.shared.next_id());
         self.command(Command::Question { question, peer, bytes }).await;
         question
     }
 
-    /// Answers a peer's question. One that is never answered ends by the peer's deadline.
+    /// Answers a peer's question, with at most 512 KiB. One that is never answered ends by the peer's
+    /// deadline.
     pub async fn answer(&self, question: QuestionId, bytes: Vec<u8>) {
         self.command(Command::Answer { question, bytes }).await;
     }
 
-    /// Takes part in the gossip of a topic.
+    /// Takes part in the gossip of a topic, which must begin with `/record/`; of 1024 at most.
     pub async fn subscribe(&self, topic: String) {
         self.command(Command::Subscribe(topic)).await;
     }
@@ -204,12 +205,14 @@ impl Net {
         self.command(Command::Unsubscribe(topic)).await;
     }
 
-    /// Sends a message to a topic; the same bytes again are no news to anybody.
+    /// Sends a message of at most 16 KiB to the subscribers of a topic that are connected; with none
+    /// it is gone. The same bytes again within a minute are no news to anybody.
     pub async fn gossip(&self, topic: String, bytes: Vec<u8>) {
         self.command(Command::Gossip { topic, bytes }).await;
     }
 
-    /// Says what is to be done with a message of a `Gossip` event.
+    /// Says what is to be done with a message of a `Gossip` event; without a word within 4 s it is
+    /// ignored.
     pub async fn judge_gossip(&self, gossip: GossipId, verdict: GossipVerdict) {
         self.command(Command::JudgeGossip { gossip, verdict }).await;
     }

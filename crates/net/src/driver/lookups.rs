@@ -70,8 +70,8 @@ impl Searches {
     }
 
     /// A search that has not ended.
-    pub(super) fn get_mut(&mut self, query: &QueryId) -> Option<&mut Search> {
-        self.searches.get_mut(query)
+    pub(super) fn get_mut(&mut self, query: QueryId) -> Option<&mut Search> {
+        self.searches.get_mut(&query)
     }
 }
 

@@ -134,19 +134,16 @@ impl Driver {
     /// What libp2p tells of the questions of others.
     pub(super) fn answering_event(&mut self, event: Event<Vec<u8>, Vec<u8>>) {
         match event {
+            // Where there is no room the channel is dropped, which ends the stream.
             Event::Message {
                 peer,
                 message: Message::Request { request_id, request, channel },
                 ..
-            } => {
-                // Dropping the channel ends the stream.
-                if self.questions.has_room_for(&peer) && !self.outbox.is_full() {
-                    let question = QuestionId(self.shared.next_id());
-                    let channel = Some(channel);
-                    let theirs = Theirs { question, request: request_id, peer, channel };
-                    self.questions.theirs.push(theirs);
-                    self.outbox.push(NetEvent::Question { from: peer, question, bytes: request });
-                }
+            } if self.questions.has_room_for(&peer) && !self.outbox.is_full() => {
+                let question = QuestionId(self.shared.next_id());
+                let channel = Some(channel);
+                self.questions.theirs.push(Theirs { question, request: request_id, peer, channel });
+                self.outbox.push(NetEvent::Question { from: peer, question, bytes: request });
             }
             Event::ResponseSent { request_id, .. } | Event::InboundFailure { request_id, .. } => {
                 self.questions.theirs.retain(|theirs| theirs.request != request_id);

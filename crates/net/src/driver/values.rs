@@ -67,7 +67,7 @@ impl Driver {
     /// A search found a record.
     pub(super) fn value_found(&mut self, query: QueryId, found: PeerRecord) {
         let PeerRecord { peer, record } = found;
-        let Some(search) = self.searches.get_mut(&query) else { return };
+        let Some(search) = self.searches.get_mut(query) else { return };
         let Wanted::Value(seen) = &mut search.wanted else { return };
         let fits = record.key == search.key && record.value.len() <= RECORD_BYTES_MAX;
         if fits && seen.insert(&record.value, peer) {
@@ -177,14 +177,12 @@ impl Driver {
         if peers.is_empty() || !is_sized(key, value) {
             return;
         }
-        match self.record(&RecordKey::new(&key), value) {
-            // All, or those that are not connected yet would be left out after the first answer.
-            Some(record) => {
-                let kad = &mut self.swarm.behaviour_mut().kad;
-                kad.put_record_to(record, peers.into_iter(), Quorum::All);
-            }
-            None => tracing::debug!("a record that is not valid any more is not put"),
-        }
+        let Some(record) = self.record(&RecordKey::new(&key), value) else {
+            return tracing::debug!("a record that is not valid any more is not put");
+        };
+        // All, or those that are not connected yet would be left out after the first answer.
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        kad.put_record_to(record, peers.into_iter(), Quorum::All);
     }
 
     /// Puts what is due.
