@@ -5,9 +5,21 @@
 
 #[path = "cli/help.rs"]
 mod help;
+#[path = "cli/history.rs"]
+mod history;
+#[path = "cli/name.rs"]
+mod name;
 #[path = "cli/peer.rs"]
 mod peer;
+#[path = "cli/proof.rs"]
+mod proof;
+#[path = "cli/publish.rs"]
+mod publish;
+#[path = "cli/resolve.rs"]
+mod resolve;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/script.rs"]
+mod script;
 #[path = "cli/usage.rs"]
 mod usage;

@@ -200,7 +200,7 @@ fn after_help() -> String {
          shoal get CID -o photos        fetch it on another machine\n  \
          shoal cat CID/a.txt | head     read one file of it\n  \
          shoal mount CID /mnt           read it through a mounted drive\n  \
-         shoal name new notes           make a name; prints its key, by which others know it\n  \
+         shoal name new notes           make a name; prints it as others know it\n  \
          shoal publish notes photos     sign a new version of it\n  \
          shoal resolve notes            print its current path; any verb takes notes or notes@3\n  \
          shoal log notes                list its versions\n\n\

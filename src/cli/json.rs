@@ -44,11 +44,11 @@ pub(crate) enum Line {
     /// A running peer listens here.
     Ready { address: String },
     /// A name that is known here.
-    Name(name::Name),
+    Name(name::NameLine),
     /// A version of a name.
-    Version(name::Version),
+    Version(name::VersionLine),
     /// A path at which two versions differ.
-    Change(name::Change),
+    Change(name::ChangeLine),
 }
 
 /// A path, exactly.

@@ -26,7 +26,7 @@ use crate::control::protocol::{
 /// which that file or directory changed, and `-` for the CID where there was none.
 #[derive(Debug, Args)]
 pub(crate) struct LogArgs {
-    /// A petname or a key
+    /// A petname or `k51...`
     #[arg(value_name = "NAME[/PATH]")]
     target: OsString,
 

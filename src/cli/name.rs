@@ -1,6 +1,6 @@
 //! `shoal name`: the names that are known here, and their keys.
 //!
-//! What `new`, `import` and `rm` print is the `k51...` key alone, so that it can be given to the next
+//! What `new`, `import` and `rm` print is the `k51...` alone, so that it can be given to the next
 //! command. [`new`] makes a name and its recovery key, [`key`] takes keys out and in.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _, path::PathBuf};
@@ -42,10 +42,10 @@ enum NameVerb {
     Accept(NameAcceptArgs),
 }
 
-/// Make a name and print its key, by which others know it
+/// Make a name and print it as others know it, `k51...`
 ///
-/// The name is yours alone: whoever has its key publishes its versions. A recovery key is made with
-/// it, for the day on which the key is lost or stolen; it is written to FILE, or shown once on standard
+/// Its secret key stays in the store: whoever has it publishes the versions. A recovery key is made
+/// with it, for the day on which that key is lost or stolen; it is written to FILE, or shown once on standard
 /// error, and kept nowhere else.
 #[derive(Debug, Args)]
 struct NameNewArgs {
@@ -58,23 +58,23 @@ struct NameNewArgs {
     recovery: Option<PathBuf>,
 }
 
-/// List names: the key, the petname, the newest version known, and what it is here
+/// List names: `k51...`, petname, newest version known, what it is here
 ///
-/// What is not known is `-`. The last column is `own` for a name whose key is here, `followed` for one
+/// What is not known is `-`. The last column is `own` for a name whose secret key is here, `followed` for one
 /// whose versions are kept, else `known`; a forked one has `forked` behind it.
 #[derive(Debug, Args)]
 struct NameListArgs {}
 
-/// Forget a name and print its key
+/// Forget a name and print its `k51...`
 ///
 /// It is no longer followed, and its versions are no longer kept.
 #[derive(Debug, Args)]
 struct NameRemoveArgs {
-    /// A petname or a key
+    /// A petname or `k51...`
     #[arg(value_name = "NAME")]
     name: OsString,
 
-    /// Also a name whose key is here: the key is deleted
+    /// Also a name of your own: its secret key is deleted
     #[arg(long)]
     force: bool,
 }
@@ -85,7 +85,7 @@ struct NameRemoveArgs {
 /// one of them.
 #[derive(Debug, Args)]
 struct NameExportArgs {
-    /// A name whose key is here
+    /// A name of your own
     #[arg(value_name = "NAME")]
     name: OsString,
 
@@ -132,7 +132,7 @@ pub(crate) async fn run(context: &mut Context, args: NameArgs) -> Result<Report,
     }
 }
 
-/// Prints the key of a name, on a line of its own.
+/// Prints what a name is known by, on a line of its own.
 async fn print(context: &mut Context, name: &str) -> Result<(), End> {
     let output = &mut context.console.output;
     if !output.is_json() {

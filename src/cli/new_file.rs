@@ -53,7 +53,7 @@ impl Gathering {
         }
         let mut hidden = OsString::from(".");
         hidden.push(name);
-        hidden.push(format!(".shoal-{}", std::process::id()));
+        hidden.push(format!(".shoal-{:016x}", rand::random::<u64>()));
         let beside = path.with_file_name(hidden);
         let opened = OpenOptions::new().write(true).create_new(true).open(&beside);
         let file = opened.map_err(|error| Failure::io("make", &beside, &error))?;

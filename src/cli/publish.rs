@@ -32,19 +32,19 @@ use crate::{
     exit::Exit,
 };
 
-/// Publish a file, a directory or a CID as the next version of a name
+/// Publish a path, a CID or another name as the next version of a name
 ///
 /// A path is added with permissions and times, then its CID is signed, stored, and sent to the peers
 /// who follow the name. Prints the CID and NAME@N. With nobody connected it succeeds and is sent when
 /// somebody is.
 #[derive(Debug, Args)]
 pub(crate) struct PublishArgs {
-    /// A name whose key is here
+    /// A name of your own
     #[arg(value_name = "NAME")]
     name: OsString,
 
     /// What to publish; what exists as a path is one
-    #[arg(value_name = "PATH|CID")]
+    #[arg(value_name = "PATH|CID|NAME")]
     what: Option<OsString>,
 
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(crate) struct PublishArgs {
 /// History is not shortened: what version N holds becomes the next version. Prints its CID and NAME@N.
 #[derive(Debug, Args)]
 pub(crate) struct RollbackArgs {
-    /// A name whose key is here
+    /// A name of your own
     #[arg(value_name = "NAME")]
     name: OsString,
 
@@ -122,7 +122,7 @@ async fn publish(
     let typed = name.into_vec();
     let (name, wait) = (typed.clone(), context.wait);
     let request = NameRequest::Publish { name, source, message, force, wait };
-    let mut publishing = Publishing { request: Request::Name(request), skipped: 0 };
+    let mut publishing = Publishing { request: Request::Name(request), skipped: 0, added: false };
     let published = match context.ask(&mut publishing).await? {
         Outcome::Published(published) => published,
         other => return Err(unexpected(&other)),
@@ -130,7 +130,9 @@ async fn publish(
     let Console { output, talk } = &mut context.console;
     talk.end();
     let version = format!("{}@{}", shown(&typed, &published.name), published.version);
-    tell(&published, &version).iter().for_each(|line| talk.note(line));
+    for line in tell(&published, &version) {
+        talk.note(&line);
+    }
     if !output.is_json() {
         output.line(format!("{} {version}", published.cid).as_bytes()).await?;
         output.flush().await?;
@@ -180,10 +182,15 @@ fn left_out(skipped: u64) -> Option<Failure> {
 struct Publishing {
     request: Request,
     skipped: u64,
+    /// It was told what was added: a second node adds it again.
+    added: bool,
 }
 
 impl Publishing {
-    async fn added(added: &Added, console: &mut Console) -> Result<(), End> {
+    async fn added(&mut self, added: &Added, console: &mut Console) -> Result<(), End> {
+        if std::mem::replace(&mut self.added, true) {
+            return Ok(());
+        }
         let (path, size) = (escape(&added.path), size(added.size));
         console.talk.note(&format!("added {} {path} ({size})", added.cid));
         if console.output.is_json() {
@@ -214,7 +221,7 @@ impl Exchange for Publishing {
 
     async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
         match answer {
-            Answer::Response(Response::Added(added)) => Self::added(&added, console).await,
+            Answer::Response(Response::Added(added)) => self.added(&added, console).await,
             Answer::Response(Response::Skipped { path, why }) => {
                 self.skip(&path, why, console).await
             }

@@ -28,7 +28,7 @@ use crate::control::protocol::{
 /// version that is not disputed is printed, and the fork is told.
 #[derive(Debug, Args)]
 pub(crate) struct ResolveArgs {
-    /// A petname or a key; @N is a version, @TIME the one of that time
+    /// A petname or `k51...`; @N is a version, @TIME the one of that time
     #[arg(value_name = "NAME[@VERSION][/PATH]")]
     target: OsString,
 
@@ -43,7 +43,7 @@ pub(crate) struct ResolveArgs {
 /// log.
 #[derive(Debug, Args)]
 pub(crate) struct FollowArgs {
-    /// A petname, a key, or a link to a version
+    /// A petname, `k51...`, or a link of somebody
     #[arg(value_name = "NAME")]
     name: OsString,
 

@@ -34,7 +34,9 @@ pub(crate) fn tell(talk: &Talk, resolved: &Resolved) -> Option<Failure> {
         Standing::Ended => talk.note(&format!("{name} has ended: no version comes after this one")),
         Standing::Forked => {
             if let Some(fork) = &resolved.fork {
-                branches(&name, fork).iter().for_each(|line| talk.of_failure(line));
+                for line in branches(&name, fork) {
+                    talk.of_failure(&line);
+                }
             }
             return Some(failure(&name, resolved.fork.as_ref()));
         }
@@ -108,7 +110,8 @@ fn branches(name: &str, fork: &ForkLine) -> Vec<String> {
         let version = fork.version.map(|version| format!(" (version {version})"));
         lines.push(format!("  entry {entry}{}{content}", version.unwrap_or_default()));
     }
-    lines.extend(fork.guilty.iter().map(|key| format!("  both signed by the key {key}")));
+    let signed = if fork.guilty.len() == 1 { "both signed" } else { "signed" };
+    lines.extend(fork.guilty.iter().map(|key| format!("  {signed} by the key {key}")));
     lines.push(format!("  proof: {}", escape(&fork.proof)));
     lines
 }

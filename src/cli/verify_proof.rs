@@ -59,7 +59,9 @@ pub(crate) async fn run(context: &mut Context, args: VerifyProofArgs) -> Result<
         output.line(line.as_bytes()).await?;
         output.flush().await?;
     }
-    notes.iter().for_each(|note| context.console.talk.note(note));
+    for note in &notes {
+        context.console.talk.note(note);
+    }
     Ok(Report::done(Details::Verified(Box::new(fields))))
 }
 

@@ -24,17 +24,17 @@ use super::run::{run, shoal};
 
 const PEER: &str = "12D3KooWA1b2c3";
 
-fn at(dir: &Path, arguments: &str) -> Command {
+pub(crate) fn at(dir: &Path, arguments: &str) -> Command {
     let mut command = shoal(arguments);
     command.env("SHOAL_DIR", dir);
     command
 }
 
-async fn say(stream: &mut UnixStream, message: &(impl Serialize + Sync)) {
+pub(crate) async fn say(stream: &mut UnixStream, message: &(impl Serialize + Sync)) {
     frame::write_message(stream, message).await.unwrap();
 }
 
-async fn request(stream: &mut UnixStream) -> Request {
+pub(crate) async fn request(stream: &mut UnixStream) -> Request {
     match frame::read(stream).await.unwrap() {
         Some(Frame::Message(request)) => request,
         other => panic!("no request but {other:?}"),
@@ -45,11 +45,15 @@ async fn request(stream: &mut UnixStream) -> Request {
 async fn greet(listener: UnixListener) -> UnixStream {
     listener.set_nonblocking(true).unwrap();
     let listener = tokio::net::UnixListener::from_std(listener).unwrap();
+    accept(&listener, true).await
+}
+
+/// Takes a connection and greets it as a running peer, or as a verb that owns the store.
+pub(crate) async fn accept(listener: &tokio::net::UnixListener, persistent: bool) -> UnixStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     let hello: Option<Frame<Hello>> = frame::read(&mut stream).await.unwrap();
     assert!(matches!(hello, Some(Frame::Message(_))));
-    let welcome = Welcome { version: PROTOCOL_VERSION, pid: 1, persistent: true };
-    say(&mut stream, &welcome).await;
+    say(&mut stream, &Welcome { version: PROTOCOL_VERSION, pid: 1, persistent }).await;
     stream
 }
 

@@ -22,9 +22,9 @@ fn a_verb_is_needed() {
 #[test]
 fn what_a_verb_needs_is_named() {
     refused("add", "<PATH>...");
-    refused("get", "<CID[/PATH]>");
+    refused("get", "<CID|NAME[/PATH]>");
     refused("mount", "<DIR>");
-    refused("seed --forget", "<PATH|CID>...");
+    refused("seed --forget", "<PATH|CID|NAME>...");
     refused("completions", "<SHELL>");
     refused("completions tcsh", "possible values: bash");
 }
@@ -47,6 +47,39 @@ fn wrong_values_say_what_was_expected() {
     refused("seed --listen 4001", "`4001` is not a multiaddress");
     refused("add --profile kubo x", "possible values: shoal");
     refused("--color red id", "possible values: auto");
+}
+
+#[test]
+fn verbs_of_names_say_what_they_need() {
+    refused("name", "Usage: shoal name [OPTIONS] <COMMAND>");
+    refused("name new", "<PETNAME>");
+    refused("name import notes", "<FILE>");
+    refused("publish", "<NAME>");
+    refused("rollback notes", "<N>");
+    refused("rollback notes 0", "0 is not in 1..");
+    refused("rollback notes two", "invalid value 'two'");
+    refused("log notes -n 0", "0 is not in 1..");
+    refused("diff notes@1", "<NAME@B[/PATH]>");
+    refused("checkout notes", "--out <DIR>");
+    refused("checkout notes -o -", "DIR is a directory");
+    refused("prove notes/a", "--out <FILE>");
+    refused("prove notes/a -o -", "FILE is a path");
+    refused("name export notes -o -", "without -o");
+    refused("follow notes --stop --keep last=1", "cannot be used with");
+    refused("verify-proof", "<FILE>");
+}
+
+#[test]
+fn a_message_is_bounded_before_anything_is_added() {
+    let message = format!("publish notes . -m {}", "x".repeat(257));
+    refused(&message, "a message has at most 256 bytes, this has 257");
+    refused(&message.replace("publish notes .", "rollback notes 1"), "at most 256 bytes");
+}
+
+#[test]
+fn publishing_a_working_tree_says_that_it_is_to_come() {
+    let ran = refused("publish notes", "publishing a working tree is not built yet");
+    assert!(ran.stderr.contains("hint: say what to publish: shoal publish NAME PATH"));
 }
 
 #[test]
@@ -88,7 +121,7 @@ fn what_is_not_built_says_so() {
 #[test]
 fn json_tells_usage_errors_too() {
     for (arguments, expected) in [
-        ("--json get", "CID[/PATH]"),
+        ("--json get", "CID|NAME[/PATH]"),
         ("ls X --timeout 5d --json", "`5d` is not a time"),
         ("--json", "requires a subcommand"),
         ("--json get X -o -", "OUT is a path"),

@@ -11,7 +11,7 @@ use crate::control::protocol::name as protocol;
 
 /// One name of `name ls`.
 #[derive(Debug, Serialize)]
-pub(crate) struct Name {
+pub(crate) struct NameLine {
     name: String,
     petname: Option<String>,
     own: bool,
@@ -22,7 +22,7 @@ pub(crate) struct Name {
     forked: bool,
 }
 
-impl From<&protocol::NameLine> for Name {
+impl From<&protocol::NameLine> for NameLine {
     fn from(line: &protocol::NameLine) -> Self {
         Self {
             name: line.name.clone(),
@@ -39,7 +39,7 @@ impl From<&protocol::NameLine> for Name {
 
 /// One version of `log`. `cid` is null where the path that was asked for names nothing in it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Version {
+pub(crate) struct VersionLine {
     version: u64,
     position: String,
     cid: Option<String>,
@@ -49,7 +49,7 @@ pub(crate) struct Version {
     kept: bool,
 }
 
-impl From<&protocol::VersionLine> for Version {
+impl From<&protocol::VersionLine> for VersionLine {
     fn from(line: &protocol::VersionLine) -> Self {
         Self {
             version: line.version,
@@ -65,7 +65,7 @@ impl From<&protocol::VersionLine> for Version {
 
 /// One path of `diff`. `from` and `to` are CIDs, null where nothing stood.
 #[derive(Debug, Serialize)]
-pub(crate) struct Change {
+pub(crate) struct ChangeLine {
     change: &'static str,
     #[serde(flatten)]
     path: Path,
@@ -74,7 +74,7 @@ pub(crate) struct Change {
     to: Option<String>,
 }
 
-impl From<&protocol::ChangeLine> for Change {
+impl From<&protocol::ChangeLine> for ChangeLine {
     fn from(line: &protocol::ChangeLine) -> Self {
         let change = match line.change {
             protocol::Change::Added => "added",

@@ -1,4 +1,6 @@
 //! Tests of the words about a name.
+//!
+//! How verbs print them, and what `-q` leaves, is tested in `tests/cli/resolve.rs`.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! Tests of what is said of proofs: of a sound one, a changed one, one of a fork, and other files.
+//!
+//! That every bit of a proof counts is tested where proofs are made, in `shoal-ledger`.
 
 use shoal_dag::{
     Metadata, Profile,
