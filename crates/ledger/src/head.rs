@@ -84,6 +84,16 @@ pub struct HeadProof {
     pub control: Vec<Placed>,
 }
 
+impl HeadProof {
+    /// Completes a proof that was asked for from a common beginning, for a reader that has more, on
+    /// a branch which a recovery cut off: `old` has the nodes of that branch. So a reader that found
+    /// the beginning itself ([`Bisect`]) needs no source that still has its branch.
+    pub fn across(mut self, have: &Have, old: &(impl Nodes + ?Sized)) -> Option<Self> {
+        self.common.to_have = prove::consistency(old, self.common.size, have.size())?;
+        Some(self)
+    }
+}
+
 /// The head of a branch, for a reader that has something of the same branch, or nothing. `None`
 /// when what it has is not of this branch, or when the archive lacks a part.
 pub fn prove(branch: &(impl Archive + ?Sized), have: Option<&Have>) -> Option<HeadProof> {

@@ -111,7 +111,9 @@ pub enum Answer {
         frauds: Vec<Fraud>,
     },
     /// What the asker has is not of the answerer's history, and no recovery that the answerer can
-    /// show leads from the one to the other.
+    /// show leads from the one to the other. The asker finds where they part by asking for roots:
+    /// within an epoch that is a fraud; beyond a recovery it asks for the head again from the common
+    /// beginning, and completes the proof itself ([`HeadProof::across`]).
     Diverged {
         /// The answerer's head, proven from nothing.
         head: Box<HeadProof>,

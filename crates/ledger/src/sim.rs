@@ -7,9 +7,13 @@
 //! reading of the rules. Both can switch a check off, and must then
 //! find what the check is for.
 
+mod cluster;
+mod dice;
 mod explore;
+mod history;
 mod random;
 mod replay;
+mod shelf;
 
 use crate::chain::{Archive, Chain};
 use crate::fraud::{Fraud, FraudError, conflict};

@@ -98,6 +98,17 @@ fn a_recovery_is_shown_to_whoever_has_the_branch_that_it_cut_off() {
     let shown = sent(answer_across(&branch, &old, &[], None, &question));
     let Answer::Head { proof, .. } = shown else { panic!("{shown:?}") };
     assert_eq!(reader_of(&old).accept(&proof, NOW).unwrap().cut_off_from, Some(5));
+    // Or the asker finds the common beginning itself, and completes the proof with its own nodes.
+    let mut search = head::Bisect::new(0, branch.len().min(old.len()) + 1);
+    while let Some(size) = search.ask() {
+        let root = ask(&branch, Question::Root { name: name(), size });
+        search.answer(size, root == Answer::Root(tree::prove::root(&old, size).unwrap()));
+    }
+    let common = have(&old.up_to(search.first_difference() - 1).unwrap());
+    let answer = ask(&branch, Question::Head { name: name(), have: Some(common) });
+    let Answer::Head { proof, .. } = answer else { panic!("{answer:?}") };
+    let proof = proof.across(&have(&old), &old).unwrap();
+    assert_eq!(reader_of(&old).accept(&proof, NOW).unwrap().cut_off_from, Some(5));
     // The other way round: who went on hears of an epoch that is over.
     let behind = ask(&old, Question::Head { name: name(), have: Some(have(&branch)) });
     let Answer::Head { proof, .. } = behind else { panic!("{behind:?}") };

@@ -6,6 +6,7 @@
 //! end all meet all, and must agree on a head or all hold the proof. `SHOAL_LEDGER_SEEDS` sets how
 //! many seeds run, `SHOAL_LEDGER_STEPS` how long each is.
 
+use super::dice::{Dice, setting};
 use super::{ALL, Checks, Node};
 use crate::chain::{Archive, Chain};
 use crate::head::{HeadProof, prove};
@@ -16,19 +17,6 @@ const READERS: usize = 4;
 const LEN_MAX: u64 = 14;
 const DAY_MS: u64 = 86_400_000;
 const START_MS: u64 = 10 * DAY_MS;
-
-/// SplitMix64 (Steele, Lea, Flood): one word of state, and good enough to choose steps.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ word >> 31) % sides as u64) as usize
-    }
-}
 
 struct World {
     dice: Dice,
@@ -192,10 +180,6 @@ impl World {
         }
         Err(format!("neither agree nor all know of the fork: {:?}", self.nodes))
     }
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 fn run(seed: u64, checks: Checks, thief: bool) -> Result<World, String> {
