@@ -5,7 +5,8 @@
 //! that the third peer can be given an address that is no provider: all it learns about the other two
 //! it learns through the DHT. The first two add the same directory; the third fetches it from both;
 //! one of them is killed half-way; what arrived is compared with the source, piece by piece, and then
-//! once more through a mount where `/dev/fuse` allows. The lines on stdout are the demo's data.
+//! once more through a mount where `/dev/fuse` allows. Then the first peer publishes versions under a name and the
+//! third follows them ([`named`]). The lines on stdout are the demo's data.
 //!
 //! Invariants: every wait is bounded; whatever happens, [`Stage::clear`] undoes the mount, ends the
 //! processes by their ids and removes the directory (save with `--keep`). What differs is a failure
@@ -14,6 +15,7 @@
 mod compare;
 mod fetch;
 mod mounted;
+mod named;
 mod source;
 mod stage;
 mod tell;
@@ -66,7 +68,7 @@ pub async fn run(options: DemoOptions) -> Result<(), Failure> {
     teller.step("end", format!("{what} {} in {time:.2} s", stage.dir().display()));
     result?;
     cleared?;
-    teller.step("done", "everything is the same, hash by hash".to_owned());
+    teller.step("done", "everything is the same, hash by hash and version by version".to_owned());
     Ok(())
 }
 
@@ -94,7 +96,10 @@ async fn script(stage: &mut Stage, teller: &Teller, options: &DemoOptions) -> Re
     fetch::half_way_alone(stage, teller, [&first, &second], &third, &cid, &out, expected.bytes())
         .await?;
     compare(stage, teller, &expected, out, "compared").await?;
-    mounted::compare(stage, teller, &third, &cid, expected).await
+    let address = stage.seed(&third).await?;
+    teller.step("seed", format!("the {third} peer now serves what it fetched on {address}"));
+    mounted::compare(stage, teller, &third, &cid, expected).await?;
+    named::story(stage, teller, &first, &third).await
 }
 
 /// The source directory and what it holds.

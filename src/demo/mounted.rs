@@ -38,8 +38,6 @@ pub(super) async fn compare(
         teller.step("mount", format!("left out: {why}"));
         return Ok(());
     }
-    let address = stage.seed(peer).await?;
-    teller.step("seed", format!("the {peer} peer now serves what it fetched on {address}"));
     let dir = stage.dir().join("mounted");
     fs::create_dir(&dir).map_err(|e| at(&dir, "make", &e))?;
     let begin = Instant::now();

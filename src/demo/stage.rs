@@ -24,7 +24,7 @@ use self::process::Process;
 use super::{at, failed, mounted};
 use crate::control::{
     client::{Answer, Client},
-    protocol::{Failure, Outcome, Request, Response, Status},
+    protocol::{Failure, Outcome, Request, Response, Status, Wait, name::NameRequest},
 };
 
 /// Pause between two looks at something that cannot be awaited: a counter of another process.
@@ -191,6 +191,32 @@ impl Stage {
         }
     }
 
+    /// Waits until the running peer of `peer` shows another version of a name than `seen`; its CID.
+    pub(super) async fn watch(
+        &self,
+        peer: &Peer,
+        name: &str,
+        seen: &str,
+        wait_max: Duration,
+    ) -> Result<String, Failure> {
+        let Monitor { mut client, what } = self.monitor(peer).await?;
+        let request = Request::Name(NameRequest::Watch {
+            target: name.as_bytes().to_vec(),
+            seen: Some(seen.to_owned()),
+            wait: Wait { idle_ms: wait_max.as_millis() as u64 },
+        });
+        let asked = async {
+            match ask(&mut client, &request).await? {
+                Outcome::Resolved(resolved) => Ok(resolved.cid),
+                _ => Err("no version in its answer".to_owned()),
+            }
+        };
+        match timeout(wait_max + ANSWER_WAIT_MAX, asked).await {
+            Ok(result) => result.map_err(|why| failed(format!("{what}: {why}"))),
+            Err(_) => Err(failed(format!("{what} does not answer"))),
+        }
+    }
+
     /// Remembers a mount, to be undone at the end.
     pub(super) fn mounted(&mut self, mount: Option<(&Peer, &Path)>) {
         self.mount = mount.map(|(peer, dir)| (peer.clone(), dir.to_owned()));
@@ -241,20 +267,25 @@ pub(super) struct Monitor {
 impl Monitor {
     /// The counters now.
     pub(super) async fn status(&mut self) -> Result<Status, Failure> {
-        match timeout(ANSWER_WAIT_MAX, ask(&mut self.client)).await {
+        let asked = async {
+            match ask(&mut self.client, &Request::Status).await? {
+                Outcome::Status(status) => Ok(status),
+                _ => Err("no status in its answer".to_owned()),
+            }
+        };
+        match timeout(ANSWER_WAIT_MAX, asked).await {
             Ok(result) => result.map_err(|why| failed(format!("{}: {why}", self.what))),
             Err(_) => Err(failed(format!("{} does not answer", self.what))),
         }
     }
 }
 
-async fn ask(client: &mut Client) -> Result<Status, String> {
-    client.send(&Request::Status).await.map_err(|e| e.to_string())?;
+async fn ask(client: &mut Client, request: &Request) -> Result<Outcome, String> {
+    client.send(request).await.map_err(|e| e.to_string())?;
     loop {
         match client.next().await.map_err(|e| e.to_string())? {
-            Answer::Response(Response::Done(Outcome::Status(status))) => return Ok(status),
+            Answer::Response(Response::Done(outcome)) => return Ok(outcome),
             Answer::Response(Response::Failed(failure)) => return Err(failure.message),
-            Answer::Response(Response::Done(_)) => return Err("no status in its answer".to_owned()),
             Answer::Response(_) | Answer::Data(_) => {}
         }
     }

@@ -67,7 +67,9 @@ impl Liar {
         let len = if lie == Lie::TooManyBytes { BLOCK_BYTES_MAX } else { 60_000 };
         let lies = Arc::new(Lies(vec![0x55; len].into()));
         let requests = Arc::new(AtomicU64::new(0));
-        let (net, events) = runtime.block_on(shoal_net::start(config, lies, Arc::new(shoal_net::NoRecords))).unwrap();
+        let (net, events) = runtime
+            .block_on(shoal_net::start(config, lies, Arc::new(shoal_net::NoRecords)))
+            .unwrap();
         let (told, counted) = (net.clone(), Arc::clone(&requests));
         runtime.spawn(async move {
             net_events(lie, &told, events, root, &counted).await;

@@ -69,7 +69,8 @@ fn followed(lab: &Lab) -> (Peer, Peer, String) {
 /// Whether a version's content is kept.
 fn kept(store: &Store, version: u64) -> bool {
     let run = store.run(&[&"log", &"docs", &"--json"]).ok();
-    let lines = run.lines().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let lines =
+        run.lines().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
     lines.into_iter().any(|line| line["version"] == version && line["kept"] == true)
 }
 

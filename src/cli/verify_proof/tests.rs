@@ -108,7 +108,8 @@ fn a_proof_of_a_fork_names_who_signed_both() {
     assert_eq!(claim.notes, [note, format!("signed by the key {}", key().public())]);
     let other = SecretKey::from_seed(&[9; 32]).public().into();
     let fraud = conflict(&one, &two).unwrap();
-    let failure = told(&ProofFile::Fraud { name: other, fraud: Box::new(fraud) }.encode()).unwrap_err();
+    let failure =
+        told(&ProofFile::Fraud { name: other, fraud: Box::new(fraud) }.encode()).unwrap_err();
     assert_eq!(failure.exit, Exit::Corrupt);
 }
 

@@ -37,7 +37,9 @@ pub async fn follow(
         // A key is spelled as a CID too, of a kind that no block has.
         Err(PathError::Unusable { text: shown, reason }) => match spelling::parse(text) {
             Ok(Some(spelling)) => (shown, Some(spelling)),
-            _ => return Err(Failure::usage(PathError::Unusable { text: shown, reason }.to_string())),
+            _ => {
+                return Err(Failure::usage(PathError::Unusable { text: shown, reason }.to_string()));
+            }
         },
         Err(error) => return Err(Failure::usage(error.to_string())),
     };
