@@ -30,7 +30,7 @@ use crate::{control::protocol::Failure, exit::Exit};
 
 /// Check a proof, offline, and print what it shows
 ///
-/// Prints the path and the CID of what stood there; the name, the version and its time are told on
+/// Prints the path and the CID of what stood there; the name, the position and its time are told on
 /// standard error. The CID stands for the bytes: add them to compare. Of a proof that a name is forked
 /// the name and the position are printed.
 #[derive(Debug, Args)]
