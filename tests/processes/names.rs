@@ -10,7 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Lab, Peer, Run, Store, eventually, tree};
+use crate::harness::{
+    Lab, Peer, Run, Store, eventually,
+    tree::{self, Snapshot},
+};
 
 /// A follower on another peer has a version within this time (B19 of the design).
 const FOLLOWED_MAX: Duration = Duration::from_secs(1);
@@ -97,7 +100,7 @@ fn a_follower_has_the_next_version_at_once_and_keeps_the_name_alive() {
     let out = lab.path("checked out");
     drop(late.run(&[&"checkout", &format!("{key}@1"), &"-o", &out]).ok());
     assert_eq!(fs::read(out.join("a.txt")).unwrap(), b"one");
-    Tree::of(&dir.join("sub")).assert_same(&Tree::of(&out.join("sub")));
+    Snapshot::of(&dir.join("sub")).assert_same(&Snapshot::of(&out.join("sub")));
 }
 
 #[test]
@@ -304,8 +307,9 @@ fn what_is_no_name_and_what_may_not_be_done_is_said() {
     drop(store.run(&[&"resolve", &"docs"]).exits(4).says("no version"));
     drop(store.run(&[&"publish", &"docs", &lab.path("missing")]).exits(2));
     drop(store.run(&[&"name", &"rm", &"docs"]).exits(12).says("export"));
-    drop(publish(&store, "docs", &source(&lab, "one")).ok());
-    drop(publish(&store, "docs", &source(&lab, "one")).ok());
+    let dir = source(&lab, "one");
+    drop(publish(&store, "docs", &dir).ok());
+    drop(publish(&store, "docs", &dir).ok());
     assert_eq!(versions(&store), 1, "the same content is no new version");
     drop(store.run(&[&"cat", &"docs@2/a.txt"]).exits(4).says("no version 2"));
     drop(store.run(&[&"name", &"rm", &"docs", &"--force"]).ok());
