@@ -134,6 +134,11 @@ impl<C: Clone + PartialEq> Publisher<C> {
         self.due.insert((now, key.to_vec()));
     }
 
+    /// Whether a lookup runs for a content of this key that has been replaced meanwhile.
+    pub(crate) fn is_outdated(&self, key: &RecordKey) -> bool {
+        self.entries.get(key).is_some_and(|entry| entry.renewed)
+    }
+
     /// A key is no longer published.
     pub(crate) fn forget(&mut self, key: &RecordKey) {
         if let Some(entry) = self.entries.remove(key)

@@ -155,7 +155,14 @@ impl Driver {
         let values = &mut self.swarm.behaviour_mut().kad.store_mut().values;
         let kept = values.set_own(&*self.records, &key, &value, ends, now_unix_s());
         if !kept || !self.putter.publish(key.clone(), value, Instant::now()) {
-            self.value_put(key.as_ref(), Err(ProvideError::TooMany));
+            return self.value_put(key.as_ref(), Err(ProvideError::TooMany));
+        }
+        // The put of the value before may be waiting for a peer that is gone.
+        let mut running = self.putting.iter().filter(|_| self.putter.is_outdated(&key));
+        if let Some((id, _)) = running.find(|(_, put)| **put == key)
+            && let Some(mut put) = self.swarm.behaviour_mut().kad.query_mut(id)
+        {
+            put.finish();
         }
     }
 
@@ -220,7 +227,12 @@ impl Driver {
             }
             Err(PutRecordError::Timeout { success, .. }) => (success.len(), ProvideError::TimedOut),
         };
+        let outdated = self.putter.is_outdated(&key);
         self.putter.finished(&key, reached, Instant::now(), rand::random());
+        if outdated {
+            // The node would take it for the value that it has given meanwhile.
+            return;
+        }
         let result = if reached == 0 { Err(otherwise) } else { Ok(reached) };
         self.value_put(key.as_ref(), result);
     }

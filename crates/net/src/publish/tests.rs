@@ -140,12 +140,15 @@ fn another_content_is_due_at_once_and_the_same_is_not() {
     let again = Publish { key: one.clone(), content: new };
     assert_eq!(publisher.poll(start, true, 0.5), Some(again));
     // While the lookup runs: once it has ended, and by its stages from then on.
+    assert!(!publisher.is_outdated(&one));
     publisher.publish(one.clone(), old, start);
+    assert!(publisher.is_outdated(&one));
     assert_eq!(publisher.poll(start, true, 0.5), None);
     let later = start + Duration::from_secs(2);
     publisher.finished(&one, 3, later, 0.5);
     let last = Publish { key: one.clone(), content: old };
     assert_eq!(publisher.poll(later, true, 0.5), Some(last));
+    assert!(!publisher.is_outdated(&one));
     publisher.finished(&one, 3, later, 0.5);
     assert_eq!(publisher.next_due(), Some(later + STAGES[0]));
 }

@@ -169,6 +169,18 @@ async fn an_older_value_never_replaces_a_newer() {
 }
 
 #[tokio::test]
+async fn a_value_that_is_replaced_at_once_is_not_waited_for() {
+    let mut b = judging(&[]).await;
+    let mut a = judging(&[&b]).await;
+    a.expect_known(1).await;
+    for counter in 1..=9 {
+        a.net.put_value(KEY.to_vec(), value(counter)).await;
+    }
+    while expect_kept(&mut b).await != kept(value(9)) {}
+    assert_eq!(expect_put(&mut a).await, Ok(1));
+}
+
+#[tokio::test]
 async fn what_was_put_alone_goes_out_when_a_peer_appears() {
     let mut a = judging(&[]).await;
     a.net.put_value(KEY.to_vec(), value(1)).await;
