@@ -5,7 +5,9 @@
 //!
 //! - [`add`] files to blocks; [`read`] paths, ranges and listings; [`get`] and [`export`] trees to disk;
 //! - [`swarm`] the one task that owns the engine and the network, and [`sessions`] what a fetch sees of it;
-//! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served.
+//! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served; [`records`] what
+//!   the DHT is kept for;
+//! - [`names`] ledgers: what is signed, followed, resolved and answered.
 //!
 //! Three kinds of task only: the swarm task, workers (`sharing`), and one task per connection, control
 //! or network. Disk work of a request runs on the blocking pool. Shutdown: the token is cancelled, the
@@ -35,6 +37,7 @@ pub mod get;
 pub mod names;
 pub mod pin;
 pub mod read;
+pub mod records;
 pub mod seed;
 pub mod service;
 pub mod sessions;

@@ -18,10 +18,8 @@ use shoal_dag::{
     path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
-use shoal_net::{ProviderRecord, RecordChange};
 use shoal_store::{Pin, ReadError, Store, WriteError};
 use shoal_swarm::{Holdings, Links, Place, Probe};
-use tokio::sync::mpsc;
 
 use super::{
     Node,
@@ -43,9 +41,6 @@ const DEBTS: &str = "debts";
 /// Namespace of records of kept parts of roots.
 const PARTS: &str = "parts";
 
-/// Namespace of provider records of others.
-const PROVIDERS: &str = "providers";
-
 /// Namespace of what `seed` was given.
 pub const SEEDS: &str = "seeds";
 
@@ -66,12 +61,6 @@ const PINS_AT_ONCE: usize = 1_000;
 
 /// Roots announced at most: what the network layer may provide.
 const ROOTS_MAX: usize = 100_000;
-
-/// Provider records loaded at start: as many as the network layer keeps.
-const PROVIDERS_MAX: usize = 32_768;
-
-/// Changed provider records that wait for the disk.
-const CHANGES_MAX: usize = 1024;
 
 /// Blocks looked at to find out whether all of a root that is not pinned itself is here.
 const LOOK_MAX: u64 = 4_096;
@@ -450,69 +439,6 @@ pub fn resolve_here(store: &Store, path: &CidPath) -> Option<Resolved> {
         resolved.cid = entries[index].cid;
     }
     Some(resolved)
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRecord {
-    key: Vec<u8>,
-    provider: Vec<u8>,
-    addresses: Vec<Vec<u8>>,
-    expires_unix_s: u64,
-}
-
-/// The provider records that others gave us before.
-pub fn load_records(store: &Store) -> Vec<ProviderRecord> {
-    let records = all_of::<StoredRecord>(store, PROVIDERS, PROVIDERS_MAX);
-    let read = |record: StoredRecord| {
-        let addrs = record.addresses.into_iter().filter_map(|a| a.try_into().ok()).collect();
-        Some(ProviderRecord {
-            key: record.key,
-            provider: shoal_net::PeerId::from_bytes(&record.provider).ok()?,
-            addrs,
-            expires_unix_s: record.expires_unix_s,
-        })
-    };
-    records.into_iter().filter_map(|(_, record)| read(record)).collect()
-}
-
-/// Starts the thread that writes changed provider records; it ends with its queue.
-pub fn keep_records(store: Store) -> mpsc::Sender<RecordChange> {
-    let (queue, mut changes) = mpsc::channel(CHANGES_MAX);
-    tokio::task::spawn_blocking(move || {
-        while let Some(first) = changes.blocking_recv() {
-            let mut batch = vec![first];
-            while let Ok(next) = changes.try_recv() {
-                batch.push(next);
-            }
-            if let Err(error) = write_records(&store, &batch) {
-                tracing::warn!(%error, "provider records cannot be written down");
-            }
-        }
-    });
-    queue
-}
-
-fn write_records(store: &Store, changes: &[RecordChange]) -> Result<(), WriteError> {
-    let rows: Vec<(Vec<u8>, Option<Vec<u8>>)> = changes.iter().map(row).collect();
-    let rows: Vec<_> = rows.iter().map(|(key, value)| (&key[..], value.as_deref())).collect();
-    store.put_records(PROVIDERS, &rows)
-}
-
-fn row(change: &RecordChange) -> (Vec<u8>, Option<Vec<u8>>) {
-    let key = |key: &[u8], provider: &shoal_net::PeerId| [key, &provider.to_bytes()].concat();
-    match change {
-        RecordChange::Put(record) => {
-            let stored = StoredRecord {
-                key: record.key.clone(),
-                provider: record.provider.to_bytes(),
-                addresses: record.addrs.iter().map(shoal_net::Multiaddr::to_vec).collect(),
-                expires_unix_s: record.expires_unix_s,
-            };
-            let value = postcard::to_stdvec(&stored).expect(PLAIN);
-            (key(&record.key, &record.provider), Some(value))
-        }
-        RecordChange::Remove { key: multihash, provider } => (key(multihash, provider), None),
-    }
 }
 
 #[cfg(test)]

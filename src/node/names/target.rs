@@ -38,7 +38,9 @@ pub async fn follow(
         Err(PathError::Unusable { text: shown, reason }) => match spelling::parse(text) {
             Ok(Some(spelling)) => (shown, Some(spelling)),
             _ => {
-                return Err(Failure::usage(PathError::Unusable { text: shown, reason }.to_string()));
+                return Err(Failure::usage(
+                    PathError::Unusable { text: shown, reason }.to_string(),
+                ));
             }
         },
         Err(error) => return Err(Failure::usage(error.to_string())),

@@ -90,20 +90,6 @@ fn debts_last_until_they_are_removed() {
     assert!(roots(&store).expect("roots").contains(&root));
 }
 
-#[test]
-fn provider_records_come_back_as_they_were() {
-    let (_dir, store) = store();
-    let provider = shoal_net::Keypair::generate_ed25519().public().to_peer_id();
-    let address = "/ip4/127.0.0.1/tcp/4001".parse().expect("an address");
-    let record =
-        ProviderRecord { key: vec![1; 34], provider, addrs: vec![address], expires_unix_s: 9 };
-    write_records(&store, &[RecordChange::Put(record.clone())]).expect("a record");
-    assert_eq!(load_records(&store), std::slice::from_ref(&record));
-    let removed = RecordChange::Remove { key: record.key, provider };
-    write_records(&store, &[removed]).expect("a record");
-    assert!(load_records(&store).is_empty());
-}
-
 /// What was added and then unpinned went on being served, block by block.
 #[test]
 fn what_is_not_pinned_any_more_is_not_served_but_what_another_pin_covers_is() {

@@ -28,6 +28,7 @@ use crate::{
             judge::Judge,
             line::{Arrival, Line},
         },
+        records::{self, Changed},
         sharing,
     },
 };
@@ -180,7 +181,7 @@ pub(super) struct Task {
     /// Who is behind a number, also of those that are gone.
     ids: BTreeMap<PeerNo, PeerId>,
     published: Published,
-    records: Option<mpsc::Sender<shoal_net::RecordChange>>,
+    records: Option<mpsc::Sender<Changed>>,
     shared_lately: HashMap<Cid, (Instant, Holdings)>,
     /// Why the store cannot keep what arrives, if it cannot.
     kept_error: Arc<KeptError>,
@@ -435,7 +436,8 @@ impl Task {
                 Ok(_) => self.published.published(&cid),
                 Err(error) => tracing::debug!(%cid, %error, "not published yet"),
             },
-            NetEvent::ProviderRecord { change } => self.remember(change),
+            NetEvent::ProviderRecord { change } => self.remember(Changed::Provider(change)),
+            NetEvent::ValueRecord { change } => self.remember(Changed::Value(change)),
             NetEvent::Violation { kind, .. } => self.count_violation(kind.to_string()),
             NetEvent::Listening(_) => {}
             NetEvent::Providers { query, .. } | NetEvent::QueryDone { query, .. }
@@ -467,11 +469,11 @@ impl Task {
         *self.violations.entry(kind).or_default() += 1;
     }
 
-    /// Hands a changed provider record to the thread that persists them; a full queue drops it, and
+    /// Hands a changed record to the thread that persists them; a full queue drops it, and
     /// it then lives in memory only.
-    fn remember(&mut self, change: shoal_net::RecordChange) {
+    fn remember(&mut self, change: Changed) {
         let store = &self.store;
-        let queue = self.records.get_or_insert_with(|| sharing::keep_records(store.clone()));
+        let queue = self.records.get_or_insert_with(|| records::keep(store.clone()));
         let _full = queue.try_send(change);
     }
 
@@ -691,8 +693,8 @@ impl Task {
 
     async fn start_network(&mut self) -> Result<(), Failure> {
         let store = self.store.clone();
-        let (keypair, records) =
-            blocking(move || (keypair(&store), sharing::load_records(&store))).await;
+        let kept = move || (keypair(&store), records::providers(&store), records::values(&store));
+        let (keypair, providers, values) = blocking(kept).await;
         let mut config = shoal_net::Config::new(keypair?, self.settings.network);
         let listen = match self.settings.network {
             shoal_net::Network::Isolated => LISTEN_ISOLATED_DEFAULT,
@@ -706,7 +708,7 @@ impl Task {
         config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
         config.server = self.persistent;
         config.short_lived = !self.persistent;
-        config.records = records;
+        (config.records, config.values) = (providers, values);
         let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
         let (net, events) =
             shoal_net::start(config, blocks, Arc::new(Judge(Arc::clone(&self.names))))
