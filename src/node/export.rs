@@ -69,7 +69,7 @@ pub struct Exported {
 
 /// Refused entries that are named; of the rest only the number is told. A block of a stranger may hold
 /// 100,000 of them.
-const REFUSED_MAX: usize = 100;
+pub const REFUSED_MAX: usize = 100;
 
 /// Bytes shown of a refused name, and of the path before it: as long as a good name, and together at
 /// most 1 KiB before escaping. A name may be as long as a block.
@@ -374,7 +374,7 @@ impl Writer<'_> {
 }
 
 /// A refused path for people: joined by hand, since the name may be anything, and cut short.
-fn shown(within: &Path, name: &[u8]) -> Vec<u8> {
+pub fn shown(within: &Path, name: &[u8]) -> Vec<u8> {
     let mut shown = Vec::new();
     for (part, max) in [(within.as_os_str().as_bytes(), WITHIN_SHOWN_MAX), (name, NAME_SHOWN_MAX)] {
         if !shown.is_empty() {
@@ -419,7 +419,7 @@ fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<()> {
 }
 
 /// Removes what an export made, or what it replaced, directories without permissions included.
-fn remove_all(path: &Path) {
+pub fn remove_all(path: &Path) {
     let Ok(stat) = fs::symlink_metadata(path) else {
         return;
     };

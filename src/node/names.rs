@@ -216,6 +216,10 @@ pub async fn handle(
             following::watch(node, &target, seen.as_deref(), wait, out).await
         }
         NameRequest::Diff { from, to, wait } => diff::diff(node, &from, &to, wait, out).await,
+        NameRequest::Checkout { target, out: directory, force, umask, wait } => {
+            let request = checkout::Checkout { target, out: directory, force, umask, wait };
+            checkout::checkout(node, request, out).await
+        }
         _ => Err(Failure::failed("not here yet")),
     }
 }

@@ -8,7 +8,12 @@
 //! Bounded as other walks are: the number of entries, their depth, those that wait, and the bytes of a
 //! path.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+};
 
 use shoal_dag::{
     Cid, Node as DagNode, hash, name,
@@ -17,7 +22,11 @@ use shoal_dag::{
 
 use crate::{
     control::protocol::{Failure, Kind, name::Change},
-    node::{read::Reader, swarm::Want},
+    node::{
+        export::{self, REFUSED_MAX},
+        read::Reader,
+        swarm::Want,
+    },
 };
 
 /// Bytes of a path: sixteen times what a system call takes.
@@ -78,7 +87,16 @@ pub struct Compare<'a> {
     stack: Vec<Pair>,
     ready: VecDeque<Difference>,
     visited: u64,
-    refused: Option<Vec<Vec<u8>>>,
+    refused: Option<Refused>,
+}
+
+/// Entries of the second tree that were left out for their names.
+#[derive(Debug, Default)]
+pub struct Refused {
+    /// The first of them, as they are shown: at most [`REFUSED_MAX`].
+    pub paths: Vec<Vec<u8>>,
+    /// How many there are.
+    pub count: u64,
 }
 
 impl<'a> Compare<'a> {
@@ -91,12 +109,12 @@ impl<'a> Compare<'a> {
     /// Leaves out entries whose names no file system may have.
     #[must_use]
     pub fn checked(mut self) -> Self {
-        self.refused = Some(Vec::new());
+        self.refused = Some(Refused::default());
         self
     }
 
-    /// The paths that were left out for their names, so far.
-    pub fn refused(&mut self) -> Vec<Vec<u8>> {
+    /// What was left out for its name, so far.
+    pub fn refused(&mut self) -> Refused {
         self.refused.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
@@ -154,13 +172,15 @@ impl<'a> Compare<'a> {
         entries.retain(|_, (from, to)| cid(from) != cid(to));
         let mut below = Vec::with_capacity(entries.len());
         for (entry, (from, to)) in entries {
-            let path = joined(&pair.path, entry);
             if let Some(refused) = &mut self.refused
                 && name::check(entry).is_err()
             {
-                refused.extend(to.is_some().then_some(path));
+                if to.is_some() {
+                    refused.add(&pair.path, entry);
+                }
                 continue;
             }
+            let path = joined(&pair.path, entry);
             if path.len() > PATH_BYTES_MAX {
                 let any = to.or(from).map_or_else(Cid::default, |link| link.cid);
                 return Err(Failure::bad_dag(&any, "a path in it has more than 64 KiB"));
@@ -177,6 +197,16 @@ impl<'a> Compare<'a> {
             return Err(Failure::bad_dag(&cid, "too many entries of it wait to be compared"));
         }
         Ok(())
+    }
+}
+
+impl Refused {
+    fn add(&mut self, within: &[u8], name: &[u8]) {
+        self.count += 1;
+        if self.paths.len() < REFUSED_MAX {
+            let within = Path::new(OsStr::from_bytes(within));
+            self.paths.push(export::shown(within, name));
+        }
     }
 }
 
