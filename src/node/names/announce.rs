@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use multibase::Base;
 use shoal_dag::{
     Cid, Version,
     hash::{self, HashKind},
@@ -21,12 +22,23 @@ use crate::{control::protocol::Failure, node::Node};
 /// How long before its end a record of an own name is made anew: half of its life.
 const RENEW_BEFORE: Duration = Duration::from_secs(LIFE_SECONDS_DEFAULT / 2);
 
+/// How the topics of records begin.
+const TOPIC_PREFIX: &str = "/record/";
+
 /// What stands before the key in what is hashed to the CID that a name's keepers provide.
 const RENDEZVOUS_PREFIX: &[u8] = b"shoal-ledger/1:";
 
 /// The gossip topic of a name, as kubo's pubsub names it: base64url of its routing key, behind `/record/`.
 pub fn topic(name: LedgerId) -> String {
-    format!("/record/{}", base64url(&routing_key(name)))
+    let text = multibase::encode(Base::Base64Url, routing_key(name));
+    // The letter that says which base it is has no place in a topic.
+    format!("{TOPIC_PREFIX}{}", &text[1..])
+}
+
+/// The name that a topic is about.
+pub fn name_of(topic: &str) -> Option<LedgerId> {
+    let key = topic.strip_prefix(TOPIC_PREFIX)?;
+    judge::name_of(&Base::Base64Url.decode(key).ok()?)
 }
 
 /// The CID under which those who keep a name's ledger are found.
@@ -119,8 +131,17 @@ async fn renewed(node: &Arc<Node>, state: State) -> Result<State, Failure> {
     node.names().change(change).await
 }
 
-fn base64url(bytes: &[u8]) -> String {
-    let text = multibase::encode(multibase::Base::Base64Url, bytes);
-    // The letter that says which base it is has no place in a topic.
-    text[1..].to_owned()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_those_of_kubo_and_lead_back() {
+        let name = LedgerId::from(SecretKey::from_seed(&[1; 32]).public());
+        let topic = topic(name);
+        assert!(topic.starts_with("/record/L2lwbnMv"), "base64 of /ipns/: {topic}");
+        assert_eq!(name_of(&topic), Some(name));
+        assert_eq!(name_of("/record/L2lwbnMvAA"), None);
+        assert_eq!(name_of("/other/x"), None);
+    }
 }

@@ -142,7 +142,10 @@ async fn gossiped(
     from: PeerId,
     bytes: &[u8],
 ) -> Result<GossipVerdict, Failure> {
-    let Some(name) = name_of_topic(node, topic).await? else { return Ok(GossipVerdict::Ignore) };
+    let Some(name) = announce::name_of(topic) else { return Ok(GossipVerdict::Reject) };
+    if whole(node, name).await?.is_none() {
+        return Ok(GossipVerdict::Ignore);
+    }
     if shoal_ledger::ipns::SignedRecord::read(bytes.to_vec(), name).is_err() {
         return Ok(GossipVerdict::Reject);
     }
@@ -153,12 +156,6 @@ async fn gossiped(
         Learned::News | Learned::Fork => GossipVerdict::Accept,
         _ => GossipVerdict::Ignore,
     })
-}
-
-/// The name that a topic is about, of those that are kept here.
-async fn name_of_topic(node: &Arc<Node>, topic: &str) -> Result<Option<LedgerId>, Failure> {
-    let names = node.names().ask(super::book::Book::names).await?;
-    Ok(names.into_iter().find(|name| announce::topic(*name) == topic))
 }
 
 /// What follows from something new.
