@@ -14,7 +14,10 @@
 //! anything is told). An own entry is durable before anybody sees it. One change of a name at a time
 //! ([`Names::change`]); nothing waits for the network while it holds that.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use shoal_ledger::LedgerId;
@@ -60,6 +63,9 @@ pub mod version;
 use book::{Book, BookError};
 use state::State;
 
+/// Reasons for refusals that are remembered, of all names together.
+const REFUSED_MAX: usize = 256;
+
 /// The names of one node.
 #[derive(Debug)]
 pub struct Names {
@@ -76,6 +82,8 @@ pub struct Names {
     /// Counts changes, for those who wait for one.
     changes: watch::Sender<u64>,
     line: Arc<line::Line>,
+    /// What was refused lately of what came unasked, by name.
+    refused: Mutex<VecDeque<(LedgerId, String)>>,
 }
 
 impl Names {
@@ -90,6 +98,7 @@ impl Names {
             publishing: tokio::sync::Mutex::default(),
             changes: watch::Sender::new(0),
             line: Arc::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -106,6 +115,24 @@ impl Names {
     /// This machine with this store.
     pub const fn marker(&self) -> [u8; 32] {
         self.marker
+    }
+
+    /// Notes why something was refused, to be told by `resolve -v`.
+    pub fn note_refused(&self, name: LedgerId, why: &str) {
+        let mut refused = self.refused.lock();
+        if refused.iter().any(|(of, known)| *of == name && known == why) {
+            return;
+        }
+        if refused.len() >= REFUSED_MAX {
+            refused.pop_front();
+        }
+        refused.push_back((name, why.to_owned()));
+    }
+
+    /// What was refused lately of that name.
+    pub fn refused(&self, name: LedgerId) -> Vec<String> {
+        let refused = self.refused.lock();
+        refused.iter().filter(|(of, _)| *of == name).map(|(_, why)| why.clone()).collect()
     }
 
     /// Held from catching up to storing what was signed.

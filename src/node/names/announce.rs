@@ -106,15 +106,28 @@ fn is_live(bytes: &[u8], name: LedgerId) -> bool {
     record.is_ok_and(|record| record.live(judge::now()).is_ok())
 }
 
-/// The state with a record whose end is far enough away, where the key is here.
-async fn renewed(node: &Arc<Node>, state: State) -> Result<State, Failure> {
-    let name = state.name();
+/// Whether a name's record is to be made anew: half of its life is over, and the key is here.
+///
+/// # Errors
+/// The store.
+pub async fn is_due(node: &Arc<Node>, name: LedgerId) -> Result<bool, Failure> {
+    let state = node.names().ask(move |book| book.state(name)).await?;
+    Ok(state.is_some_and(|state| state.kept.versions > 0 && needs_renewal(&state)))
+}
+
+fn needs_renewal(state: &State) -> bool {
     let lasts = state.kept.record.as_ref().is_some_and(|bytes| {
-        let record = SignedRecord::read(bytes.clone(), name);
+        let record = SignedRecord::read(bytes.clone(), state.name());
         let renew = Duration::from_millis(now_ms()) + RENEW_BEFORE;
         record.is_ok_and(|record| record.end() > Instant::since_1970(renew))
     });
-    if lasts || !state.kept.own {
+    state.kept.own && !lasts
+}
+
+/// The state with a record whose end is far enough away, where the key is here.
+async fn renewed(node: &Arc<Node>, state: State) -> Result<State, Failure> {
+    let name = state.name();
+    if !needs_renewal(&state) {
         return Ok(state);
     }
     let store = node.store().clone();

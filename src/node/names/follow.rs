@@ -167,7 +167,10 @@ async fn follow_up(node: &Arc<Node>, name: LedgerId, learned: &Learned) -> Resul
                 tokio::spawn(fetch(Arc::clone(node), name));
             }
         }
-        Learned::Refused(why) => tracing::debug!(%name, why, "refused"),
+        Learned::Refused(why) => {
+            tracing::debug!(%name, why, "refused");
+            node.names().note_refused(name, why);
+        }
         Learned::Fork | Learned::Confirmed | Learned::Nothing => {}
     }
     Ok(())
@@ -241,6 +244,9 @@ async fn refresh(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
             follow_up(node, name, &learned).await?;
             answers.insert(peer, learned);
         }
+    }
+    if announce::is_due(node, name).await? {
+        announce::announce(node, name).await?;
     }
     if answers.is_empty() {
         super::resolve::search(node, name).await?;

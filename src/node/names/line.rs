@@ -14,7 +14,7 @@ use shoal_ledger::{
     question::{Answer, Question},
 };
 use shoal_net::{AskError, GossipId, GossipVerdict, Net, NetEvent, PeerId, QueryId, QuestionId};
-use tokio::sync::{Mutex, mpsc, oneshot, watch};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 
 /// Arrivals that wait for the worker: a burst of heads from every connected peer.
 const ARRIVALS_MAX: usize = 256;
@@ -101,6 +101,8 @@ pub struct Line {
     net: watch::Sender<Option<Net>>,
     pending: Mutex<Pending>,
     arrived: mpsc::Sender<Arrival>,
+    /// Told whenever a peer has connected.
+    connected: Notify,
     arrivals: SyncMutex<Option<mpsc::Receiver<Arrival>>>,
 }
 
@@ -111,6 +113,7 @@ impl Default for Line {
             net: watch::Sender::new(None),
             pending: Mutex::default(),
             arrived,
+            connected: Notify::new(),
             arrivals: SyncMutex::new(Some(arrivals)),
         }
     }
@@ -135,6 +138,9 @@ impl Line {
 
     /// Notes something that came unasked; false when too much waits already.
     pub fn arrive(&self, arrival: Arrival) -> bool {
+        if matches!(arrival, Arrival::Peer(_)) {
+            self.connected.notify_waiters();
+        }
         self.arrived.try_send(arrival).is_ok()
     }
 
@@ -240,6 +246,18 @@ impl Line {
         let query = net.find_providers(cid).await;
         pending.searches.insert(query, owner);
         Some(found)
+    }
+
+    /// Resolves when a Shoal peer is connected.
+    pub async fn has_peer(&self) {
+        loop {
+            // Made first: a peer that comes between the look and the wait is not missed.
+            let connected = self.connected.notified();
+            if !self.peers(1).is_empty() {
+                return;
+            }
+            connected.await;
+        }
     }
 
     /// The connected Shoal peers, at most that many.

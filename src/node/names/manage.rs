@@ -145,6 +145,7 @@ pub async fn remove(node: &Arc<Node>, name: &[u8], force: bool) -> Result<Outcom
         .hint("export it first with: shoal name export; then say --force"));
     }
     // Before it is forgotten: afterwards nobody would know whose pins they are.
+    announce::withdraw(node, name).await;
     retention::release(node, name).await?;
     let store = node.store().clone();
     node.names()

@@ -124,7 +124,7 @@ pub async fn find(
     out: &Responder,
 ) -> Result<Found, Failure> {
     let name = target::ledger(node, spelling).await?;
-    let mut refused = Vec::new();
+    let mut refused = node.names().refused(name);
     let kept = node.names().ask(move |book| book.state(name)).await?;
     let fresh = || State::new(name, spelling.checkpoint);
     let before = kept.unwrap_or_else(fresh);

@@ -40,9 +40,6 @@ const GRACE: Duration = Duration::from_millis(300);
 /// How long a first connection may take before nobody counts as reachable.
 const CONNECT_MAX: Duration = Duration::from_secs(3);
 
-/// How often it is looked whether somebody has connected: there is an event for the worker alone.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
-
 /// How long catching up may take.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
@@ -141,20 +138,19 @@ pub async fn catch_up(node: &Arc<Node>, state: &State, out: &Responder) -> Resul
     Ok(asked)
 }
 
-/// Waits for a first connection, where one can come.
+/// Waits for a first connection, where one can still come: a peer that has been running for a while has those that it can get.
 pub async fn connected(node: &Arc<Node>) -> bool {
-    let until = Instant::now() + CONNECT_MAX;
-    let can_come = !node.settings().bootstrap.is_empty() || node.is_persistent();
+    let line = node.names().line();
+    let named = !node.settings().bootstrap.is_empty();
     let finds = matches!(node.settings().network, shoal_net::Network::Lan);
-    loop {
-        if !node.names().line().peers(1).is_empty() {
-            return true;
-        }
-        if !(can_come || finds) || Instant::now() >= until {
-            return false;
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
+    let young = node.uptime() < CONNECT_MAX;
+    if !line.peers(1).is_empty() {
+        return true;
     }
+    if !(named || finds || node.is_persistent()) || (node.is_persistent() && !young) {
+        return false;
+    }
+    tokio::time::timeout(CONNECT_MAX, line.has_peer()).await.is_ok()
 }
 
 /// Asks all ways at once.
