@@ -13,7 +13,9 @@ use shoal_ledger::{
     tree::EMPTY_ROOT,
 };
 
-use super::{book::Book, keys, now_ms, retention, spelling, state::State, target, version};
+use super::{
+    announce, book::Book, keys, now_ms, retention, spelling, state::State, target, version,
+};
 use crate::{
     control::{
         protocol::{Failure, LISTED_BATCH_MAX, Outcome, Response, name::NameLine},
