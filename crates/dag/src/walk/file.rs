@@ -239,8 +239,6 @@ impl FileWalk {
         let range = start.max(self.range.start)..end.min(self.range.end);
         self.next = if range.is_empty() {
             Next::Search
-        } else if self.places {
-            Next::Give(Step::Place { range: start..end, cid })
         } else {
             let part = (range.start - start) as usize..(range.end - start) as usize;
             Next::Give(Step::Leaf { range, cid, data: data.slice(part) })

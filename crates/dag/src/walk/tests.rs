@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::build::{Built, FileBuilder, LeafRef, leaf};
+use crate::build::{Built, FileBuilder, LeafBlock, LeafRef, leaf};
 use crate::hash::RAW;
 use crate::node::{FileNode, Node};
 use crate::{Block, Bytes, Metadata, Profile};
@@ -17,6 +17,19 @@ fn file(profile: Profile, leaves: u64) -> (Built, Vec<Block>) {
     let (mut builder, mut out) = (FileBuilder::new(profile, Metadata::NONE), Vec::new());
     for i in 0..leaves {
         builder.push(LeafRef::raw(leaf_of(i).0, 10), &mut out);
+    }
+    (builder.finish(&mut out), out)
+}
+
+/// A file of wrapped leaves of 10 bytes each, with the leaves.
+fn wrapped(leaves: u64) -> (Built, Vec<Block>) {
+    let profile = Profile::UnixfsV0_2015;
+    let (mut builder, mut out) = (FileBuilder::new(profile, Metadata::NONE), Vec::new());
+    for i in 0..leaves {
+        let leaf = leaf(builder.leaf_form(), format!("{i:010}").as_bytes());
+        builder.push(leaf.link(), &mut out);
+        let LeafBlock::Wrapped(data) = leaf.block else { panic!("this profile wraps") };
+        out.push(Block { cid: leaf.cid, data });
     }
     (builder.finish(&mut out), out)
 }
@@ -79,6 +92,29 @@ fn places_are_told_without_leaves() {
         }
     }
     assert_eq!(at, 50_000);
+}
+
+/// Their bytes had to be looked at, so they are given: a place would have them looked up as if the block
+/// were the bytes.
+#[test]
+fn of_wrapped_leaves_no_places_are_told() {
+    for count in [1, 3, 200] {
+        let (built, blocks) = wrapped(count);
+        let mut walk = FileWalk::places(built.cid, 0..u64::MAX, Budget::FILE);
+        let mut read = Vec::new();
+        loop {
+            match walk.poll().unwrap() {
+                Step::Need(cid) => walk.handle_block(&cid, data(&blocks, &cid)).unwrap(),
+                Step::Leaf { range, data, .. } => {
+                    assert_eq!(range, read.len() as u64..(read.len() + data.len()) as u64);
+                    read.extend_from_slice(&data);
+                }
+                Step::Place { .. } => panic!("a wrapped leaf is no slice of its file"),
+                Step::Done => break,
+            }
+        }
+        assert_eq!(read.len() as u64, built.size);
+    }
 }
 
 #[test]
