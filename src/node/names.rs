@@ -247,6 +247,8 @@ pub async fn handle(
             let request = checkout::Checkout { target, out: directory, force, umask, wait };
             checkout::checkout(node, request, out).await
         }
+        NameRequest::Log { target, limit, wait } => log::log(node, &target, limit, wait, out).await,
+        NameRequest::Prove { target, wait } => prove::prove(node, &target, wait, out).await,
         _ => Err(Failure::failed("not here yet")),
     }
 }

@@ -81,11 +81,6 @@ impl Lab {
         self.node.names().book().state(name).expect("the index").expect("it is known")
     }
 
-    /// The history of a name as it is in memory.
-    pub(crate) fn chain(&self, name: LedgerId) -> Chain {
-        self.chains.lock()[&name].clone()
-    }
-
     /// Signs a version with that content, and returns its number.
     pub(crate) fn publish(&self, name: LedgerId, root: Cid) -> u64 {
         let mut update = Update::of_root(root.to_bytes());
