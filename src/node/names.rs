@@ -249,7 +249,6 @@ pub async fn handle(
         }
         NameRequest::Log { target, limit, wait } => log::log(node, &target, limit, wait, out).await,
         NameRequest::Prove { target, wait } => prove::prove(node, &target, wait, out).await,
-        _ => Err(Failure::failed("not here yet")),
     }
 }
 

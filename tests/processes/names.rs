@@ -108,7 +108,6 @@ fn a_copied_store_refuses_to_sign_until_it_caught_up() {
     let lab = Lab::new();
     let (publisher, follower, key) = followed(&lab);
     let copy = copied(&lab, &publisher);
-    let publisher = publisher_again(&lab, &follower);
     drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
     eventually("the follower has it", || (versions(follower.store()) == 2).then_some(()));
     drop(publisher.stop());
@@ -134,11 +133,6 @@ fn copied(lab: &Lab, publisher: &Peer) -> Store {
     assert!(status.unwrap().success());
     fs::remove_file(copy.dir().join("control.sock")).ok();
     copy
-}
-
-/// The publisher, started again where its follower is known.
-fn publisher_again(lab: &Lab, follower: &Peer) -> Peer {
-    lab.store("publisher").told(follower.address()).seed()
 }
 
 #[test]
@@ -169,8 +163,6 @@ fn a_copy_that_is_forced_forks_the_name_and_the_follower_proves_it() {
         (run.code() == Some(8)).then_some(())
     });
     // On the user's word the name goes on.
-    let theirs = name(copy.store())["cid"].clone();
-    assert_ne!(theirs, name(store)["cid"]);
     let entries = fork["entries"].as_array().unwrap();
     let roots = fork["roots"].as_array().unwrap();
     let ours = roots.iter().position(|root| Some(root) != other_root(&copy).as_ref()).unwrap();
@@ -245,8 +237,8 @@ fn histories_are_listed_compared_rolled_back_and_proven() {
     let proof = lab.path("proof");
     drop(store.run(&[&"prove", &"docs@2/a.txt", &"-o", &proof]).ok());
     let nobody = lab.store("nobody");
-    let shown = nobody.run(&[&"verify-proof", &proof]).ok().says("docs").stdout.len();
-    let _ = (shown, key);
+    let shown = nobody.run(&[&"verify-proof", &proof]).ok().says(&key);
+    assert!(shown.lines()[0].starts_with("a.txt baf"), "{shown}");
     let mut bytes = fs::read(&proof).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
