@@ -5,7 +5,8 @@
 //! within its deadline. With no node there it starts one as a child, again if it dies. Files that are
 //! whole on the local disk are handed to the kernel by descriptor ([`tree`]).
 //!
-//! Read-only, one CID. Names, versions and writing come with the ledger and the writable mount.
+//! Read-only; one CID, or one name, whose new versions take the place of the old when they come
+//! ([`source`], [`watch`]). Writing comes with the writable mount.
 
 use std::{path::Path, pin::pin, sync::Arc};
 
@@ -14,24 +15,32 @@ use tokio::sync::mpsc;
 
 use crate::{
     config::Settings,
-    control::protocol::{Failure, Outcome, Request, Wait},
+    control::protocol::{Failure, Wait},
     exit::Exit,
 };
 
 mod background;
 mod child;
+mod drive;
 mod failures;
 mod link;
 mod node;
+#[cfg(test)]
+mod scripted;
+mod source;
 mod tree;
+mod watch;
 
+use drive::Drive;
 use link::Link;
+use source::Source;
 use tree::NodeTree;
+use watch::{PACE, Watcher};
 
 /// What is mounted, and where.
 #[derive(Debug)]
 pub struct Mounting<'a> {
-    /// `CID[/path]` as typed.
+    /// `CID[/path]` or a name as typed.
     pub target: Option<&'a [u8]>,
     /// The mountpoint, absolute.
     pub dir: &'a Path,
@@ -39,17 +48,20 @@ pub struct Mounting<'a> {
     pub background: bool,
 }
 
-/// What is to be told until the drive can be used.
+/// What is to be told.
 #[derive(Debug)]
 pub enum Told {
     /// What is waited for.
     Phase(String),
-    /// A line of the process that mounts in the background.
+    /// Something that a person may want to know: what is mounted, a new version, what is wrong with
+    /// one; a line of the process that mounts in the background.
     Line(String),
+    /// The drive can be used: nothing is waited for any more.
+    Ready,
 }
 
 /// Mounts and stays until it is unmounted or `stop` resolves; in the background, returns when it can be
-/// used. `tell` is dropped then.
+/// used.
 ///
 /// # Errors
 /// It cannot be mounted; exit 130 when `stop` came first.
@@ -61,7 +73,7 @@ pub async fn run(
 ) -> Result<(), Failure> {
     let Some(target) = mounting.target else {
         return Err(Failure::usage("mounting every tree at once is not built yet")
-            .hint("mount one: shoal mount CID DIR"));
+            .hint("mount one: shoal mount NAME|CID DIR"));
     };
     check_directory(mounting.dir)?;
     if mounting.background {
@@ -82,31 +94,66 @@ async fn mount(
     stop: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
     let mut stop = pin!(stop);
-    let (root, cid) = tokio::select! {
-        resolved = resolve(link, target, settings, &tell) => resolved?,
+    let wait = Wait { idle_ms: settings.timeout.as_millis() as u64 };
+    let source = tokio::select! {
+        found = source::find(link, target, wait, &tell) => found?,
         () = &mut stop => return Err(interrupted()),
     };
-    let tree = Arc::new(NodeTree::new(Arc::clone(link), root, cid));
-    let options = MountOptions { fs_name: format!("shoal:{cid}"), ..MountOptions::default() };
+    let tree = Arc::new(NodeTree::new(Arc::clone(link), source.place.clone()));
+    let mounted = start(Arc::clone(&tree), dir, &source).await?;
+    for line in source.told(dir) {
+        let _unheard = tell.send(Told::Line(line)).await;
+    }
+    let _unheard = tell.send(Told::Ready).await;
+    background::tell_ready(&tell).await;
+    let watching = watching(link, source, &mounted, tree, tell, wait);
+    serve(mounted, watching, stop).await
+}
+
+async fn start(tree: Arc<NodeTree>, dir: &Path, source: &Source) -> Result<Mounted, Failure> {
+    let options =
+        MountOptions { fs_name: source.label(), live: source.follows, ..MountOptions::default() };
     let place = dir.to_owned();
     let started = tokio::task::spawn_blocking(move || Mounted::start(tree, &place, &options));
-    let mounted = match started.await {
-        Ok(started) => started.map_err(mount_failure)?,
-        Err(error) => return Err(Failure::failed(format!("mounting failed: {error}"))),
-    };
-    background::tell_ready();
-    drop(tell);
-    serve(mounted, stop).await
+    match started.await {
+        Ok(started) => started.map_err(mount_failure),
+        Err(error) => Err(Failure::failed(format!("mounting failed: {error}"))),
+    }
+}
+
+/// Follows the name that is mounted, if it is one; ends with the mount only.
+fn watching<'a>(
+    link: &'a Link,
+    source: Source,
+    mounted: &Mounted,
+    tree: Arc<NodeTree>,
+    tell: mpsc::Sender<Told>,
+    wait: Wait,
+) -> impl Future<Output = ()> + 'a {
+    let followed = source.version.filter(|_| source.follows).zip(mounted.root_switch());
+    async move {
+        if let Some((version, root)) = followed {
+            let show = Drive { tree, root };
+            let shown = source.place.cid;
+            Watcher { link, version, shown, show, tell, wait, pace: PACE }.run().await;
+        }
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Serves until the drive is unmounted from outside, or `stop` takes it down.
-async fn serve(mounted: Mounted, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+async fn serve(
+    mounted: Mounted,
+    watching: impl Future<Output = ()>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
     let unmounter = mounted.unmounter();
     let place = mounted.mountpoint().to_owned();
     let waiting = tokio::task::spawn_blocking(move || mounted.wait());
     tokio::pin!(waiting);
     let ended = tokio::select! {
         ended = &mut waiting => ended,
+        () = watching => return Ok(()),
         () = stop => {
             // Something may still stand in it: then it leaves the tree and ends with its last user.
             let taken = tokio::task::spawn_blocking(move || {
@@ -128,25 +175,6 @@ async fn serve(mounted: Mounted, stop: impl Future<Output = ()>) -> Result<(), F
 
 fn interrupted() -> Failure {
     Failure::new(Exit::Interrupted, "interrupted")
-}
-
-/// The root whose swarm is asked, and what is mounted.
-async fn resolve(
-    link: &Link,
-    target: &[u8],
-    settings: &Settings,
-    tell: &mpsc::Sender<Told>,
-) -> Result<(String, shoal_dag::Cid), Failure> {
-    let root = crate::node::get::parse_target(target)?.root;
-    let wait = Wait { idle_ms: settings.timeout.as_millis() as u64 };
-    let request = Request::Stat { target: target.to_vec(), wait };
-    // A line that finds no room is followed by a newer one.
-    let phase = |text| drop(tell.try_send(Told::Phase(text)));
-    let Outcome::Described(described) = link.ask(&request, &phase).await? else {
-        return Err(Failure::failed("the node answered something else"));
-    };
-    let cid = described.cid.parse().map_err(|_| Failure::failed("the node named no CID"))?;
-    Ok((root.to_string(), cid))
 }
 
 fn check_directory(dir: &Path) -> Result<(), Failure> {
@@ -200,6 +228,7 @@ fn unmount_failure(error: UnmountError) -> Failure {
     }
 }
 
+/// An error with what lies behind it.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -209,3 +238,6 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests;

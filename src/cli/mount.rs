@@ -26,12 +26,13 @@ const TOLD_MAX: usize = 16;
 /// Mount a tree at a directory
 ///
 /// The drive reads what is not here yet from the peers. It stays in the foreground until it is
-/// unmounted or interrupted.
+/// unmounted or interrupted. Of a name it shows the newest version, and the next one as soon as it is
+/// there; NAME@VERSION and a CID stay what they are. What is open stays in the version it was opened in.
 #[derive(Debug, Args)]
 #[command(allow_missing_positional = true)]
 pub(crate) struct MountArgs {
-    /// The tree; all trees at once are not built yet
-    #[arg(value_name = "CID")]
+    /// The tree, or a part of it; all trees at once are not built yet
+    #[arg(value_name = "NAME|CID[/PATH]")]
     target: Option<OsString>,
 
     /// Where to mount it: a directory
@@ -70,27 +71,36 @@ pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report
     Ok(Report::nothing())
 }
 
-/// Tells what is waited for until the drive can be used.
+/// Tells what is waited for until the drive can be used, and from then on what becomes of it.
 async fn telling(
     talk: &mut Talk,
     mut told: mpsc::Receiver<Told>,
     mount: impl Future<Output = Result<(), Failure>>,
 ) -> Result<(), Failure> {
     let mut mount = pin!(mount);
+    let mut waits = true;
     talk.begin();
-    loop {
+    let ended = loop {
         tokio::select! {
-            ended = &mut mount => return ended,
-            told = told.recv() => match told {
-                Some(Told::Phase(text)) => talk.phase(text),
-                Some(Told::Line(text)) => talk.note(&text),
-                None => break,
+            ended = &mut mount => break ended,
+            Some(told) = told.recv() => match told {
+                Told::Phase(text) => talk.phase(text),
+                Told::Line(text) => talk.note(&text),
+                Told::Ready => {
+                    waits = false;
+                    talk.end();
+                }
             },
-            () = talk.tick() => {}
+            () = talk.tick(), if waits => {}
+        }
+    };
+    // Said before it ended, and not heard yet.
+    while let Ok(told) = told.try_recv() {
+        if let Told::Line(text) = told {
+            talk.note(&text);
         }
     }
-    talk.end();
-    mount.await
+    ended
 }
 
 /// Runs `umount`.

@@ -4,11 +4,11 @@
 //! the parent ends both. Then the child leaves the terminal's session, whose end does not end the drive,
 //! and talks to nobody.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
 use tokio::{
-    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    process::{Child, Command},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
     sync::mpsc,
 };
 
@@ -20,6 +20,9 @@ pub(super) const VARIABLE: &str = "SHOAL_MOUNT_CHILD";
 
 /// What the child writes there.
 const READY: u8 = b'r';
+
+/// How long the last lines of a child that is ready are waited for.
+const LAST_WORDS_MAX: Duration = Duration::from_millis(500);
 
 /// What is kept of a failure's words.
 const WORDS_BYTES_MAX: usize = 16 << 10;
@@ -72,7 +75,10 @@ async fn ready(child: &mut Child, tell: mpsc::Sender<Told>) -> Result<(), String
         tokio::select! {
             // With --json a failure stands there too.
             read = ready.read(&mut byte) => match read {
-                Ok(1) if byte == [READY] => return Ok(()),
+                Ok(1) if byte == [READY] => {
+                    last_words(&mut lines, &mut words, &tell).await;
+                    return Ok(());
+                }
                 _ => break,
             },
             line = lines.next_line() => match line {
@@ -88,6 +94,17 @@ async fn ready(child: &mut Child, tell: mpsc::Sender<Told>) -> Result<(), String
     Err(words)
 }
 
+/// What the child said before it was ready: its end of the pipe closes then, unless it could not.
+async fn last_words(
+    lines: &mut Lines<BufReader<ChildStderr>>,
+    words: &mut String,
+    tell: &mpsc::Sender<Told>,
+) {
+    while let Ok(Ok(Some(line))) = tokio::time::timeout(LAST_WORDS_MAX, lines.next_line()).await {
+        hear(line, words, tell).await;
+    }
+}
+
 async fn hear(line: String, words: &mut String, tell: &mpsc::Sender<Told>) {
     if child::is_failure(&line) && words.len() + line.len() < WORDS_BYTES_MAX {
         words.push_str(&line);
@@ -98,10 +115,13 @@ async fn hear(line: String, words: &mut String, tell: &mpsc::Sender<Told>) {
 }
 
 /// In the child: says that the drive can be used, and lets go of the parent's pipes and terminal.
-pub(super) fn tell_ready() {
+pub(super) async fn tell_ready(tell: &mpsc::Sender<Told>) {
     if std::env::var_os(VARIABLE).is_none() {
         return;
     }
+    // Room for everything is there once all of it was written to the parent's pipe.
+    let heard = tell.reserve_many(tell.max_capacity());
+    drop(tokio::time::timeout(LAST_WORDS_MAX, heard).await);
     let apart = rustix::process::setsid();
     let written = rustix::io::write(rustix::stdio::stdout(), &[READY]);
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null");

@@ -7,6 +7,7 @@
 //! child takes over from it.
 
 use std::{
+    io::ErrorKind,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -197,6 +198,31 @@ impl Link {
         Ok(None)
     }
 
+    /// A connection beside the pool to a running peer, for a question that may take long. None is
+    /// started for it, and a verb that owns the store is not kept.
+    ///
+    /// # Errors
+    /// [`ClientError::Gone`] when there is none, or it does not welcome in time.
+    pub(super) async fn dial(&self) -> Result<Client, ClientError> {
+        let socket = self.settings.socket();
+        let welcomed = tokio::time::timeout(WELCOME_MAX, Client::connect(&socket));
+        let client = welcomed.await.map_err(|_| std::io::Error::from(ErrorKind::TimedOut))??;
+        if !client.welcome().persistent {
+            return Err(std::io::Error::other("a verb owns the store").into());
+        }
+        Ok(client)
+    }
+
+    /// Starts a node if this mount has none that runs; what goes wrong shows at the next call.
+    pub(super) async fn revive(&self) {
+        match self.start_node().await {
+            Ok(None) => {}
+            Ok(Some(failure)) | Err(failure) => {
+                tracing::debug!(error = failure.message, "no node could be started");
+            }
+        }
+    }
+
     /// Ends the node that this mount started, if it did.
     pub(super) async fn close(&self) {
         self.forget_idle();
@@ -207,7 +233,12 @@ impl Link {
     }
 }
 
-async fn exchange(
+/// One question and its answer on a connection, which is of no use when this was dropped before its
+/// end.
+///
+/// # Errors
+/// The node went away, or what it said is a failure.
+pub(super) async fn exchange(
     client: &mut Client,
     request: &Request,
     tell: &(dyn Fn(String) + Sync),

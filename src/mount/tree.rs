@@ -7,7 +7,7 @@
 use std::{
     fs::File,
     os::unix::ffi::OsStringExt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
@@ -19,6 +19,7 @@ use tokio::runtime::Handle;
 use super::{
     failures::Failures,
     link::{Answered, Link},
+    source::Place,
 };
 use crate::{
     control::protocol::{self, Described, Failure, Listed, Outcome, Request, Wait},
@@ -43,20 +44,31 @@ const READ_AGAIN_IDLE: Duration = Duration::from_secs(1);
 /// The same of what a thing is: a listing asks for hundreds, one by one.
 const METADATA_AGAIN_IDLE: Duration = Duration::from_millis(20);
 
-/// One tree over the link.
+/// One tree over the link; of a name that is followed, all that is seen of its versions.
 #[derive(Debug)]
 pub(super) struct NodeTree {
     link: Arc<Link>,
-    root: String,
+    swarm: RwLock<String>,
     cid: Cid,
     runtime: Handle,
     failures: Mutex<Failures>,
 }
 
 impl NodeTree {
-    /// The tree `cid`, whose missing blocks are asked in the swarm of `root`. Made inside the runtime.
-    pub(super) fn new(link: Arc<Link>, root: String, cid: Cid) -> Self {
-        Self { link, root, cid, runtime: Handle::current(), failures: Mutex::default() }
+    /// A tree, and the swarm that is asked for its missing blocks. Made inside the runtime.
+    pub(super) fn new(link: Arc<Link>, Place { swarm, cid }: Place) -> Self {
+        let swarm = RwLock::new(swarm);
+        Self { link, swarm, cid, runtime: Handle::current(), failures: Mutex::default() }
+    }
+
+    /// From now on this swarm is asked for what is missing, of older versions too: who follows a name
+    /// has those as well.
+    pub(super) fn ask_in(&self, swarm: String) {
+        *self.swarm.write().unwrap_or_else(PoisonError::into_inner) = swarm;
+    }
+
+    fn swarm(&self) -> String {
+        self.swarm.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn call(&self, request: &Request, guard: Duration) -> Result<Answered, TreeError> {
@@ -70,7 +82,7 @@ impl NodeTree {
         let again = self.failures().has_things(cids, Instant::now());
         let quiet = if again { METADATA_AGAIN_IDLE } else { METADATA_IDLE };
         let request = Request::Nodes {
-            root: self.root.clone(),
+            root: self.swarm(),
             cids: cids.iter().map(ToString::to_string).collect(),
             wait: idle(quiet),
         };
@@ -129,7 +141,7 @@ impl Tree for NodeTree {
 
     fn directory(&self, cid: &Cid) -> Result<Arc<Directory>, TreeError> {
         let request = Request::Directory {
-            root: self.root.clone(),
+            root: self.swarm(),
             cid: cid.to_string(),
             wait: idle(METADATA_IDLE),
         };
@@ -155,7 +167,7 @@ impl Tree for NodeTree {
         let again = self.failures().has_range(cid, offset, Instant::now());
         let quiet = if again { READ_AGAIN_IDLE } else { READ_IDLE };
         let request = Request::Read {
-            root: self.root.clone(),
+            root: self.swarm(),
             cid: cid.to_string(),
             offset,
             len,
