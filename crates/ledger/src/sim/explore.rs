@@ -1,10 +1,12 @@
 //! Every interleaving of a small world: 2 machines with one key, 3 readers.
 //!
-//! A machine publishes, or is set back to an older copy of itself; a reader meets a machine or another
-//! reader. Nothing happens that is not one of these, so a partition is a stretch of a run without some
-//! of them, and a crash is a machine set back by nothing. The code under test is the real one; what a
-//! meeting does to a reader depends only on both their states, so each pair of states is run once and
-//! remembered, and the walk visits each state of the world once.
+//! A machine publishes, or is set back to an older copy of itself (a restored disk); a reader meets a
+//! machine or another reader. Nothing happens that is not one of these, so a partition is a stretch of
+//! a run without some of them. A crash can come anywhere: every state of a reader is replaced by what
+//! comes back from its bytes, and must go on as if nothing had happened; a machine keeps no state but
+//! its disk. The code under test is the real one; what a meeting does to a reader depends only on both
+//! their states, so each pair of states is run once and remembered, and the walk visits each state of
+//! the world once.
 
 use super::{ALL, Checks, Node};
 use crate::chain::Chain;
@@ -94,6 +96,11 @@ impl Explorer {
         act(&mut after);
         if let Err(what) = after.judge(&before) {
             self.violations.push(what);
+        }
+        let key = after.key();
+        after.crash();
+        if after.key() != key || after.judge(&before).is_err() {
+            self.violations.push("a crash loses something".to_owned());
         }
         let seen = |node: &Node| {
             let mut heads: Vec<_> = node.seen.iter().map(|chain| chain.tip().head().id()).collect();

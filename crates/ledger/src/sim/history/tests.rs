@@ -1,4 +1,6 @@
 //! Tests of the checker: records written by hand, each of which breaks one rule.
+//!
+//! Whether it finds what real members do wrong is shown where they run.
 
 use super::*;
 use crate::Index;
