@@ -128,6 +128,15 @@ pub fn prove_across(
     Some(HeadProof { head, peaks, common, control })
 }
 
+/// The head of a branch for somebody who has it: with nothing behind it, since it is known there.
+pub fn prove_same(branch: &(impl Archive + ?Sized)) -> Option<HeadProof> {
+    let head = branch.entry(branch.len().checked_sub(1)?)?;
+    let peaks = prove::peaks(branch, head.index())?.hashes().to_vec();
+    let (size, root) = (head.index(), head.header().history);
+    let common = Common { size, root, to_have: Vec::new(), to_head: Vec::new() };
+    Some(HeadProof { head, peaks, common, control: Vec::new() })
+}
+
 /// The head of a branch for a newcomer whose link has a checkpoint at that index.
 pub fn prove_after(branch: &(impl Archive + ?Sized), index: u64) -> Option<HeadProof> {
     let mut proof = prove(branch, None)?;

@@ -101,7 +101,8 @@ pub enum Answer {
     /// The answerer knows nothing of the name, or lacks that part of it.
     Unknown,
     /// The newest head. Proven from what the asker has where it is newer; from nothing where the
-    /// asker has as much, or more than the answerer can judge.
+    /// asker has more than the answerer can judge; and with nothing behind it where the asker has
+    /// the same.
     Head {
         /// The head.
         proof: Box<HeadProof>,
@@ -213,15 +214,18 @@ fn newest(
     if let Some(proof) = head::prove_across(branch, have, old) {
         return Some(Newest::Proven(proof));
     }
-    let (proof, have) = (head::prove(branch, None)?, have?);
+    let have = have?;
+    if let Some(size) = within(branch, have.size())
+        && prove::root(branch, size)? == have.root
+    {
+        // The same head; or an older one, and a part of the proof is not here.
+        let same = size == branch.len();
+        return head::prove_same(branch).filter(|_| same).map(Newest::Proven);
+    }
+    let proof = head::prove(branch, None)?;
     // Someone further on than this branch may well have a history that begins with it.
     let ahead = have.position > proof.head.position();
-    let same = within(branch, have.size()).and_then(|size| prove::root(branch, size));
-    if ahead || same == Some(have.root) {
-        Some(Newest::Proven(proof))
-    } else {
-        Some(Newest::Diverged(proof))
-    }
+    Some(if ahead { Newest::Proven(proof) } else { Newest::Diverged(proof) })
 }
 
 /// A size that the branch has: nothing beyond it is looked up, whatever a stranger asks for.

@@ -205,8 +205,12 @@ impl Reader {
         }
     }
 
-    /// Takes a fraud proof, if it holds for this name. True if it says something new.
+    /// Takes a fraud proof, if it holds for this name. True if it says something new. One that is
+    /// kept already costs a comparison: sources send theirs along with every head.
     pub fn witness(&mut self, fraud: Fraud) -> Result<bool, FraudError> {
+        if self.frauds.contains(&fraud) {
+            return Ok(false);
+        }
         fraud.verify(self.name)?;
         if !self.is_of_pinned_beginning(&fraud) {
             return Err(FraudError::Beginning);

@@ -72,7 +72,11 @@ fn who_has_as_much_or_more_hears_the_head_and_who_has_another_history_that_it_is
         _ => None,
     };
     let reader = reader_of(&ours);
-    assert_eq!(heard(head(&ours, have(&ours)), &reader), Some(Heard::Known));
+    let same = head(&ours, have(&ours));
+    assert!(same.encode().len() < 700, "whoever asks again and again is answered shortly");
+    assert_eq!(heard(same, &reader), Some(Heard::Known));
+    let first = chain(1, 0);
+    assert_eq!(heard(head(&first, have(&first)), &reader_of(&first)), Some(Heard::Known));
     let older = heard(head(&chain(5, 0), have(&ours)), &reader);
     assert_eq!(older, Some(Heard::Older { index: 4 }));
     // Longer than what the answerer has: it cannot know whether it is of the same history.
@@ -84,6 +88,39 @@ fn who_has_as_much_or_more_hears_the_head_and_who_has_another_history_that_it_is
         let Answer::Diverged { head, .. } = head(branch, have) else { panic!("{branch:?}") };
         assert_eq!(head.head, *branch.tip().head());
         Reader::new(name(), None).accept(&head, NOW).unwrap();
+    }
+}
+
+/// A branch of which its keeper lost the nodes above the leaves.
+struct Leaves(Chain);
+
+impl Nodes for Leaves {
+    fn node(&self, level: u32, index: u64) -> Option<Hash> {
+        self.0.node(level, index).filter(|_| level == 0)
+    }
+}
+
+impl Archive for Leaves {
+    fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    fn entry(&self, index: u64) -> Option<Entry> {
+        self.0.entry(index)
+    }
+
+    fn control_before(&self, index: u64) -> Option<u64> {
+        self.0.control_before(index)
+    }
+}
+
+#[test]
+fn who_lacks_a_part_accuses_nobody() {
+    let lacking = Leaves(chain(9, 0));
+    for len in [1, 2, 5, 9] {
+        let have = have(&chain(len, 0));
+        let question = Question::Head { name: name(), have: Some(have) };
+        assert_eq!(answer(&lacking, &[], None, &question), Answer::Unknown, "{len}");
     }
 }
 
