@@ -4,7 +4,7 @@
 //! `--help` prints these constants, and the help snapshots hold them in place. This module reads
 //! neither arguments nor environment: `cli::args` does and builds [`Settings`].
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use shoal_net::Network;
 
@@ -46,6 +46,9 @@ pub struct Settings {
     pub down_max: Option<u64>,
     /// Longest time without progress.
     pub timeout: Duration,
+    /// Name server for DNSLink, instead of the system's; from the environment variable `SHOAL_DNS` alone,
+    /// `IP:PORT`.
+    pub dns: Option<SocketAddr>,
 }
 
 impl Settings {

@@ -3,7 +3,7 @@
 //! Options of one verb stand in the verb's file. Defaults come from [`crate::config`], so that help
 //! and behaviour cannot differ; an option that is not given comes from its environment variable.
 
-use std::{fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use shoal_net::Network;
@@ -165,6 +165,7 @@ impl Globals {
             up_max: limit.up,
             down_max: limit.down,
             timeout: self.timeout.0,
+            dns: dns()?,
         })
     }
 
@@ -186,6 +187,15 @@ impl Globals {
     pub(crate) fn wait(&self) -> Wait {
         Wait { idle_ms: self.timeout.0.as_millis() as u64 }
     }
+}
+
+/// The name server of the environment.
+fn dns() -> Result<Option<SocketAddr>, Failure> {
+    let Some(text) = std::env::var("SHOAL_DNS").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let wrong = || Failure::usage(format!("SHOAL_DNS is {text:?}, and not an address IP:PORT"));
+    text.parse().map(Some).map_err(|_| wrong())
 }
 
 fn given(addresses: &[String]) -> Vec<String> {

@@ -61,6 +61,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         up_max: None,
         down_max: None,
         timeout: PATIENCE,
+        dns: None,
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `shoal-ledger` decides what is valid; here it is kept, brought in from others and given out.
 //!
-//! - [`spelling`] what a person writes; [`target`] from there to a CID; [`version`] which entry is meant.
+//! - [`spelling`] what a person writes; [`target`] from there to a CID ([`dnslink`] from a domain); [`version`] which entry is meant.
 //! - [`book`] and [`state`] what is kept; [`keys`], [`machine`], [`policy`] beside it.
 //! - [`manage`] making and forgetting names; [`publish`] signing versions; [`resolve`] finding them.
 //! - [`line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
@@ -38,6 +38,7 @@ pub mod book;
 pub mod checkout;
 pub mod content;
 pub mod diff;
+pub mod dnslink;
 pub mod follow;
 pub mod following;
 pub mod fork;

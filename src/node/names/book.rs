@@ -9,6 +9,7 @@
 //! v id 32, version u64 BE   -> index u64 LE of the entry that brought this content version
 //! x id 32, epoch u64 BE, index u64 BE -> block of an entry that a recovery cut off
 //! p petname                 -> id 32
+//! d domain                  -> id 32 that its DNSLink said first
 //! ```
 //!
 //! A change of one name is one commit: entries, hashes, versions and the reader that accepted them are
@@ -97,6 +98,25 @@ impl Book {
         let bytes = self.store.record(NAMESPACE, &petname_key(petname))?;
         let id = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
         Ok(id.map(LedgerId::from_key_bytes))
+    }
+
+    /// The name that a domain's DNSLink said first.
+    ///
+    /// # Errors
+    /// The index.
+    pub fn of_domain(&self, domain: &str) -> Result<Option<LedgerId>> {
+        let bytes = self.store.record(NAMESPACE, &domain_key(domain))?;
+        let id = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+        Ok(id.map(LedgerId::from_key_bytes))
+    }
+
+    /// Remembers the name that a domain said, or forgets it.
+    ///
+    /// # Errors
+    /// The index.
+    pub fn set_domain(&self, domain: &str, name: Option<LedgerId>) -> Result<()> {
+        let (key, value) = (domain_key(domain), name.map(|name| name.key_bytes().to_vec()));
+        Ok(self.store.put_records(NAMESPACE, &[(&key[..], value.as_deref())])?)
     }
 
     /// Every name of which something is kept, up to [`NAMES_MAX`].
@@ -407,6 +427,10 @@ fn key(kind: u8, name: LedgerId, rest: &[u8]) -> Vec<u8> {
 fn node_key(name: LedgerId, level: u32, index: u64) -> Vec<u8> {
     let place = [&[level as u8], index.to_be_bytes().as_slice()].concat();
     key(b'n', name, &place)
+}
+
+fn domain_key(domain: &str) -> Vec<u8> {
+    [b"d", domain.as_bytes()].concat()
 }
 
 fn petname_key(petname: &str) -> Vec<u8> {

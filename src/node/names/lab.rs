@@ -55,6 +55,7 @@ impl Lab {
             up_max: None,
             down_max: None,
             timeout: Duration::from_mins(1),
+            dns: None,
         };
         let node = Node::open(&settings, false).await.expect("a node");
         let (out, answers) = Responder::for_tests(ANSWERS_MAX);

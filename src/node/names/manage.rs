@@ -14,7 +14,7 @@ use shoal_ledger::{
 };
 
 use super::{
-    announce, book::Book, keys, now_ms, retention, spelling, state::State, target, version,
+    announce, book::Book, dnslink, keys, now_ms, retention, spelling, state::State, target, version,
 };
 use crate::{
     control::{
@@ -137,6 +137,10 @@ fn line(book: &Book, state: &State) -> Result<NameLine, super::BookError> {
 /// # Errors
 /// Exit 12 for an own name without `force`, 4 for one that is not known.
 pub async fn remove(node: &Arc<Node>, name: &[u8], force: bool) -> Result<Outcome, Failure> {
+    if let spelling::Which::Domain(domain) = target::parse(name)?.which {
+        let name = dnslink::forget(node, &domain).await?;
+        return Ok(Outcome::NameRemoved { name: name.to_string() });
+    }
     let name = target::bare(node, name).await?;
     let state = node.names().known(name).await?;
     if state.kept.own && !force {

@@ -9,7 +9,7 @@ use shoal_dag::path::{self, CidPath, PathError};
 use shoal_ledger::LedgerId;
 
 use super::{
-    resolve,
+    dnslink, resolve,
     spelling::{self, Spelling, Which},
     unknown,
 };
@@ -96,6 +96,6 @@ pub async fn ledger(node: &Arc<Node>, spelling: &Spelling) -> Result<LedgerId, F
             let named = node.names().ask(move |book| book.named(&asked)).await?;
             named.ok_or_else(|| unknown(petname))
         }
-        Which::Domain(domain) => Err(Failure::failed(format!("{domain}: DNSLink is not read yet"))),
+        Which::Domain(domain) => dnslink::name_of(node, domain).await,
     }
 }
