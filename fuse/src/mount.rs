@@ -270,12 +270,14 @@ fn place(mountpoint: &Path) -> Result<PathBuf, MountError> {
 fn serve(session: Session, entry: MountEntry) -> io::Result<JoinHandle<io::Result<()>>> {
     std::thread::Builder::new().name("fuse-server".to_owned()).spawn(move || {
         let outcome = session.run();
-        // The session ends with its mount; when it ended by an error, nothing may be left that
-        // answers nobody.
-        let unmounter = Unmounter { entry };
-        match unmounter.detach() {
-            Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
-            Err(error) => tracing::warn!(%error, "a mount stays behind"),
+        // A session that ends in order ends with its mount. What stands at the same place then is
+        // somebody else's, and may have the same numbers: the kernel gives them out again. One that
+        // ended by an error has left its mount behind, which answers nobody.
+        if outcome.is_err() {
+            match (Unmounter { entry }).detach() {
+                Ok(()) | Err(UnmountError::NotMounted { .. }) => {}
+                Err(error) => tracing::warn!(%error, "a mount stays behind"),
+            }
         }
         outcome
     })

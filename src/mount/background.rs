@@ -38,14 +38,17 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io("start the process that mounts", dir, &error);
     let mut child = spawn().map_err(failed)?;
-    tokio::select! {
-        ready = ready(&mut child, tell) => match ready {
+    let ended = async {
+        match ready(&mut child, tell).await {
             Ok(()) => Ok(()),
             Err(words) => {
                 let ended = child.wait().await.map_err(failed)?;
                 Err(child::told(&words, ended.code()))
             }
-        },
+        }
+    };
+    tokio::select! {
+        ended = ended => ended,
         () = stop => {
             child::end(&mut child).await;
             Err(interrupted())
@@ -83,7 +86,14 @@ async fn ready(child: &mut Child, tell: mpsc::Sender<Told>) -> Result<(), String
             },
             line = lines.next_line() => match line {
                 Ok(Some(line)) => hear(line, &mut words, &tell).await,
-                Ok(None) | Err(_) => break,
+                // A child that is ready lets go of both pipes at once: which end is seen first is chance.
+                Ok(None) | Err(_) => {
+                    let read = ready.read(&mut byte).await;
+                    if matches!(read, Ok(1)) && byte == [READY] {
+                        return Ok(());
+                    }
+                    break;
+                }
             },
         }
     }
