@@ -58,7 +58,7 @@ pub async fn log(
         out.send(Response::Note(note)).await?;
     }
     let Some(newest) = found.version.number else { return Err(history_absent(&found)) };
-    let mut lines = Lines { lines: Vec::new(), left: limit.unwrap_or(u64::MAX), out };
+    let mut lines = Lines { batch: Vec::new(), left: limit.unwrap_or(u64::MAX), out };
     let mut history = History::new(node, spelling.segments, wait, out);
     let mut next = newest;
     while next > 0 && lines.left > 0 {
@@ -95,7 +95,7 @@ fn history_absent(found: &Found) -> Failure {
 
 /// Lines on their way to the asking process.
 struct Lines<'a> {
-    lines: Vec<VersionLine>,
+    batch: Vec<VersionLine>,
     /// How many more are asked for.
     left: u64,
     out: &'a Responder,
@@ -104,15 +104,15 @@ struct Lines<'a> {
 impl Lines<'_> {
     async fn push(&mut self, line: VersionLine) -> Result<(), Failure> {
         self.left = self.left.saturating_sub(1);
-        self.lines.push(line);
-        if self.lines.len() >= LISTED_BATCH_MAX { self.send().await } else { Ok(()) }
+        self.batch.push(line);
+        if self.batch.len() >= LISTED_BATCH_MAX { self.send().await } else { Ok(()) }
     }
 
     async fn send(&mut self) -> Result<(), Failure> {
-        if self.lines.is_empty() {
+        if self.batch.is_empty() {
             return Ok(());
         }
-        Ok(self.out.send(Response::Versions(std::mem::take(&mut self.lines))).await?)
+        Ok(self.out.send(Response::Versions(std::mem::take(&mut self.batch))).await?)
     }
 }
 

@@ -83,7 +83,7 @@ pub fn plan(book: &Book, state: &State) -> Result<Plan, BookError> {
     let Some(serves) = state.reader.serves().filter(|_| state.is_whole()) else {
         return Ok(Plan::default());
     };
-    let newest = book.version_at(state, serves)?.unwrap_or(0);
+    let Some(newest) = book.version_at(state, serves)? else { return Ok(Plan::default()) };
     let after = if policy == Policy::All { settled(book, state)? } else { 0 };
     let mut versions = Versions::new(book, state, newest, after);
     let keeps = policy.keeps(versions.by_ref());

@@ -99,3 +99,80 @@ pub async fn ledger(node: &Arc<Node>, spelling: &Spelling) -> Result<LedgerId, F
         Which::Domain(domain) => dnslink::name_of(node, domain).await,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::{
+        control::protocol::{Get, Outcome, Request},
+        exit::Exit,
+        node::{
+            names::lab::{Lab, WAIT},
+            pin,
+            service::Scope,
+        },
+    };
+
+    async fn versions(lab: &Lab) -> Vec<shoal_dag::Cid> {
+        let name = lab.name("work").await;
+        fs::create_dir_all(lab.path("work/d")).expect("directories");
+        let mut roots = Vec::new();
+        for text in ["one", "two"] {
+            fs::write(lab.path("work/d/file"), text).expect("a file");
+            roots.push(lab.add("work").await);
+            lab.publish(name, *roots.last().expect("a root"));
+        }
+        roots
+    }
+
+    #[tokio::test]
+    async fn whatever_takes_a_cid_takes_a_name() {
+        let lab = Lab::new().await;
+        let roots = versions(&lab).await;
+        for (text, root) in [("work", roots[1]), ("work@1", roots[0]), ("work@2/d", roots[1])] {
+            let path = follow(&lab.node, text.as_bytes(), WAIT, &lab.out).await.expect("a name");
+            assert_eq!(path.root, root, "{text}");
+        }
+        let out = lab.path("out").into_os_string().into_encoded_bytes();
+        let get = Get {
+            target: b"work@1/d/file".to_vec(),
+            out,
+            keep: false,
+            force: false,
+            sync: false,
+            seed_on: false,
+            umask: 0o022,
+            wait: WAIT,
+        };
+        let mut scope = Scope::new(Arc::clone(&lab.node));
+        let last = scope.handle(Request::Get(get), &lab.out).await;
+        assert!(matches!(last, Response::Done(Outcome::Fetched { .. })), "{last:?}");
+        assert_eq!(fs::read(lab.path("out")).expect("a file"), b"one");
+        let stat = Request::Stat { target: b"work/d/file".to_vec(), wait: WAIT };
+        let last = scope.handle(stat, &lab.out).await;
+        let Response::Done(Outcome::Described(described)) = last else { panic!("{last:?}") };
+        assert_eq!(described.size, 3);
+        let pinned = pin::add(&lab.node, b"work@1/d", WAIT, &lab.out).await.expect("a pin");
+        let Outcome::Pinned { cid } = pinned else { panic!("{pinned:?}") };
+        assert!(lab.node.store().is_pinned(&cid.parse().expect("a CID")));
+        let failure = pin::remove(&lab.node, b"work").await.expect_err("a pin goes by its CID");
+        assert_eq!(failure.exit, Exit::Usage);
+    }
+
+    #[tokio::test]
+    async fn what_is_neither_is_said() {
+        let lab = Lab::new().await;
+        versions(&lab).await;
+        for (text, exit) in [
+            ("nobody", Exit::Usage),
+            ("work@9", Exit::NotFound),
+            ("work@x", Exit::Usage),
+            ("7", Exit::Usage),
+        ] {
+            let failure = follow(&lab.node, text.as_bytes(), WAIT, &lab.out).await;
+            assert_eq!(failure.expect_err("it is none").exit, exit, "{text}");
+        }
+    }
+}

@@ -1,4 +1,7 @@
 //! What is kept of names over a real store: that it comes back, and that proofs made of it hold.
+//!
+//! The history beside it is a chain in memory, which checks every entry; what a branch on the disk proves
+//! must be the same. No node and no network.
 
 use shoal_dag::Cid;
 use shoal_ledger::{

@@ -33,9 +33,8 @@ pub(super) fn is(
     match (found, side.kind) {
         (Found::Directory(_), Kind::Directory) => Ok(true),
         (Found::Symlink(_), Kind::Symlink) => {
-            let target = match export::node(store, &side.cid) {
-                Ok(DagNode::Symlink { target, .. }) => target,
-                _ => return Ok(false),
+            let Ok(DagNode::Symlink { target, .. }) = export::node(store, &side.cid) else {
+                return Ok(false);
             };
             Ok(out.link(path).is_some_and(|link| link == target))
         }

@@ -1,4 +1,7 @@
 //! Checkouts of real versions into real directories.
+//!
+//! What stands there afterwards is compared with the tree that was added, with modes and times. Breaking off
+//! is simulated by doing only the first acts and leaving half a file staged; no process is killed here.
 
 use std::{
     collections::BTreeMap,
@@ -9,14 +12,14 @@ use std::{
 
 use shoal_dag::{
     Block, Bytes, Metadata, Profile, Version,
-    hash::HashKind,
+    hash::{self, HashKind},
     pb,
     unixfs::{self, UnixFs},
 };
 use shoal_ledger::LedgerId;
 use shoal_store::{BatchOptions, PinOptions};
 
-use super::*;
+use super::{plan::Act, *};
 use crate::{
     exit::Exit,
     node::names::lab::{Lab, WAIT},

@@ -1,4 +1,6 @@
 //! Differences of real trees in a real store.
+//!
+//! Nobody can be asked: what is missing stays so. Trees that no builder makes are written by hand.
 
 use std::{
     fs,

@@ -106,9 +106,8 @@ impl<'a> History<'a> {
         if self.unknown.is_empty() {
             return None;
         }
-        let stretch = |(newest, oldest): &(u64, u64)| match newest == oldest {
-            true => newest.to_string(),
-            false => format!("{oldest}-{newest}"),
+        let stretch = |(newest, oldest): &(u64, u64)| {
+            if newest == oldest { newest.to_string() } else { format!("{oldest}-{newest}") }
         };
         let shown: Vec<String> = self.unknown.iter().take(STRETCHES_MAX).map(stretch).collect();
         let more = if self.unknown.len() > STRETCHES_MAX { " and more" } else { "" };

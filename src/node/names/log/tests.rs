@@ -1,4 +1,6 @@
 //! Logs of names with real content.
+//!
+//! Versions whose content nobody has are signed over CIDs of nothing; nobody can be asked.
 
 use std::fs;
 

@@ -135,7 +135,7 @@ pub(super) fn of_name(store: &Store, name: LedgerId) -> Result<Vec<Cid>, ReadErr
 pub(super) fn settled(store: &Store, name: LedgerId) -> Result<Option<(u64, EntryId)>, ReadError> {
     let value = store.record(NAMESPACE, &settled_key(name))?.unwrap_or_default();
     let Some((version, id)) = value.split_first_chunk::<8>() else { return Ok(None) };
-    let id = <[u8; 32]>::try_from(id).ok().map(|id| EntryId::from_bytes(id));
+    let id = <[u8; 32]>::try_from(id).ok().map(EntryId::from_bytes);
     Ok(id.map(|id| (u64::from_le_bytes(*version), id)))
 }
 

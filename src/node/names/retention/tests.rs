@@ -1,4 +1,6 @@
 //! What is pinned for names, over a real store.
+//!
+//! Fetching is the follower's: content is here or made up. Crashes are simulated by what they leave.
 
 use std::fs;
 
