@@ -207,3 +207,59 @@ fn bounded<T: Send + 'static>(
     thread::spawn(move || send.send(read()));
     within(READ_WAIT_MAX, || receive.try_recv().ok()).expect("a read of the mount hangs")
 }
+
+#[test]
+fn a_mounted_name_goes_on_to_its_new_version() {
+    if !require::fuse() {
+        return;
+    }
+    let lab = Lab::new();
+    let (source, store) = (lab.path("source"), lab.store("a"));
+    fs::create_dir(&source).unwrap();
+    fs::write(source.join("a.txt"), "one").unwrap();
+    drop(store.run(&[&"name", &"new", &"docs"]).ok());
+    drop(store.run(&[&"publish", &"docs", &source]).ok());
+    let peer = store.seed();
+    let (live, first) = (
+        Mounted::new(&store, "docs", lab.path("live")),
+        Mounted::new(&store, "docs@1", lab.path("first")),
+    );
+    let open = File::open(live.path("a.txt")).unwrap();
+    fs::write(source.join("a.txt"), "two").unwrap();
+    fs::write(source.join("new.txt"), "new").unwrap();
+    drop(store.run(&[&"publish", &"docs", &source]).ok());
+    eventually("the new version is shown", || {
+        (fs::read(live.path("a.txt")).is_ok_and(|bytes| bytes == b"two")).then_some(())
+    });
+    assert_eq!(fs::read(live.path("new.txt")).unwrap(), b"new");
+    // What was open, and what was asked for by its number, stay what they were.
+    let mut bytes = [0; 3];
+    open.read_exact_at(&mut bytes, 0).unwrap();
+    assert_eq!(&bytes, b"one");
+    assert_eq!(fs::read(first.path("a.txt")).unwrap(), b"one");
+    drop(open);
+    assert_eq!(live.umount().code(), Some(0));
+    assert_eq!(first.umount().code(), Some(0));
+    drop(peer.stop());
+}
+
+/// A child that was ready used to be taken for a dead one now and then, and a mount that ended took the one
+/// with it that came after.
+#[test]
+fn mounting_and_unmounting_in_turn_neither_hangs_nor_loses_the_next_one() {
+    if !require::fuse() {
+        return;
+    }
+    let lab = Lab::new();
+    let (source, a, dir) = (lab.path("source"), lab.store("a"), lab.path("mounted"));
+    fs::create_dir(&dir).unwrap();
+    tree::small_files(&source, 2);
+    let cid = a.add_preserved(&source);
+    let peer = a.seed();
+    for _ in 0..25 {
+        drop(a.run(&[&"mount", &"--background", &cid, &dir]).ok());
+        assert!(fs::read_dir(&dir).unwrap().next().is_some(), "nothing is mounted");
+        drop(a.run(&[&"umount", &dir]).ok());
+    }
+    drop(peer.stop());
+}

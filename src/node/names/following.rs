@@ -17,6 +17,7 @@ use super::{
     content, fork, learn, now_ms,
     policy::Policy,
     resolve::{self, Found, How},
+    retention,
     spelling::{self, Point, Spelling},
     state::State,
     target, version,
@@ -84,6 +85,7 @@ pub async fn follow(
     record(node, name, &spelling, &follow).await?;
     if follow.stop {
         announce::withdraw(node, name).await;
+        retention::release(node, name).await?;
         return Ok(Outcome::Nothing);
     }
     let bare = Spelling { point: Point::Newest, segments: Vec::new(), ..spelling };
