@@ -10,6 +10,7 @@
 //! rule of a member at a time: the checker must then find it.
 
 mod member;
+mod owner;
 mod runs;
 mod world;
 
