@@ -202,6 +202,39 @@ fn a_reader_is_never_moved_backwards() {
 }
 
 #[test]
+fn a_link_protects_whoever_follows_it() {
+    let lab = Lab::new();
+    let (publisher, _follower, key) = followed(&lab);
+    let outcome = publisher.store().run(&[&"resolve", &"docs", &"--json"]).ok().outcome();
+    let link = outcome["link"].as_str().unwrap().to_owned();
+    assert!(link.starts_with(&format!("shoal://{key}#0.1.")), "{link}");
+    let reader = |name: &str| lab.store(name).told(publisher.address());
+    reads(&reader("first"), &format!("{link}/a.txt"), "one");
+    // Of another history, to a newcomer and to one who knows the name.
+    let end = if link.ends_with('0') { "1" } else { "0" };
+    let other = format!("{}{end}", &link[..link.len() - 1]);
+    let refused = reader("second").run(&[&"resolve", &other, &"--timeout", &"5s"]);
+    assert_ne!(refused.code(), Some(0), "{refused}");
+    drop(reader("first").run(&[&"resolve", &other]).exits(8).says("another history"));
+    // From the future of what anybody has.
+    let later = link.replace("#0.1.", "#0.9.");
+    drop(reader("first").run(&[&"resolve", &later]).exits(5));
+}
+
+#[test]
+fn a_name_that_is_not_followed_has_its_history_too() {
+    let lab = Lab::new();
+    let (publisher, _follower, key) = followed(&lab);
+    drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
+    let reader = lab.store("reader").told(publisher.address());
+    let log = reader.run(&[&"log", &key]).ok();
+    assert_eq!(log.lines().len(), 2, "{log}");
+    let proof = lab.path("proof");
+    drop(reader.run(&[&"prove", &format!("{key}@1/a.txt"), &"-o", &proof]).ok());
+    drop(reader.run(&[&"verify-proof", &proof]).ok());
+}
+
+#[test]
 fn what_is_published_alone_is_queued_and_found_later_through_the_dht() {
     let lab = Lab::new();
     let middle = lab.store("middle").seed();

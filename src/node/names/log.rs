@@ -53,7 +53,7 @@ pub async fn log(
     out: &Responder,
 ) -> Result<Outcome, Failure> {
     let spelling = target::parse(text)?;
-    let found = resolve::find(node, &spelling, How::Fresh, wait, out).await?;
+    let found = resolve::find(node, &spelling, How::Whole, wait, out).await?;
     for note in found.notes() {
         out.send(Response::Note(note)).await?;
     }

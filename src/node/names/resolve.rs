@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use shoal_ledger::{LedgerId, Status};
+use shoal_ledger::{LedgerId, Status, tree::prove};
 use shoal_store::Store;
 
 use super::{
@@ -47,6 +47,8 @@ pub enum How {
     Near,
     /// Others in any case.
     Fresh,
+    /// The same, and the whole history is brought here if only the head of it is.
+    Whole,
 }
 
 /// A version of a name.
@@ -132,7 +134,7 @@ pub async fn find(
     let asks = match how {
         How::Offline => false,
         How::Near => !suffices(node, &before, here.as_ref(), spelling.point),
-        How::Fresh => true,
+        How::Fresh | How::Whole => true,
     };
     let mut asked = Asked::default();
     if asks {
@@ -140,8 +142,9 @@ pub async fn find(
         refused.append(&mut asked.refused);
     }
     let state = node.names().ask(move |book| book.state(name)).await?.unwrap_or(before);
-    check_link(&state, spelling)?;
-    if state.kept.len == 0 && spelling.point != Point::Newest && asks {
+    check_link(node, &state, spelling).await?;
+    let counted = spelling.point != Point::Newest || how == How::Whole;
+    if state.kept.len == 0 && counted && asks {
         history(node, &state).await?;
     }
     let state = node.names().ask(move |book| book.state(name)).await?.unwrap_or(state);
@@ -166,19 +169,33 @@ fn suffices(node: &Node, state: &State, here: Option<&Version>, point: Point) ->
     settled || state.kept.own || lately || (state.kept.followed && node.is_persistent())
 }
 
-/// A link says what its maker had seen: a history that lacks it is an older or another one.
-fn check_link(state: &State, spelling: &Spelling) -> Result<(), Failure> {
+/// A link says what its maker had seen: a history that lacks it is an older or another one. Until a head was
+/// accepted the reader checks that itself.
+async fn check_link(node: &Node, state: &State, spelling: &Spelling) -> Result<(), Failure> {
     let (Some(checkpoint), Some(pin)) = (spelling.checkpoint, state.reader.pin()) else {
         return Ok(());
     };
-    if pin.head().position() < checkpoint.position {
-        let (name, at) = (state.called(), checkpoint.position);
+    let (name, at) = (state.called(), checkpoint.position);
+    if pin.head().position() < at {
         return Err(Failure::new(
             Exit::TryAgain,
             format!("the link was made at {at} of {name}, and nobody who was asked has that yet"),
         ));
     }
-    Ok(())
+    let root = if pin.head().position() == at {
+        Some(pin.peaks().root())
+    } else {
+        let (state, size) = (state.clone(), at.index.as_u64() + 1);
+        node.names().ask(move |book| Ok(prove::root(&book.branch(&state), size))).await?
+    };
+    match root {
+        Some(root) if !root.as_bytes().starts_with(&checkpoint.root) => Err(Failure::new(
+            Exit::Forked,
+            format!("the link was made in another history of {name}: at {at} its hash is another"),
+        )
+        .hint("ask whoever gave the link; two signed histories of a name are a fork")),
+        _ => Ok(()),
+    }
 }
 
 /// Fetches the whole history of a name of which only the head is known, since a version by number or time is
