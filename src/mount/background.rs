@@ -38,21 +38,23 @@ pub(super) async fn run(
 ) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::io("start the process that mounts", dir, &error);
     let mut child = spawn().map_err(failed)?;
-    let ended = async {
-        match ready(&mut child, tell).await {
-            Ok(()) => Ok(()),
-            Err(words) => {
-                let ended = child.wait().await.map_err(failed)?;
-                Err(child::told(&words, ended.code()))
-            }
-        }
-    };
     tokio::select! {
-        ended = ended => ended,
+        settled = settled(&mut child, tell) => settled.map_err(failed)?,
         () = stop => {
             child::end(&mut child).await;
             Err(interrupted())
         }
+    }
+}
+
+/// Waits until the child is ready, or has ended.
+async fn settled(
+    child: &mut Child,
+    tell: mpsc::Sender<Told>,
+) -> std::io::Result<Result<(), Failure>> {
+    match ready(child, tell).await {
+        Ok(()) => Ok(Ok(())),
+        Err(words) => Ok(Err(child::told(&words, child.wait().await?.code()))),
     }
 }
 
@@ -74,8 +76,11 @@ async fn ready(child: &mut Child, tell: mpsc::Sender<Told>) -> Result<(), String
     let mut lines = BufReader::new(talk).lines();
     let mut words = String::new();
     let mut byte = [0];
+    let mut talks = true;
     loop {
         tokio::select! {
+            // A child that is ready lets go of both pipes at once.
+            biased;
             // With --json a failure stands there too.
             read = ready.read(&mut byte) => match read {
                 Ok(1) if byte == [READY] => {
@@ -84,16 +89,9 @@ async fn ready(child: &mut Child, tell: mpsc::Sender<Told>) -> Result<(), String
                 }
                 _ => break,
             },
-            line = lines.next_line() => match line {
+            line = lines.next_line(), if talks => match line {
                 Ok(Some(line)) => hear(line, &mut words, &tell).await,
-                // A child that is ready lets go of both pipes at once: which end is seen first is chance.
-                Ok(None) | Err(_) => {
-                    let read = ready.read(&mut byte).await;
-                    if matches!(read, Ok(1)) && byte == [READY] {
-                        return Ok(());
-                    }
-                    break;
-                }
+                Ok(None) | Err(_) => talks = false,
             },
         }
     }
@@ -140,5 +138,54 @@ pub(super) async fn tell_ready(tell: &mpsc::Sender<Told>) {
         if apart.is_err() || moved.iter().any(Result::is_err) {
             tracing::debug!("the parent's pipes or session stay");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longer than a shell takes on a loaded machine.
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A shell in the place of the child, and what became of it.
+    async fn settle(script: &str) -> (Result<(), Failure>, Vec<String>) {
+        let mut child = Command::new("sh")
+            .args(["-c", script])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let (tell, mut told) = mpsc::channel(16);
+        let settled = tokio::time::timeout(PATIENCE, settled(&mut child, tell)).await;
+        let mut lines = Vec::new();
+        while let Ok(Told::Line(line)) = told.try_recv() {
+            lines.push(line);
+        }
+        (settled.expect("it waits for ever").unwrap(), lines)
+    }
+
+    #[tokio::test]
+    async fn a_child_that_lets_go_of_its_pipes_before_it_is_heard_is_ready() {
+        let scripts = [
+            "echo mounted >&2; printf r; exec >/dev/null 2>&1 sleep 60",
+            "echo mounted >&2; exec 2>/dev/null; sleep 0.1; printf r; exec sleep 60 >/dev/null",
+            "printf r; echo mounted >&2; exec >/dev/null 2>&1 sleep 60",
+        ];
+        for script in scripts {
+            assert_eq!(settle(script).await, (Ok(()), vec!["mounted".to_owned()]), "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_child_that_ends_is_no_ready_one() {
+        let said = "echo looking >&2; echo error: nobody has it >&2; exit 4";
+        let failure = Failure::new(crate::exit::Exit::NotFound, "nobody has it");
+        assert_eq!(settle(said).await, (Err(failure), vec!["looking".to_owned()]));
+        let json = "echo error: nobody has it >&2; echo '{}'; exit 1";
+        assert!(settle(json).await.0.is_err());
+        assert!(settle("exit 0").await.0.is_err(), "it never was ready");
     }
 }

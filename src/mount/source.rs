@@ -16,6 +16,7 @@ use crate::{
         Failure, Outcome, Request, Wait,
         name::{NameRequest, Resolved, Standing},
     },
+    exit::Exit,
     node::names::spelling::{self, Point, Spelling},
 };
 
@@ -159,12 +160,27 @@ pub(super) async fn find(
         return Err(Failure::usage(text));
     };
     let request = NameRequest::Resolve { target: target.to_vec(), offline: false, wait };
-    let Outcome::Resolved(resolved) = link.ask(&Request::Name(request), &phase).await? else {
-        return Err(unexpected());
+    let resolved = match link.ask(&Request::Name(request), &phase).await {
+        Ok(Outcome::Resolved(resolved)) => resolved,
+        Ok(_) => return Err(unexpected()),
+        Err(failure) => return Err(exact(link, target, failure).await),
     };
     let version = Version::of(&resolved, spelling.segments);
     let place = version.place(link, wait, &phase).await?;
     Ok(Source { place, version: Some(version), follows: spelling.point == Point::Newest })
+}
+
+/// A word that nobody gave to a name is as wrong here as with every other verb, and not a name without
+/// an answer: the node knows which of the two it is.
+async fn exact(link: &Link, target: &[u8], failure: Failure) -> Failure {
+    if failure.exit != Exit::NotFound {
+        return failure;
+    }
+    let request = Request::Stat { target: target.to_vec(), wait: Wait { idle_ms: 0 } };
+    match link.ask(&request, &|_| {}).await {
+        Err(usage) if usage.exit == Exit::Usage => usage,
+        _ => failure,
+    }
 }
 
 /// What is no CID may be a name, a bad path behind a CID is one.

@@ -8,12 +8,12 @@ use super::{
     super::scripted::{NAME, Scripted, cid, described, resolved, settings},
     *,
 };
-use crate::exit::Exit;
+use crate::control::protocol::Response;
 
 const WAIT: Wait = Wait { idle_ms: 1000 };
 
 /// Finds `target` while the node answers with `answers`, and what was asked.
-async fn found(target: &str, answers: Vec<crate::control::protocol::Response>) -> Found {
+async fn found(target: &str, answers: Vec<Response>) -> Found {
     let dir = tempfile::tempdir().unwrap();
     let settings = settings(&dir);
     let mut node = Scripted::start(&settings, true);
@@ -111,7 +111,12 @@ async fn what_is_neither_is_a_usage_error_and_nobody_is_asked() {
 
 #[tokio::test]
 async fn what_the_node_says_of_a_name_is_passed_on() {
-    let told = Failure::new(Exit::NotFound, "photos is not known here");
-    let answer = crate::control::protocol::Response::Failed(told.clone());
-    assert_eq!(found("photos", vec![answer]).await.source.unwrap_err(), told);
+    let failed = |failure: &Failure| Response::Failed(failure.clone());
+    let nobody = Failure::new(Exit::NotFound, "nobody knows photos");
+    let answers = vec![failed(&nobody), failed(&Failure::new(Exit::NotFound, "nor now"))];
+    assert_eq!(found("photos", answers).await.source.unwrap_err(), nobody);
+    let wrong = Failure::usage("\"photos\" is not a CID or a known name");
+    let found = found("photos", vec![failed(&nobody), failed(&wrong)]).await;
+    assert_eq!(found.source.unwrap_err(), wrong);
+    assert_eq!(found.asked, ["resolve photos", "photos"]);
 }
