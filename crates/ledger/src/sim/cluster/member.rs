@@ -17,8 +17,8 @@ use crate::tree::prove;
 use crate::writer::Writer;
 use crate::{Entry, Fraud, Tip};
 
-/// Heads that wait for their time: those that continue one another count once.
-const HELD_MAX: usize = 4;
+/// Heads that wait for their time, one of an epoch: more recoveries than happen in a day.
+const HELD_MAX: usize = 16;
 
 /// What a disk has.
 #[derive(Debug, Clone)]
@@ -219,13 +219,16 @@ impl Member {
         Some(())
     }
 
-    /// Keeps a head for later, instead of those that it continues. Of several that part from one
-    /// another one is enough: the proof is found while they are compared.
+    /// Keeps a head for later, instead of those of its epoch that it continues. One beyond a recovery
+    /// takes nothing from the epochs before it: they may fork while it waits. Of several that part
+    /// from one another one is enough, since the proof is found while they are compared.
     fn hold(&mut self, theirs: &Shelf) {
+        let epoch = |shelf: &Shelf| shelf.head().map(|head| head.position().epoch);
         if self.held.iter().any(|held| held.head() == theirs.head()) {
             return;
         }
-        self.held.retain(|held| !held.head().is_some_and(|head| theirs.has(head)));
+        let continues = |held: &Shelf| held.head().is_some_and(|head| theirs.has(head));
+        self.held.retain(|held| epoch(held) != epoch(theirs) || !continues(held));
         self.held.push(theirs.clone());
         let oldest = self.held.len().saturating_sub(HELD_MAX);
         self.held.drain(..oldest);
