@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
     time::Duration,
 };
 
@@ -28,6 +29,7 @@ use crate::{
         protocol::{Failure, Get, Outcome, Request, Response},
     },
     exit::Exit,
+    node::export::spared,
 };
 
 /// Fetch a file or directory by its CID or name
@@ -74,6 +76,10 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         None => last_part(&args.target)?,
     };
     let out = absolute(&out)?;
+    if args.force {
+        // Only here is it known where "here" is.
+        spared::check_asker(Path::new(&out))?;
+    }
     let mut getting = Getting(Get {
         target: args.target.into_vec(),
         out: out.as_bytes().to_vec(),

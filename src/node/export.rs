@@ -5,8 +5,9 @@
 //! them, symlinks are made and never followed, modes are masked to [`MODE_KEPT`]. Directories get their mode
 //! and time after what is in them. Large files leave the store by link or clone where that is possible
 //! ([`Store::move_out`]); one that its own mode, or that of a directory above it, closes to its owner is
-//! copied, since the store could not read a linked one any more. Once OUT stands, nothing makes a
-//! failure of it.
+//! copied, since the store could not read a linked one any more. What OUT replaces keeps the temporary
+//! name until OUT stands and the store knows; then it is deleted ([`aside`]), and what cannot be deleted is
+//! named. Some things are never replaced ([`spared`]). Once OUT stands, nothing makes a failure of it.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -16,6 +17,7 @@ use std::{
         fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 use rustix::fs::{Access, AtFlags, RenameFlags, Timespec, Timestamps};
@@ -28,12 +30,20 @@ use crate::control::{
     server::Responder,
 };
 
+mod aside;
 mod files;
+pub mod spared;
 
 pub use files::{node, settle, settle_files};
 
 /// Deepest nesting of directories that is written: what `add` makes at most.
 const DEPTH_MAX: usize = 1000;
+
+/// How often progress is told.
+const TELL_EVERY: Duration = Duration::from_millis(200);
+
+/// What was replaced and is not deleted after this is named, so that whoever ends it knows what stays.
+const DELETE_QUIETLY: Duration = Duration::from_millis(500);
 
 /// One `get`, its tree in the store.
 #[derive(Debug)]
@@ -151,7 +161,9 @@ pub(crate) struct Writer<'a> {
     done: Exported,
     refused_count: u64,
     moved: Vec<(MovedOut, PathBuf)>,
-    told: std::time::Instant,
+    told: Instant,
+    /// OUT stands; what stood there before, if anything, has the temporary name.
+    stands: bool,
 }
 
 impl Export {
@@ -160,18 +172,11 @@ impl Export {
     /// # Errors
     /// Told to the user; nothing is left at the target or beside it.
     pub fn run(self) -> Result<Exported, Failure> {
-        let temp = self.temporary();
-        let mut writer = Writer {
-            export: &self,
-            temp: temp.clone(),
-            done: Exported::default(),
-            refused_count: 0,
-            moved: Vec::new(),
-            told: std::time::Instant::now(),
-        };
+        spared::check(&self.target, &self.store.dir())?;
+        let mut writer = Writer::new(&self);
         let result = writer.tree().and_then(|()| writer.appear());
-        if result.is_err() {
-            remove_all(&temp);
+        if !writer.stands {
+            remove_all(&writer.temp);
         }
         result?;
         Ok(writer.done)
@@ -183,6 +188,20 @@ impl Export {
         label.extend_from_slice(&file_name[..file_name.len().min(200)]);
         label.extend_from_slice(format!(".shoal-{:016x}", rand::random::<u64>()).as_bytes());
         parent_of(&self.target).join(std::ffi::OsStr::from_bytes(&label))
+    }
+}
+
+impl<'a> Writer<'a> {
+    fn new(export: &'a Export) -> Self {
+        Self {
+            temp: export.temporary(),
+            export,
+            done: Exported::default(),
+            refused_count: 0,
+            moved: Vec::new(),
+            told: Instant::now(),
+            stands: false,
+        }
     }
 }
 
@@ -332,32 +351,52 @@ impl Writer<'_> {
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), Failure> {
+        // A client that has gone is found here: nobody waits for the rest.
+        self.export.out.check()?;
         self.done.bytes += bytes;
-        if self.told.elapsed().as_millis() >= 200 {
-            self.told = std::time::Instant::now();
-            let (bytes, files) = (self.done.bytes, self.done.files);
-            let waiting = "writing".to_owned();
-            let progress = Progress { bytes, files, waiting, ..Progress::default() };
-            // A client that has gone is found here: nobody waits for the rest.
-            self.export.out.send_blocking(Response::Progress(progress))?;
+        if self.told.elapsed() >= TELL_EVERY {
+            self.told = Instant::now();
+            self.export.out.send_blocking(Response::Progress(self.progress("writing")))?;
         }
         Ok(())
     }
 
-    /// Syncs if asked, renames, and tells the store where its blobs went.
+    fn progress(&self, waiting: &str) -> Progress {
+        let (bytes, files) = (self.done.bytes, self.done.files);
+        Progress { bytes, files, waiting: waiting.to_owned(), ..Progress::default() }
+    }
+
+    /// Syncs if asked, renames, tells the store where its blobs went, and deletes what stood there.
     fn appear(&mut self) -> Result<(), Failure> {
         self.export.out.check()?;
-        let (target, parent) = (&self.export.target, parent_of(&self.export.target));
+        let export = self.export;
+        let (target, parent) = (&export.target, parent_of(&export.target));
         let opened = File::open(parent).map_err(|error| Failure::io("open", parent, &error))?;
-        if self.export.sync {
+        if export.sync {
             let synced = rustix::fs::syncfs(&opened).map_err(io::Error::from);
             synced.map_err(|error| Failure::io("sync", &self.temp, &error))?;
         }
-        replace(&self.temp, target, self.export.force)
+        // Again: it is long ago, and what stands there now is deleted.
+        spared::check(target, &export.store.dir())?;
+        let stood = replace(&self.temp, target, export.force)
             .map_err(|error| Failure::io("write", target, &error))?;
-        if self.export.sync {
-            opened.sync_all().map_err(|error| Failure::io("sync", parent, &error))?;
+        self.stands = true;
+        if export.sync {
+            opened.sync_all().map_err(|error| {
+                let failure = Failure::io("sync", parent, &error);
+                if stood { failure.hint(self.kept_aside()) } else { failure }
+            })?;
         }
+        self.hand_over();
+        if stood {
+            self.delete_what_stood();
+        }
+        Ok(())
+    }
+
+    /// Tells the store where its blobs went.
+    fn hand_over(&mut self) {
+        let target = &self.export.target;
         for (moved, within) in self.moved.drain(..) {
             let path =
                 if within.as_os_str().is_empty() { target.clone() } else { target.join(within) };
@@ -369,7 +408,36 @@ impl Writer<'_> {
                 self.export.out.offer(Response::Note(text));
             }
         }
-        Ok(())
+    }
+
+    /// Deletes what OUT replaced. When nobody waits any more, or the node stops, the rest stays under its
+    /// temporary name, which was told before.
+    fn delete_what_stood(&mut self) {
+        let (began, mut named) = (Instant::now(), false);
+        let out = self.export.out.clone();
+        let text = format!("deleting what was replaced; {}", self.kept_aside());
+        let progress = self.progress("deleting what was replaced");
+        let mut goes_on = || {
+            if !named && began.elapsed() >= DELETE_QUIETLY {
+                named = true;
+                // That it has gone is found by the next question.
+                let _gone = out.send_blocking(Response::Note(text.clone()));
+            } else if self.told.elapsed() >= TELL_EVERY {
+                self.told = Instant::now();
+                out.offer(Response::Progress(progress.clone()));
+            }
+            !out.is_gone()
+        };
+        let mut deleting = aside::Deleting { goes_on: &mut goes_on, spares_stores: true };
+        if let Err(error) = deleting.delete(&self.temp) {
+            tracing::warn!(%error, path = %self.temp.display(), "what was replaced stays behind");
+            let text = format!("not all that was replaced is deleted: {error}; {}", self.kept_aside());
+            let _gone = out.send_blocking(Response::Note(text));
+        }
+    }
+
+    fn kept_aside(&self) -> String {
+        format!("what stood at {} is now {}", self.export.target.display(), self.temp.display())
     }
 }
 
@@ -397,53 +465,31 @@ fn create(path: &Path) -> Result<File, Failure> {
         .map_err(|error| Failure::io("make", path, &error))
 }
 
-/// Renames `temp` to `target`; with `force` what stands there goes away.
-fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<()> {
+/// Renames `temp` to `target`. With `force` what stands there goes away, or has the name `temp` after
+/// that: then it is `true`.
+fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<bool> {
     let cwd = rustix::fs::CWD;
     let renamed = rustix::fs::renameat_with(cwd, temp, cwd, target, RenameFlags::NOREPLACE);
     match renamed {
         Err(rustix::io::Errno::EXIST) if force => {
             rustix::fs::renameat_with(cwd, temp, cwd, target, RenameFlags::EXCHANGE)?;
-            // The old one now has the temporary name.
-            remove_all(temp);
-            Ok(())
+            Ok(true)
         }
         // A file system without these flags. A symlink to nowhere is something that stands there.
         Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS)
             if force || fs::symlink_metadata(target).is_err() =>
         {
-            fs::rename(temp, target)
+            fs::rename(temp, target).map(|()| false)
         }
-        renamed => Ok(renamed?),
+        renamed => Ok(renamed.map(|()| false)?),
     }
 }
 
-/// Removes what an export made, or what it replaced, directories without permissions included.
+/// Removes what an export or a checkout made and cannot use. The end of the process cuts this short, nothing else.
 pub fn remove_all(path: &Path) {
-    let Ok(stat) = fs::symlink_metadata(path) else {
-        return;
-    };
-    let removed = if stat.is_dir() {
-        fs::remove_dir_all(path).or_else(|_| {
-            unseal(path);
-            fs::remove_dir_all(path)
-        })
-    } else {
-        fs::remove_file(path)
-    };
-    if let Err(error) = removed {
+    let mut deleting = aside::Deleting { goes_on: &mut || true, spares_stores: false };
+    if let Err(error) = deleting.delete(path) {
         tracing::warn!(%error, path = %path.display(), "a temporary file stays behind");
-    }
-}
-
-/// Opens all directories below to their owner. What fails here fails again where it is told.
-fn unseal(top: &Path) {
-    let mut found = vec![top.to_owned()];
-    while let Some(directory) = found.pop() {
-        let _told_later = fs::set_permissions(&directory, Permissions::from_mode(0o700));
-        let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
-        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        found.extend(directories.map(|entry| entry.path()));
     }
 }
 

@@ -38,6 +38,7 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
     let began = Instant::now();
     let (target, wants_directory) = export::target(&get.out);
     export::check_target(&target, get.force)?;
+    export::spared::check(&target, &node.store().dir())?;
     let fit = |top: &DagNode| export::check_kind(&target, wants_directory, top);
     let path = target::follow(node, &get.target, get.wait, out).await?;
     let fetched = fetch_fitting(node, &path, get.wait.into(), out, &fit).await?;

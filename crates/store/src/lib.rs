@@ -69,7 +69,7 @@ pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
 pub use settle::SettleOptions;
-pub use store::{Options, Store};
+pub use store::{Options, Store, is_store};
 pub use usage::Usage;
 
 /// Content of this many bytes and more gets a blob of its own; less goes into packs.

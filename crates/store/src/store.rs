@@ -158,6 +158,21 @@ impl Shared {
     }
 }
 
+/// Whether `dir` is a store, of whatever format and whoever owns it: it has a `format` file that says so
+/// beside a `lock` or an index. Reads a few bytes and opens nothing but a regular file.
+pub fn is_store(dir: &Path) -> bool {
+    let layout = Layout::new(dir);
+    let is_file =
+        |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|stat| stat.file_type().is_file());
+    if !is_file(layout.format()) || !(is_file(layout.lock()) || is_file(layout.index())) {
+        return false;
+    }
+    let mut start = [0; FORMAT_PREFIX.len()];
+    let read = fs::File::open(layout.format())
+        .and_then(|mut file| io::Read::read_exact(&mut file, &mut start));
+    read.is_ok() && start == *FORMAT_PREFIX.as_bytes()
+}
+
 /// Refuses a directory that holds other things before anything is written to it.
 fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
     let root = layout.root();

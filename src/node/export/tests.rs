@@ -235,10 +235,77 @@ fn a_tree_without_permissions_can_be_removed() {
         fs::set_permissions(sealed, Permissions::from_mode(0o0)).expect("a mode");
     }
     // Root may go through them anyway, so the modes are looked at.
-    unseal(&lab.out());
-    assert_eq!(fs::metadata(&inner).expect("a directory").mode() & 0o777, 0o700);
+    let sealed = || !fs::metadata(&inner).is_ok_and(|stat| stat.mode() & 0o777 == 0o700);
+    let mut deleting = aside::Deleting { goes_on: &mut || sealed(), spares_stores: false };
+    let error = deleting.delete(&lab.out()).expect_err("it was told to end");
+    assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+    assert!(inner.join("file").exists());
     remove_all(&lab.out());
     assert_eq!(lab.beside(), 0);
+}
+
+#[test]
+fn no_deletion_follows_a_symlink_or_takes_a_store() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.out().join("a/b")).expect("directories");
+    fs::write(lab.out().join("a/b/file"), "x").expect("a file");
+    std::os::unix::fs::symlink(lab.store.dir(), lab.out().join("a/link")).expect("a symlink");
+    let within = lab.out().join("a/within");
+    drop(Store::open(&within, Options::default()).expect("a store"));
+    let mut deleting = aside::Deleting { goes_on: &mut || true, spares_stores: true };
+    let error = deleting.delete(&lab.out()).expect_err("a store stays").to_string();
+    assert_eq!(error, "a/within: it is a Shoal store");
+    assert!(shoal_store::is_store(&within) && shoal_store::is_store(&lab.store.dir()));
+    let left: Vec<_> = fs::read_dir(lab.out().join("a")).expect("a directory").collect();
+    assert_eq!(left.len(), 1, "the rest is gone: {left:?}");
+    remove_all(&lab.out());
+    assert_eq!(lab.beside(), 0);
+    remove_all(&lab.out());
+    assert!(lab.store.dir().join("secrets").exists());
+}
+
+#[test]
+fn what_was_replaced_stays_aside_when_nobody_waits_any_more() {
+    let lab = Lab::new();
+    fs::create_dir(lab.out()).expect("a directory");
+    fs::write(lab.out().join("mine"), "mine").expect("a file");
+    let (root, _) = lab.directory(&[(b"theirs", lab.file(b"theirs"))]);
+    let (out, answers) = Responder::for_tests(10_000);
+    let export = Export { force: true, ..lab.exporting(root, out) };
+    let mut writer = Writer::new(&export);
+    writer.tree().expect("a tree");
+    let stood = replace(&writer.temp, &export.target, true).expect("an exchange");
+    assert!(stood);
+    drop(answers);
+    writer.delete_what_stood();
+    assert_eq!(fs::read(lab.out().join("theirs")).expect("the new one"), b"theirs");
+    assert_eq!(fs::read(writer.temp.join("mine")).expect("the old one"), b"mine");
+}
+
+#[test]
+fn a_replaced_directory_is_gone_at_the_end() {
+    let lab = Lab::new();
+    fs::create_dir_all(lab.out().join("a/b")).expect("directories");
+    fs::write(lab.out().join("a/mine"), "mine").expect("a file");
+    let (root, _) = lab.directory(&[(b"theirs", lab.file(b"theirs"))]);
+    let (out, answers) = Responder::for_tests(10_000);
+    Export { force: true, ..lab.exporting(root, out) }.run().expect("an export");
+    drop(answers);
+    assert_eq!(lab.beside(), 1);
+    assert_eq!(fs::read_dir(lab.out()).expect("the directory").count(), 1);
+}
+
+#[test]
+fn the_store_is_never_written_over() {
+    let lab = Lab::new();
+    let (root, _) = lab.directory(&[(b"theirs", lab.file(b"theirs"))]);
+    for target in [lab.store.dir(), lab.store.dir().join("packs"), lab.store.dir().join("new")] {
+        let (out, _answers) = Responder::for_tests(10_000);
+        let export = Export { force: true, target, ..lab.exporting(root, out) };
+        assert_eq!(export.run().expect_err("refused").exit, crate::exit::Exit::NotAllowed);
+    }
+    assert!(lab.store.dir().join("format").exists() && lab.store.dir().join("packs").is_dir());
+    assert!(!lab.store.dir().join("new").exists());
 }
 
 #[test]
