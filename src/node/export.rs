@@ -431,7 +431,8 @@ impl Writer<'_> {
         let mut deleting = aside::Deleting { goes_on: &mut goes_on, spares_stores: true };
         if let Err(error) = deleting.delete(&self.temp) {
             tracing::warn!(%error, path = %self.temp.display(), "what was replaced stays behind");
-            let text = format!("not all that was replaced is deleted: {error}; {}", self.kept_aside());
+            let text =
+                format!("not all that was replaced is deleted: {error}; {}", self.kept_aside());
             let _gone = out.send_blocking(Response::Note(text));
         }
     }

@@ -20,12 +20,13 @@ use crate::{
     node::names::line::Line,
 };
 
+mod identity;
 mod publish;
 mod search;
 mod task;
-
-pub(crate) use task::keypair;
 mod view;
+
+pub(crate) use identity::keypair;
 
 pub use view::{Search, View};
 

@@ -12,10 +12,7 @@
 use std::{
     ffi::OsString,
     fs, io,
-    os::unix::{
-        ffi::OsStringExt,
-        fs::MetadataExt,
-    },
+    os::unix::{ffi::OsStringExt, fs::MetadataExt},
     path::{Path, PathBuf},
 };
 
@@ -108,8 +105,7 @@ fn relation(target: &Path, stays: &Path) -> Option<Relation> {
 /// Nothing is written into a store, and none is replaced.
 fn outside_of_stores(target: &Path, ours: &Path) -> Result<(), Failure> {
     let ours = identities(ours);
-    let is_ours =
-        |path: &Path| identities(path).iter().any(|identity| ours.contains(identity));
+    let is_ours = |path: &Path| identities(path).iter().any(|identity| ours.contains(identity));
     if shoal_store::is_store(target) {
         return Err(not_replaced(target, "is a Shoal store"));
     }

@@ -1,4 +1,7 @@
 //! The content of the versions that a name's policy keeps: fetched, pinned, served.
+//!
+//! What is kept is decided in [`retention`]; here it is brought in. A version whose content nobody has costs
+//! one deadline and stays in the history; it never holds up the others.
 
 use std::sync::Arc;
 

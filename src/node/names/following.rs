@@ -1,4 +1,7 @@
 //! The verbs `follow`, `resolve`, `name accept`, and the question of a mount for the next version.
+//!
+//! What is followed is written down before anybody is asked, so that a running peer takes it up. A fork is left only
+//! here, on the user's word. What a name stands for is found out in [`resolve`], never here.
 
 use std::sync::Arc;
 
@@ -191,10 +194,10 @@ pub async fn accept(
         return Err(Failure::failed(format!("{} is not forked", state.called())));
     }
     let entry = chosen(&state, branch)?;
-    if !stands_here(node, &state, &entry).await? {
-        adopt(node, &state, &entry, out).await?;
-    } else {
+    if stands_here(node, &state, &entry).await? {
         choose_ours(node, name).await?;
+    } else {
+        adopt(node, &state, &entry, out).await?;
     }
     let spelling = Spelling {
         which: spelling::Which::Ledger(name),

@@ -95,7 +95,7 @@ pub async fn record(
     };
     let head = match record.head(name) {
         Ok(Some(head)) => head,
-        Ok(None) => return Ok(stripped(node, name, &record, source).await?),
+        Ok(None) => return stripped(node, name, &record, source).await,
         Err(error) => return Ok(refused(source, error)),
     };
     let learned = self::head(node, name, head.clone(), source).await?;

@@ -171,10 +171,8 @@ impl Line {
             NetEvent::QueryDone { query, answered, .. } => {
                 self.ended(query, Found::Done { answered, without: Vec::new() }).await;
             }
-            NetEvent::ValuePut { key, result } => {
-                if let Ok(reached) = result {
-                    self.arrive(Arrival::Put { key, reached });
-                }
+            NetEvent::ValuePut { key, result: Ok(reached) } => {
+                self.arrive(Arrival::Put { key, reached });
             }
             NetEvent::Question { from, question, bytes } => {
                 self.arrive(Arrival::Question { from, question, bytes });

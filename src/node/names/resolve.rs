@@ -219,7 +219,7 @@ async fn history(node: &Arc<Node>, state: &State) -> Result<(), Failure> {
 /// The store.
 pub async fn search(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
     let state = learn::state_of(node, name).await?;
-    race::search(node, &state, &mut Asked::default(), None).await.map(|_| ())
+    race::search(node, &state, &mut Asked::default(), None).await
 }
 
 fn no_version(state: &State, point: Point) -> Failure {

@@ -1,4 +1,6 @@
 //! Records of others survive a restart as they were.
+//!
+//! Over a real store and without a network: what is judged is the network layer's business.
 
 use shoal_store::Options;
 use tempfile::TempDir;

@@ -11,13 +11,15 @@ use std::{
 };
 
 use shoal_dag::Cid;
-use shoal_net::{Keypair, Net, NetEvent, PeerId};
+use shoal_net::{Net, NetEvent, PeerId};
 use shoal_store::Store;
 use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Probe, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Command, Report, View, Want, publish::Published, search::Searching};
+use super::{
+    Command, Report, View, Want, identity::keypair, publish::Published, search::Searching,
+};
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, Settings},
     control::protocol::{Failure, PeerLine},
@@ -791,17 +793,4 @@ fn parse_addresses(texts: &[String]) -> Result<Vec<shoal_net::Multiaddr>, Failur
             .map_err(|error| Failure::usage(format!("{text:?} is no multiaddress: {error}")))
     };
     texts.iter().map(parse).collect()
-}
-
-/// The node's key: made once, kept in the store's secrets.
-pub(crate) fn keypair(store: &Store) -> Result<Keypair, Failure> {
-    let unusable = |error: &dyn std::fmt::Display| {
-        Failure::failed(format!("the node's key in {} is unusable: {error}", store.dir().display()))
-    };
-    let fresh = || {
-        let key = Keypair::generate_ed25519();
-        key.to_protobuf_encoding().expect("an Ed25519 key has a protobuf form")
-    };
-    let bytes = store.read_or_create_secret("node.key", fresh).map_err(|error| unusable(&error))?;
-    Keypair::from_protobuf_encoding(&bytes).map_err(|error| unusable(&error))
 }

@@ -72,13 +72,12 @@ pub(super) async fn take_in(
 }
 
 fn check(tip: &mut Option<Tip>, entry: &Entry) -> Result<(), String> {
-    match tip {
-        Some(tip) => tip.extend(entry.clone()).map_err(|error| error.to_string()),
-        None => {
-            *tip = Some(Tip::begin(entry.clone()).map_err(|error| error.to_string())?);
-            Ok(())
-        }
+    let text = |error: shoal_ledger::tip::Invalid| error.to_string();
+    if let Some(tip) = tip {
+        return tip.extend(entry.clone()).map_err(text);
     }
+    *tip = Some(Tip::begin(entry.clone()).map_err(text)?);
+    Ok(())
 }
 
 async fn range(

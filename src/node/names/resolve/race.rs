@@ -66,10 +66,10 @@ pub struct Asked {
 impl Asked {
     fn note(&mut self, learned: &Learned) {
         match learned {
-            Learned::Refused(why) if self.refused.len() < REFUSED_MAX => {
-                if !self.refused.contains(why) {
-                    self.refused.push(why.clone());
-                }
+            Learned::Refused(why)
+                if self.refused.len() < REFUSED_MAX && !self.refused.contains(why) =>
+            {
+                self.refused.push(why.clone());
             }
             Learned::News | Learned::Confirmed | Learned::Fork => self.settled = true,
             _ => {}
