@@ -1,7 +1,7 @@
 //! How a name stands, in words: version, age, and what is wrong with it.
 //!
 //! `resolve`, `follow`, `name accept`, `checkout` and `prove` all end with a
-//! [`Resolved`](crate::control::protocol::name::Resolved) and tell it here. A fork is told even with
+//! [`Resolved`] and tell it here. A fork is told even with
 //! `-q`, since it is why the verb fails: where the histories part, both branches, who signed both,
 //! where the proof lies and how to go on.
 

@@ -5,7 +5,7 @@
 //! - [`spelling`] what a person writes; [`target`] from there to a CID ([`dnslink`] from a domain); [`version`] which entry is meant.
 //! - [`book`] and [`state`] what is kept; [`keys`], [`machine`], [`policy`] beside it.
 //! - [`manage`] making and forgetting names; [`publish`] signing versions; [`resolve`] finding them.
-//! - [`line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
+//! - [`mod@line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
 //!   that takes what comes; [`announce`] what is told; [`judge`] which records are kept for the DHT.
 //! - [`manage`] making and forgetting names; [`retention`] which versions' content is pinned for them.
 //! - [`log`], [`diff`], [`checkout`], [`prove`] what is asked about their histories.

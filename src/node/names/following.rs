@@ -1,7 +1,7 @@
 //! The verbs `follow`, `resolve`, `name accept`, and the question of a mount for the next version.
 //!
 //! What is followed is written down before anybody is asked, so that a running peer takes it up. A fork is left only
-//! here, on the user's word. What a name stands for is found out in [`resolve`], never here.
+//! here, on the user's word. What a name stands for is found out in [`mod@resolve`], never here.
 
 use std::sync::Arc;
 

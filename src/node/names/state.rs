@@ -26,7 +26,7 @@ pub struct Kept {
     pub own: bool,
     /// Its new versions are fetched and served.
     pub followed: bool,
-    /// Which versions' content is kept, as [`super::retention::Policy`] reads it; empty is the default.
+    /// Which versions' content is kept, as [`super::policy::Policy`] reads it; empty is the default.
     pub keep: String,
     /// The newest IPNS record, to be put again byte for byte.
     pub record: Option<Vec<u8>>,
