@@ -19,6 +19,7 @@ mod lies;
 mod mount;
 mod names;
 mod owners;
+mod second_hand;
 mod sharing;
 mod swarm;
 mod unreadable;

@@ -6,6 +6,7 @@
 mod books;
 mod changes;
 mod guesses;
+mod places;
 mod rules;
 
 use std::net::{IpAddr, Ipv4Addr};

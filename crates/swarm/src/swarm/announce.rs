@@ -4,6 +4,7 @@
 //! within [`TICK`](crate::limits::TICK) to all members, so that they can ask for it before the rest
 //! has come (cut-through). Bits of one branch that lie near each other travel in one message.
 
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use shoal_dag::Cid;
@@ -37,12 +38,8 @@ impl Swarm {
                 });
             }
         }
-        let present: Vec<u32> = self
-            .branches
-            .values()
-            .flat_map(super::Branch::slots)
-            .filter(|at| self.table.slot(*at).present())
-            .collect();
+        let here = |at: &u32| self.table.slot(self.table.resolve(*at)).present();
+        let present: Vec<u32> = (0..self.table.end()).filter(here).collect();
         self.describe(&present, &mut messages);
         if let Some(member) = self.members.get_mut(&peer) {
             member.untell();
@@ -90,15 +87,18 @@ impl Swarm {
         self.part_told |= holding != Holding::Nothing;
     }
 
-    /// Messages about present slots, which must be in order.
+    /// Messages about present slots, which must be in order. An alias is told where it hangs, with
+    /// what its target is: who asks may know the block by that place only.
     fn describe(&self, slots: &[u32], messages: &mut Vec<Message>) {
-        let mut run: Option<(u32, u32, u32)> = None;
+        let (mut run, mut told): (Option<(u32, u32, u32)>, _) = (None, BTreeSet::new());
         for at in slots {
             let slot = self.table.slot(*at);
+            let own = self.table.slot(self.table.resolve(*at));
             // Inside a complete branch there is nothing to tell: the branch says it all.
             let covered = self.is_complete(slot.parent);
-            if slot.links && slot.state == State::Complete && !covered {
-                messages.push(Message::HaveAll { root: self.root, branch: slot.cid });
+            let whole = own.links && own.state == State::Complete && !covered;
+            if whole && told.insert(own.print) {
+                messages.push(Message::HaveAll { root: self.root, branch: own.cid });
             }
             if slot.parent == NONE || covered {
                 continue;

@@ -140,6 +140,10 @@ impl Swarm {
             let slot_print = slot.print;
             if let State::Alias(primary) = self.table.fill(index, slot) {
                 self.aliases.entry(primary).or_default().push(index);
+                // It was here before the way to it was: members hear of it only by this place.
+                if self.table.slot(primary).present() {
+                    self.dirty.insert(index);
+                }
                 if !orphans {
                     self.orphans.clear(primary);
                 }
@@ -159,6 +163,8 @@ impl Swarm {
             let primary = self.table.resolve(index);
             if primary != index && self.table.slot(primary).state == State::Complete {
                 self.unalias(primary, index);
+                // It stands for itself from now on.
+                self.table.slot_mut(index).links = self.table.slot(primary).links;
                 self.table.change(index, State::Complete);
                 if let Some(branch) = self.branches.get_mut(&number) {
                     branch.remaining -= 1;
@@ -282,7 +288,11 @@ impl Swarm {
             }
             self.table.change(at, State::Complete);
             self.dirty.insert(at);
-            work.extend(self.aliases.remove(&at).unwrap_or_default());
+            let links = self.table.slot(at).links;
+            for alias in self.aliases.remove(&at).unwrap_or_default() {
+                self.table.slot_mut(alias).links = links;
+                work.push(alias);
+            }
             self.satisfy(at, true, out);
             let (own, parent) = {
                 let slot = self.table.slot(at);

@@ -242,6 +242,7 @@ impl Swarm {
             return self.complete(at, out);
         }
         self.dirty.insert(at);
+        self.dirty.extend(self.aliases.get(&at).into_iter().flatten());
         self.satisfy(at, false, out);
         self.descend(at, links, out);
     }
