@@ -334,7 +334,9 @@ pub async fn whole_history(node: &Arc<Node>, name: LedgerId) -> Result<(), Failu
     if state.reader.pin().is_some_and(|pin| state.kept.len > pin.head().index()) {
         return Ok(());
     }
-    Err(Failure::new(Exit::NotFound, format!("nobody who is connected has all of {name}")))
+    let called = state.called();
+    Err(Failure::new(Exit::NotFound, format!("nobody who is connected has all of {called}"))
+        .hint(format!("its history comes with: shoal follow {called}")))
 }
 
 /// Goes over to the branch that the user chose: everything from the fork on is replaced.
