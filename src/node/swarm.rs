@@ -20,13 +20,12 @@ use crate::{
     node::names::line::Line,
 };
 
-mod identity;
 mod publish;
 mod search;
 mod task;
 mod view;
 
-pub(crate) use identity::keypair;
+pub(crate) use task::keypair;
 
 pub use view::{Search, View};
 

@@ -17,32 +17,28 @@ use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Probe, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Command, Report, View, Want, identity::keypair, publish::Published, search::Searching,
-};
+use online::addresses;
+pub(crate) use online::keypair;
+
+use super::{Command, Report, View, Want, publish::Published, search::Searching};
 use crate::{
-    config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, Settings},
+    config::Settings,
     control::protocol::{Failure, PeerLine},
     node::{
-        blocking,
-        blocks::{KeptError, StoreBlocks},
-        names::{
-            judge::Judge,
-            line::{Arrival, Line},
-        },
+        blocks::KeptError,
+        names::line::{Arrival, Line},
         records::{self, Changed},
         sharing,
     },
 };
+
+mod online;
 
 /// Answers from the disk that wait for the task: as many as blocking threads may hold.
 const WORK_MAX: usize = 512;
 
 /// How often views are published while nothing else happens: five times a second feels immediate.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-
-/// Longest wait for the ports of addresses that are bound already: it takes milliseconds.
-const LISTENING_MAX: Duration = Duration::from_secs(1);
 
 /// Events taken in one go before actions are carried out.
 const EVENTS_AT_ONCE: usize = 64;
@@ -676,66 +672,6 @@ impl Task {
         }
     }
 
-    /// Starts the network where it is not up.
-    pub(super) async fn go_online(&mut self) -> Result<Vec<String>, Failure> {
-        if let Some(net) = &self.net {
-            return Ok(addresses(net));
-        }
-        if let Some(failure) = &self.network_error {
-            return Err(failure.clone());
-        }
-        match self.start_network().await {
-            Ok(()) => Ok(self.net.as_ref().map(addresses).unwrap_or_default()),
-            Err(failure) => {
-                self.network_error = Some(failure.clone());
-                Err(failure)
-            }
-        }
-    }
-
-    async fn start_network(&mut self) -> Result<(), Failure> {
-        let store = self.store.clone();
-        let kept = move || (keypair(&store), records::providers(&store), records::values(&store));
-        let (keypair, providers, values) = blocking(kept).await;
-        let mut config = shoal_net::Config::new(keypair?, self.settings.network);
-        let listen = match self.settings.network {
-            shoal_net::Network::Isolated => LISTEN_ISOLATED_DEFAULT,
-            shoal_net::Network::Lan => LISTEN_DEFAULT,
-        };
-        config.listen = parse_addresses(&self.settings.listen)?;
-        if config.listen.is_empty() {
-            config.listen = parse_addresses(&[listen.to_owned()])?;
-        }
-        let addresses = config.listen.len();
-        config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
-        config.server = self.persistent;
-        config.short_lived = !self.persistent;
-        (config.records, config.values) = (providers, values);
-        let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
-        let (net, events) =
-            shoal_net::start(config, blocks, Arc::new(Judge(Arc::clone(&self.names))))
-                .await
-                .map_err(|error| Failure::failed(error.to_string()))?;
-        self.net = Some(net);
-        self.events = Some(events);
-        self.until_listening(addresses).await;
-        self.published.reconcile(self.net.as_ref()).await;
-        if let Some(net) = &self.net {
-            self.names.connect(net.clone());
-        }
-        Ok(())
-    }
-
-    /// The addresses are bound, but which ports they have comes as events.
-    async fn until_listening(&mut self, addresses: usize) {
-        let until = tokio::time::Instant::now() + LISTENING_MAX;
-        while self.net.as_ref().is_some_and(|net| net.listeners().len() < addresses) {
-            let event = tokio::time::timeout_at(until, next_event(&mut self.events)).await;
-            let Ok(Some(event)) = event else { return };
-            self.net_event(event).await;
-        }
-    }
-
     /// Announces the root of a session.
     async fn announce_fetch(&mut self, session: SessionId) {
         if let Some(state) = self.sessions.get_mut(&session)
@@ -779,18 +715,4 @@ async fn until(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => std::future::pending().await,
     }
-}
-
-/// Addresses with the peer id, as others give them to `--bootstrap`.
-fn addresses(net: &Net) -> Vec<String> {
-    let id = net.peer_id();
-    net.listeners().into_iter().map(|address| format!("{address}/p2p/{id}")).collect()
-}
-
-fn parse_addresses(texts: &[String]) -> Result<Vec<shoal_net::Multiaddr>, Failure> {
-    let parse = |text: &String| {
-        text.parse()
-            .map_err(|error| Failure::usage(format!("{text:?} is no multiaddress: {error}")))
-    };
-    texts.iter().map(parse).collect()
 }
