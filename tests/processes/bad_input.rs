@@ -4,6 +4,7 @@
 //! that cannot be read are in `unreadable`, DAGs that are malicious in `hostile`.
 
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
-use crate::harness::{Lab, process::Stream, require, tree};
+use crate::harness::{Lab, eventually, process::Stream, require, tree};
 
 #[test]
 fn a_cid_that_nobody_has_is_told_soon_and_given_up_in_time() {
@@ -29,13 +30,75 @@ fn a_cid_that_nobody_has_is_told_soon_and_given_up_in_time() {
     assert!(!out.exists());
 }
 
+/// The same with and without a running peer: that somebody might connect to it is nothing to wait for.
 #[test]
 fn a_miss_with_nobody_to_ask_fails_at_once() {
     let lab = Lab::new();
-    for verb in ["cat", "ls", "stat"] {
-        let run = lab.store("c").run(&[&verb, &unknown(&lab)]).exits(4);
-        assert!(run.took < Duration::from_secs(5), "{run}");
+    let (c, cid, out) = (lab.store("c"), unknown(&lab), lab.path("out"));
+    let verbs: [&[&dyn AsRef<OsStr>]; 5] = [
+        &[&"cat", &cid],
+        &[&"ls", &cid],
+        &[&"stat", &cid],
+        &[&"get", &cid, &"-o", &out],
+        &[&"pin", &"add", &cid],
+    ];
+    let told = || {
+        verbs.map(|verb| {
+            let run = c.run(verb).exits(4).says("nobody to ask");
+            assert!(run.took < Duration::from_secs(5), "{run}");
+            run.stderr
+        })
+    };
+    let alone = told();
+    let peer = c.seed();
+    assert_eq!(told(), alone);
+    drop(peer.stop());
+}
+
+/// It brings a running peer of its own, which waited.
+#[test]
+fn a_mount_of_what_nobody_can_be_asked_for_fails_at_once() {
+    if !require::fuse() {
+        return;
     }
+    let lab = Lab::new();
+    let (c, dir) = (lab.store("c"), lab.path("mounted"));
+    fs::create_dir(&dir).unwrap();
+    let run = c.run(&[&"mount", &unknown(&lab), &dir]).exits(4).says("nobody to ask");
+    assert!(run.took < Duration::from_secs(10), "{run}");
+}
+
+#[test]
+fn a_peer_whose_only_neighbour_is_gone_does_not_wait_for_it() {
+    let lab = Lab::new();
+    let peer = lab.store("a").seed();
+    let neighbour = lab.store("b").told(peer.address()).seed();
+    let peers = || peer.store().run(&[&"peers"]).ok().lines().len();
+    eventually("they are connected", || (peers() > 0).then_some(()));
+    neighbour.kill();
+    eventually("they are not any more", || (peers() == 0).then_some(()));
+    let run = peer.store().run(&[&"cat", &unknown(&lab)]).exits(4).says("nobody to ask");
+    assert!(run.took < Duration::from_secs(15), "{run}");
+}
+
+#[test]
+fn a_peer_that_is_told_of_somebody_waits_for_them() {
+    let lab = Lab::new();
+    let source = lab.path("source");
+    tree::file(&source, 1, 1000);
+    let (a, c) = (lab.store("a"), lab.store("c"));
+    let cid = a.add(&source);
+    // Its address is known before it runs: a port that was free a moment ago.
+    let peer = a.seed();
+    let address = peer.address().to_owned();
+    drop(peer.stop());
+    let running = c.told(&address).seed();
+    let mut cat = running.store().start(&[&"cat", &cid]);
+    let waits = cat.line(Stream::Err, "asked", Duration::from_secs(20));
+    assert!(waits.is_some(), "{}", cat.kill());
+    let listen = address.split("/p2p/").next().unwrap();
+    let _peer = a.option("--listen", listen).seed();
+    assert_eq!(cat.finish().ok().stdout, fs::read(&source).unwrap());
 }
 
 #[test]

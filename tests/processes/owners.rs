@@ -3,7 +3,10 @@
 //! Verbs beside each other with and without a running peer, a second peer, an owner that is killed or
 //! stopped, a store that a newer Shoal has written.
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use rustix::process::Signal;
 
@@ -129,6 +132,21 @@ fn what_was_seeded_is_remembered_until_it_is_forgotten() {
     drop(get("c2", peer.address()).ok());
     drop(a.run(&[&"seed", &"--forget", &source]).ok());
     drop(get("c3", peer.address()).exits(4));
+}
+
+#[test]
+fn what_was_to_be_seeded_comes_from_whoever_connects_first() {
+    let lab = Lab::new();
+    let (source, a, b) = (lab.path("source"), lab.store("a"), lab.store("b"));
+    tree::file(&source, 1, 1_000_000);
+    let cid = a.add(&source);
+    let peer = b.seed();
+    // Nobody is there to be asked: it is remembered, and told.
+    drop(b.run(&[&"seed", &cid]).exits(4));
+    let begin = Instant::now();
+    let _origin = a.told(peer.address()).seed();
+    eventually("it is pinned", || (b.status()["pins"] == 1).then_some(()));
+    assert!(begin.elapsed() < Duration::from_mins(1), "only the next round fetched it");
 }
 
 #[test]

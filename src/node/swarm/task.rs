@@ -596,7 +596,10 @@ impl Task {
     /// Brings a session's view up to date.
     pub(super) fn publish_view(&mut self, session: SessionId) {
         let stats = self.engine.stats(session);
-        let nobody = self.nobody_to_ask();
+        let Some(state) = self.sessions.get(&session) else {
+            return;
+        };
+        let nobody = self.nobody_to_ask(&state.searching);
         let Some(state) = self.sessions.get_mut(&session) else {
             return;
         };
@@ -637,11 +640,15 @@ impl Task {
         });
     }
 
-    /// True when no peer is known and none can come to be known.
-    fn nobody_to_ask(&self) -> bool {
+    /// True when nobody can be asked, and nobody will come by our own doing: that somebody may connect
+    /// to a running peer is no reason to keep whoever asks it waiting. Peers that are known but not
+    /// connected count until a search has tried them in vain.
+    fn nobody_to_ask(&self, searching: &Searching) -> bool {
         let finds_by_itself = matches!(self.settings.network, shoal_net::Network::Lan);
         let connected = self.net.as_ref().is_some_and(|net| !net.connected().is_empty());
-        !finds_by_itself && !connected && !self.persistent && self.settings.bootstrap.is_empty()
+        let known = self.net.as_ref().is_some_and(|net| net.known_peers() > 0);
+        let may_come = finds_by_itself || !self.settings.bootstrap.is_empty();
+        !may_come && !connected && (!known || searching.view().tried())
     }
 
     fn report(&self) -> Report {

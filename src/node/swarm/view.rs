@@ -31,6 +31,13 @@ pub struct Search {
     pub settled: bool,
 }
 
+impl Search {
+    /// Whether a search has ended, nothing runs, and no provider is being dialled.
+    pub const fn tried(&self) -> bool {
+        self.rounds > 0 && !self.running && self.dialling == 0
+    }
+}
+
 /// A session from outside.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -54,7 +61,8 @@ pub struct View {
     pub search: Search,
     /// What somebody waits for and nobody connected can be asked for.
     pub starving: BTreeSet<Cid>,
-    /// There is nobody who could ever be asked: no bootstrap, no mDNS, nobody connected.
+    /// There is nobody to ask: no bootstrap, no mDNS, nobody connected, and of those who are known
+    /// nobody could be reached.
     pub nobody: bool,
     /// The network could not be started.
     pub network_error: Option<String>,
@@ -88,9 +96,7 @@ impl View {
     /// True when every way to a provider of this block has been tried in this moment and led to nobody:
     /// a reader need not wait on. A new search or a new peer changes it.
     pub fn exhausted(&self, cid: &Cid) -> bool {
-        let search = self.search;
-        let tried = search.rounds > 0 && !search.running && search.dialling == 0;
-        tried && search.settled && self.starving.contains(cid)
+        self.search.tried() && self.search.settled && self.starving.contains(cid)
     }
 
     /// What is waited for, in words.
