@@ -12,7 +12,7 @@ use shoal_ledger::{
     question::{self, Answer, Question},
 };
 use shoal_net::{GossipVerdict, PeerId, QuestionId};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     announce, judge,
@@ -24,6 +24,10 @@ use crate::{control::protocol::Failure, node::Node};
 
 /// Arrivals that are worked on at once; more wait in their queue.
 const AT_ONCE: usize = 16;
+
+/// New peers that are asked at once. They have permits of their own: one that does not answer costs a deadline for
+/// each name, and must not keep gossip and questions waiting.
+const PEERS_AT_ONCE: usize = 16;
 
 /// How often a running peer asks for the heads of the names that it follows, though nobody told it of any.
 const REFRESH_EVERY: Duration = Duration::from_mins(1);
@@ -37,21 +41,24 @@ const PEERS_PER_ROUND: usize = 3;
 /// Works until the node stops.
 pub async fn run(node: Arc<Node>) {
     let Some(mut arrivals) = node.names().line().take_arrivals() else { return };
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
+    let (quick, slow) =
+        (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(PEERS_AT_ONCE)));
     let mut round = tokio::time::interval(REFRESH_EVERY);
     round.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = node.stopped() => return,
-            arrival = take(&mut arrivals, &permits) => {
-                let Some((arrival, permit)) = arrival else { return };
-                let node = Arc::clone(&node);
-                tokio::spawn(async move {
-                    if let Err(failure) = arrived(&node, arrival).await {
-                        tracing::warn!(reason = failure.message, "an arrival about a name was lost");
-                    }
-                    drop(permit);
-                });
+            arrival = arrivals.recv() => {
+                let Some(arrival) = arrival else { return };
+                let permit = if matches!(arrival, Arrival::Peer(_)) {
+                    // Too many at once: the round asks them too.
+                    Arc::clone(&slow).try_acquire_owned().ok()
+                } else {
+                    Arc::clone(&quick).acquire_owned().await.ok()
+                };
+                if let Some(permit) = permit {
+                    tokio::spawn(work(Arc::clone(&node), arrival, permit));
+                }
             }
             _ = round.tick(), if node.is_persistent() => {
                 tokio::spawn(refresh_all(Arc::clone(&node)));
@@ -60,12 +67,11 @@ pub async fn run(node: Arc<Node>) {
     }
 }
 
-async fn take(
-    arrivals: &mut mpsc::Receiver<Arrival>,
-    permits: &Arc<Semaphore>,
-) -> Option<(Arrival, tokio::sync::OwnedSemaphorePermit)> {
-    let permit = Arc::clone(permits).acquire_owned().await.ok()?;
-    Some((arrivals.recv().await?, permit))
+async fn work(node: Arc<Node>, arrival: Arrival, permit: OwnedSemaphorePermit) {
+    if let Err(failure) = arrived(&node, arrival).await {
+        tracing::warn!(reason = failure.message, "an arrival about a name was lost");
+    }
+    drop(permit);
 }
 
 async fn arrived(node: &Arc<Node>, arrival: Arrival) -> Result<(), Failure> {
