@@ -7,7 +7,12 @@
 //!
 //! What is added is pinned. It is announced and served unless `--local` said otherwise.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, path::Path, sync::Arc};
+use std::{
+    ffi::OsStr,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
+    sync::Arc,
+};
 
 use shoal_dag::{Cid, Profile};
 use shoal_ledger::LedgerId;
@@ -50,6 +55,8 @@ pub struct Adding<'a> {
     pub preserve: bool,
     /// The user's files stay the store's bytes.
     pub reference: bool,
+    /// Device and inode of the node's own store, which is left out as every store is.
+    pub store: Option<(u64, u64)>,
     /// Where progress and left-out sources are told.
     pub out: &'a Responder,
     /// Sources left out so far.
@@ -203,6 +210,7 @@ fn add_all(
         profile,
         preserve: request.preserve,
         reference: request.reference,
+        store: std::fs::metadata(store.dir()).ok().map(|stat| (stat.dev(), stat.ino())),
         out,
         skipped: 0,
         progress: Progress::default(),

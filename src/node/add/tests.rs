@@ -2,7 +2,7 @@
 //!
 //! No network and no other process: what the client sees is read from its queue of answers.
 
-use std::fs;
+use std::{fs, path::PathBuf};
 
 use bytes::Bytes;
 use shoal_store::Options;
@@ -44,6 +44,17 @@ impl Lab {
 
     fn pins(&self) -> usize {
         self.store.pins(None, 10).expect("the pins").len()
+    }
+
+    /// What was named as left out so far.
+    fn skipped(&mut self) -> Vec<(PathBuf, String)> {
+        let mut skipped = Vec::new();
+        while let Ok(answer) = self.answers.try_recv() {
+            if let Frame::Message(Response::Skipped { path, why }) = answer {
+                skipped.push((PathBuf::from(OsStr::from_bytes(&path)), why));
+            }
+        }
+        skipped
     }
 
     #[track_caller]
@@ -113,4 +124,49 @@ fn a_preserved_mode_is_one_that_get_restores() {
         cids.push(added[0].cid.clone());
     }
     assert_eq!(cids, vec![cids[2].clone(); 3]);
+}
+
+#[test]
+fn a_store_among_the_sources_is_left_out_and_named() {
+    let mut lab = Lab::new();
+    lab.source("file", b"bytes");
+    let sources = lab.dir.path().join("sources");
+    let other = sources.join("deep/other");
+    drop(Store::open(&other, Options::default()).expect("another store"));
+    fs::write(other.join("secrets/node.key"), "a private key").expect("a key");
+    let path = |path: &Path| Some(path.as_os_str().as_bytes().to_vec());
+    // Around both, with the store that is in use.
+    let (added, outcome) = lab.add(vec![path(lab.dir.path())], None).expect("the rest is added");
+    assert_eq!(outcome.expect_err("two were left out").exit, Exit::Partial);
+    assert_eq!((added.len(), added[0].files), (1, 1));
+    let mut named = lab.skipped();
+    named.sort();
+    assert_eq!(
+        named,
+        [
+            (other.clone(), "is a Shoal store".to_owned()),
+            (lab.store.dir(), "is a Shoal store".to_owned())
+        ]
+    );
+}
+
+#[test]
+fn neither_a_store_nor_what_lies_in_it_is_added() {
+    let mut lab = Lab::new();
+    let link = lab.dir.path().join("sources/link");
+    std::os::unix::fs::symlink(lab.store.dir(), &link).expect("a symlink");
+    fs::remove_file(lab.store.dir().join("format")).expect("its own store without a format");
+    for (inside, why) in [
+        (lab.store.dir(), "is a Shoal store"),
+        (lab.store.dir().join("secrets"), "lies in a Shoal store"),
+        (lab.store.dir().join("index.redb"), "lies in a Shoal store"),
+        (link.join("secrets"), "lies in a Shoal store"),
+    ] {
+        let sources = vec![Some(inside.as_os_str().as_bytes().to_vec())];
+        let (added, outcome) = lab.add(sources, None).expect("an answer");
+        assert_eq!(outcome.expect_err("nothing was added").exit, Exit::Failed);
+        assert!(added.is_empty());
+        assert_eq!(lab.skipped(), [(inside, why.to_owned())]);
+    }
+    lab.assert_nothing_is_kept();
 }

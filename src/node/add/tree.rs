@@ -2,7 +2,8 @@
 //!
 //! Depth first with an explicit stack, so that nesting costs heap, not stack. Symlinks are kept, never
 //! followed, the one named as an argument included. Sockets, fifos and devices, and whatever cannot be
-//! opened or read, are named and left out; the rest is added. Of modes only the permission bits are
+//! opened or read, are named and left out; the rest is added. So is a store, the node's own or another,
+//! and whatever lies in one: it holds private keys. Of modes only the permission bits are
 //! kept, [`MODE_KEPT`]: `get` restores no others, and what was fetched must add to the same CID. Nothing
 //! else here decides a CID: that is the builders of `shoal_dag`.
 
@@ -46,6 +47,10 @@ struct Open {
 /// What ends the whole request: the store, or a client that has gone.
 pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure> {
     let mut stack: Vec<Open> = Vec::new();
+    if lies_in_store(adding, path) {
+        adding.skip(path, "lies in a Shoal store")?;
+        return Ok(None);
+    }
     let mut done = enter(adding, &mut stack, path)?;
     loop {
         let Some(open) = stack.last_mut() else {
@@ -76,6 +81,18 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
     }
 }
 
+/// Whether a directory above `path` is a store, however the path spells it.
+fn lies_in_store(adding: &Adding<'_>, path: &Path) -> bool {
+    // What `path` itself is, a symlink included, is looked at when it is entered.
+    let parent = path.parent().and_then(|parent| fs::canonicalize(parent).ok());
+    let mut above = parent.iter().flat_map(|parent| parent.ancestors());
+    above.any(|dir| fs::metadata(dir).is_ok_and(|stat| is_store(adding, dir, &stat)))
+}
+
+fn is_store(adding: &Adding<'_>, path: &Path, stat: &Stat) -> bool {
+    adding.store == Some((stat.dev(), stat.ino())) || shoal_store::is_store(path)
+}
+
 fn open_name(open: &mut Open) -> Vec<u8> {
     std::mem::take(&mut open.name)
 }
@@ -103,6 +120,10 @@ fn enter(
     }
     if !kind.is_dir() {
         adding.skip(path, "is neither a file, a directory nor a symlink")?;
+        return Ok(None);
+    }
+    if is_store(adding, path, &stat) {
+        adding.skip(path, "is a Shoal store")?;
         return Ok(None);
     }
     if stack.len() >= DEPTH_MAX {
