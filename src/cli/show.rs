@@ -1,7 +1,7 @@
 //! `shoal id`, `shoal peers` and `shoal status`: what the node says of itself.
 //!
 //! `peers` and `status` ask a running peer only and never open the store: without one they end with
-//! exit code 10. Addresses and agents are strangers' words and are escaped.
+//! exit code 10, and with 11 when it does not answer. Addresses and agents are strangers' words and are escaped.
 
 use clap::Args;
 use shoal_dag::name::escape;

@@ -7,7 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shoal_store::OpenError;
+use shoal_store::{Holder, OpenError, Store};
 use tokio::{net::UnixStream, time::Instant};
 
 use super::Node;
@@ -80,7 +80,7 @@ pub async fn attach(settings: &Settings) -> Result<Attached, Failure> {
             }
             Owned::Elsewhere(holder) => holder,
         };
-        if let Some(client) = knock(settings, until).await? {
+        if let Knock::Answered(client) = knock(settings, until).await? {
             return Ok(Attached { client, node: None });
         }
         if Instant::now() >= until {
@@ -93,16 +93,20 @@ pub async fn attach(settings: &Settings) -> Result<Attached, Failure> {
 /// Attaches to a running peer only.
 ///
 /// # Errors
-/// Exit 10 when there is none.
+/// Exit 10 when there is none, 11 when the owner of the store does not answer.
 pub async fn running(settings: &Settings) -> Result<Client, Failure> {
-    let none = || {
-        Failure::new(Exit::NoPeer, format!("no running peer on {}", settings.dir.display()))
-            .hint("start one with: shoal seed")
-    };
-    match knock(settings, Instant::now() + ANSWER_WAIT_MAX).await? {
-        Some(client) if client.welcome().persistent => Ok(client),
-        _ => Err(none()),
+    let until = Instant::now() + ANSWER_WAIT_MAX;
+    match knock(settings, until).await? {
+        Knock::Answered(client) if client.welcome().persistent => return Ok(client),
+        Knock::Silence => {
+            if let Some(Holder { pid, command }) = Store::holder(&settings.dir) {
+                return Err(Failure::open(&settings.dir, OpenError::InUse { pid, command }));
+            }
+        }
+        Knock::Answered(_) | Knock::Nobody => {}
     }
+    let text = format!("no running peer on {}", settings.dir.display());
+    Err(Failure::new(Exit::NoPeer, text).hint("start one with: shoal seed"))
 }
 
 /// A running peer in this process (`seed`).
@@ -149,11 +153,13 @@ pub async fn seed(settings: &Settings) -> Result<Seeding, Failure> {
             Owned::Elsewhere(holder) => holder,
         };
         match knock(settings, until).await? {
-            Some(client) if client.welcome().persistent => return Ok(Seeding::Elsewhere(client)),
+            Knock::Answered(client) if client.welcome().persistent => {
+                return Ok(Seeding::Elsewhere(client));
+            }
             // A verb that owns the store for a while answers: it will leave.
-            Some(_) => until = Instant::now() + ANSWER_WAIT_MAX,
-            None if Instant::now() >= until => return Err(Failure::open(&settings.dir, holder)),
-            None => {}
+            Knock::Answered(_) => until = Instant::now() + ANSWER_WAIT_MAX,
+            _ if Instant::now() >= until => return Err(Failure::open(&settings.dir, holder)),
+            _ => {}
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
@@ -177,18 +183,30 @@ async fn own(settings: &Settings, persistent: bool) -> Result<Owned, Failure> {
     }
 }
 
-/// Connects to the socket of who owns the store; `None` when nobody answers.
-async fn knock(settings: &Settings, until: Instant) -> Result<Option<Client>, Failure> {
+/// What came of a knock.
+enum Knock {
+    /// A node is there.
+    Answered(Client),
+    /// Nobody listens on the socket.
+    Nobody,
+    /// Somebody listens and says nothing: stopped, or busy for too long.
+    Silence,
+}
+
+/// Connects to the socket of who owns the store, waiting for an answer until then.
+async fn knock(settings: &Settings, until: Instant) -> Result<Knock, Failure> {
+    use std::io::ErrorKind::{PermissionDenied, WouldBlock};
     match tokio::time::timeout_at(until, Client::connect(&settings.socket())).await {
-        Ok(Ok(client)) => Ok(Some(client)),
-        Ok(Err(ClientError::Gone(error)))
-            if error.kind() == std::io::ErrorKind::PermissionDenied =>
-        {
+        Ok(Ok(client)) => Ok(Knock::Answered(client)),
+        Ok(Err(ClientError::Gone(error))) if error.kind() == PermissionDenied => {
             Err(Failure::io("attach to the node at", &settings.socket(), &error)
                 .hint("the node belongs to another user"))
         }
-        Ok(Err(ClientError::Gone(_))) | Err(_) => Ok(None),
+        // So many wait already that the queue of the socket is full.
+        Ok(Err(ClientError::Gone(error))) if error.kind() == WouldBlock => Ok(Knock::Silence),
+        Ok(Err(ClientError::Gone(_))) => Ok(Knock::Nobody),
         Ok(Err(error)) => Err(error.into()),
+        Err(_) => Ok(Knock::Silence),
     }
 }
 
