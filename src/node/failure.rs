@@ -58,6 +58,14 @@ impl Failure {
 
     /// The store could not be opened.
     pub fn open(dir: &Path, error: OpenError) -> Self {
+        if let OpenError::Io { path, source } = &error
+            && path == dir
+        {
+            return Self::of_disk(
+                &format!("cannot open the store {}: {source}", dir.display()),
+                source,
+            );
+        }
         let text = format!("cannot open the store {}: {error}", dir.display());
         match error {
             OpenError::InUse { .. } => Self::new(Exit::InUse, text)
@@ -67,7 +75,24 @@ impl Failure {
             }
             OpenError::Damaged { .. } => Self::new(Exit::Failed, text)
                 .hint("the blocks are in packs/ and blobs/; do not delete them"),
+            OpenError::Io { source, .. } => Self::of_disk(&text, &source),
             _ => Self::new(Exit::Failed, text),
+        }
+    }
+
+    /// What the operating system refused the store.
+    fn of_disk(text: &str, error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Self::new(Exit::NotAllowed, text).hint("use a store of your own with --dir")
+            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::failed(text).hint("make room; nothing that was acknowledged is lost")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Self::failed(text).hint("use a store elsewhere with --dir")
+            }
+            _ => Self::failed(text),
         }
     }
 }
@@ -80,12 +105,16 @@ impl From<ClientGone> for Failure {
 
 impl From<ReadError> for Failure {
     fn from(error: ReadError) -> Self {
+        let text = error.to_string();
         match error {
-            ReadError::Corrupt { .. } => Self::new(Exit::Corrupt, error.to_string())
+            ReadError::Corrupt { .. } => Self::new(Exit::Corrupt, text)
                 .hint("nothing wrong was passed on; fetch it again from a peer that has it"),
-            ReadError::Changed { .. } => Self::new(Exit::Corrupt, error.to_string())
+            ReadError::Changed { gone: false, .. } => Self::new(Exit::Corrupt, text)
                 .hint("add the file again to publish what it holds now"),
-            _ => Self::failed(error.to_string()),
+            ReadError::Changed { gone: true, .. } => Self::new(Exit::Corrupt, text)
+                .hint("put the file back, or fetch it again from a peer that has it"),
+            ReadError::Io { source, .. } => Self::of_disk(&text, &source),
+            _ => Self::failed(text),
         }
     }
 }
@@ -100,6 +129,7 @@ impl From<WriteError> for Failure {
             WriteError::Poisoned => {
                 Self::failed(text).hint("the disk refused a sync; start again and check it")
             }
+            WriteError::Io { source, .. } => Self::of_disk(&text, &source),
             _ => Self::failed(text),
         }
     }
@@ -112,5 +142,38 @@ impl From<ClientError> for Failure {
             ClientError::Version { .. } => Self::failed(error.to_string())
                 .hint("end the running peer, or use the version that it is of"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_opened_is_told_with_its_cause() {
+        let dir = Path::new("/s");
+        let of = |path: &str, errno| {
+            let source = io::Error::from(errno);
+            Failure::open(dir, OpenError::Io { path: path.into(), source })
+        };
+        for (path, errno, exit, says) in [
+            ("/s", rustix::io::Errno::ACCESS, Exit::NotAllowed, "/s: Permission denied"),
+            ("/s/lock", rustix::io::Errno::ACCESS, Exit::NotAllowed, "/s/lock: Permission denied"),
+            ("/s/index.redb", rustix::io::Errno::NOSPC, Exit::Failed, "index.redb: No space left"),
+        ] {
+            let failure = of(path, errno);
+            assert_eq!(failure.exit, exit);
+            assert!(failure.message.contains(says), "{}", failure.message);
+            assert_eq!(failure.message.matches("/s").count(), if path == "/s" { 1 } else { 2 });
+            assert!(failure.hint.is_some());
+        }
+    }
+
+    #[test]
+    fn what_holds_a_store_is_named_or_called_unknown() {
+        let held = |pid| OpenError::InUse { pid, command: "shoal seed".to_owned() };
+        let message = |pid| Failure::open(Path::new("/s"), held(pid)).message;
+        assert_eq!(message(7), "cannot open the store /s: it is in use by shoal seed (pid 7)");
+        assert_eq!(message(0), "cannot open the store /s: it is in use by an unknown process");
     }
 }

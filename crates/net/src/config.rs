@@ -100,12 +100,21 @@ impl Config {
     }
 }
 
+/// What the transport said: the operating system's refusal is only the source of its error, which shows
+/// nothing itself.
+fn why(error: &TransportError<io::Error>) -> String {
+    match error {
+        TransportError::Other(refused) => refused.to_string(),
+        error @ TransportError::MultiaddrNotSupported(_) => error.to_string(),
+    }
+}
+
 /// The network layer could not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NetError {
     /// An address cannot be listened on: taken, not ours, or not TCP. The user chooses another.
-    #[error("failed to listen on {addr}: {source}")]
+    #[error("failed to listen on {addr}: {}", why(source))]
     Listen {
         /// The address.
         addr: Multiaddr,

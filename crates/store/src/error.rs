@@ -2,7 +2,8 @@
 //!
 //! [`OpenError`]: before there is a store; the user mends it. [`ReadError`]: a block is here but its
 //! bytes cannot be given; fetch it again or name the file. [`WriteError`]: nothing was acknowledged;
-//! free space, reopen, or give up. No variant carries bytes of a block.
+//! free space, reopen, or give up. No variant carries bytes of a block. What the operating
+//! system said is part of every sentence, since most who show an error show no chain of causes.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,15 +15,15 @@ use shoal_dag::Cid;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process holds the store's lock. Wait, attach to it, or end it.
-    #[error("open the store: it is in use by {command} (pid {pid})")]
+    #[error("it is in use by {}", holder(*pid, command))]
     InUse {
-        /// The holder's process id; 0 when the lock file does not say.
+        /// The holder's process id; 0 when nothing says who it is.
         pid: u32,
         /// The holder's command, as it gave it in [`Options::command`](crate::Options::command).
         command: String,
     },
     /// A newer version of the program made this store.
-    #[error("open the store: its format is {found}, this version knows {known}")]
+    #[error("its format is {found}, this version knows {known}")]
     NewerFormat {
         /// The format that the directory states.
         found: u32,
@@ -30,7 +31,7 @@ pub enum OpenError {
         known: u32,
     },
     /// The directory is not a store: it has files but no valid `format`.
-    #[error("open the store: {} is not a store: {reason}", path.display())]
+    #[error("{} is not a store: {reason}", path.display())]
     NotAStore {
         /// The directory or file that was looked at.
         path: PathBuf,
@@ -38,7 +39,7 @@ pub enum OpenError {
         reason: String,
     },
     /// The index cannot be read. The data is not lost: the index can be rebuilt from it.
-    #[error("open the store: {} is damaged: {reason}", path.display())]
+    #[error("{} is damaged: {reason}", path.display())]
     Damaged {
         /// The damaged file.
         path: PathBuf,
@@ -46,13 +47,24 @@ pub enum OpenError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("open the store: {}", path.display())]
+    #[error("{}: {source}", path.display())]
     Io {
         /// The file that was worked on.
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
     },
+}
+
+const fn what_became(gone: bool) -> &'static str {
+    if gone { "is gone" } else { "was changed" }
+}
+
+fn holder(pid: u32, command: &str) -> String {
+    match pid {
+        0 => "an unknown process".to_owned(),
+        pid => format!("{command} (pid {pid})"),
+    }
 }
 
 /// Why a block that the index knows could not be read.
@@ -69,12 +81,14 @@ pub enum ReadError {
         path: PathBuf,
     },
     /// The block lies in a file of the user that was edited, replaced or removed since.
-    #[error("read {cid}: the referenced file {} was changed", path.display())]
+    #[error("read {cid}: the referenced file {} {}", path.display(), what_became(*gone))]
     Changed {
         /// The block or root that was asked for.
         cid: Cid,
         /// The user's file.
         path: PathBuf,
+        /// Nothing was there any more.
+        gone: bool,
     },
     /// The index could not be read.
     #[error("read the index: {reason}")]
@@ -83,7 +97,7 @@ pub enum ReadError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("read {}", path.display())]
+    #[error("read {}: {source}", path.display())]
     Io {
         /// The file that was worked on.
         path: PathBuf,
@@ -128,7 +142,7 @@ pub enum WriteError {
         path: PathBuf,
     },
     /// What had to be copied inside the store could not be read.
-    #[error("write: cannot copy what is in the store")]
+    #[error("write: cannot copy what is in the store: {0}")]
     Read(#[source] Box<ReadError>),
     /// The index could not be written.
     #[error("write the index: {reason}")]
@@ -137,7 +151,7 @@ pub enum WriteError {
         reason: String,
     },
     /// The operating system refused.
-    #[error("write {}", path.display())]
+    #[error("write {}: {source}", path.display())]
     Io {
         /// The file that was worked on.
         path: PathBuf,
@@ -164,6 +178,12 @@ impl WriteError {
 }
 
 impl ReadError {
+    /// A block of a user's file that is no longer what was added.
+    pub(crate) fn changed(cid: Cid, path: PathBuf) -> Self {
+        let gone = path.symlink_metadata().is_err_and(|e| e.kind() == io::ErrorKind::NotFound);
+        Self::Changed { cid, path, gone }
+    }
+
     /// An I/O error of a read.
     pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         Self::Io { path: path.into(), source: source.into() }

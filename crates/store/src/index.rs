@@ -17,6 +17,7 @@
 
 mod apply;
 
+use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -68,6 +69,23 @@ impl Whole {
 pub(crate) struct IndexError {
     reason: String,
     kind: Failure,
+    /// What the operating system refused, if it was that.
+    refused: Option<std::io::Error>,
+}
+
+impl IndexError {
+    fn other(reason: String) -> Self {
+        Self { reason, kind: Failure::Other, refused: None }
+    }
+
+    /// What the opener of the store in whose `path` the index is gets: a file that the operating system
+    /// refuses is not damaged.
+    pub(crate) fn of_open(self, path: &Path) -> OpenError {
+        match self.refused {
+            Some(refused) => OpenError::io(path, refused),
+            None => OpenError::Damaged { path: path.to_owned(), reason: self.reason },
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +109,13 @@ impl<E: Into<redb::Error>> From<E> for IndexError {
             redb::Error::Io(_) | redb::Error::PreviousIo => Failure::Io,
             _ => Failure::Other,
         };
-        Self { reason: error.to_string(), kind }
+        let reason = error.to_string();
+        let refused = match error {
+            // One that redb made itself says that the file is not what it should be.
+            redb::Error::Io(io) if io.raw_os_error().is_some() => Some(io),
+            _ => None,
+        };
+        Self { reason, kind, refused }
     }
 }
 
@@ -104,17 +128,31 @@ impl From<IndexError> for ReadError {
 /// Runs something of redb's and turns its panic into an error.
 ///
 /// The process's panic hook runs before the panic is caught, and the default one prints a line to
-/// stderr. That line is harmless; the hook belongs to the program and is not touched here. No check
+/// stderr. The hook belongs to the program and is not touched here; it can ask [`is_guarded`]. No check
 /// before the open would spare it: redb finds most damage only in the page that it reads.
 fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+    let outer = GUARDED.replace(true);
+    let caught = catch_unwind(AssertUnwindSafe(work));
+    GUARDED.set(outer);
+    caught.unwrap_or_else(|panic| {
         let said = panic
             .downcast_ref::<String>()
             .map(String::as_str)
             .or_else(|| panic.downcast_ref::<&str>().copied());
         let reason = format!("its pages are damaged ({})", said.unwrap_or("no detail"));
-        Err(IndexError { reason, kind: Failure::Other })
+        Err(IndexError::other(reason))
     })
+}
+
+thread_local! {
+    /// A panic of this thread is caught in [`guarded`].
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread, now, would be caught by the store and become an error: for the
+/// program's panic hook, which may then be silent.
+pub fn is_guarded() -> bool {
+    GUARDED.get()
 }
 
 /// The open index.
@@ -127,12 +165,9 @@ pub(crate) struct Index {
 impl Index {
     /// Opens the index file, or makes it where it is not.
     pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let database = Self::open_database(path)
-            .map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.reason })?;
+        let database = Self::open_database(path).map_err(|error| error.of_open(path))?;
         let index = Self { path: path.to_owned(), database: RwLock::new(Some(database)) };
-        index
-            .make_tables()
-            .map_err(|error| OpenError::Damaged { path: path.to_owned(), reason: error.reason })?;
+        index.make_tables().map_err(|error| error.of_open(path))?;
         Ok(index)
     }
 
@@ -275,5 +310,5 @@ impl Drop for Index {
 }
 
 fn closed() -> IndexError {
-    IndexError { reason: "it could not be opened again".to_owned(), kind: Failure::Other }
+    IndexError::other("it could not be opened again".to_owned())
 }

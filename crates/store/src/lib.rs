@@ -60,6 +60,7 @@ mod usage;
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
 pub use error::{OpenError, ReadError, WriteError};
+pub use index::is_guarded;
 pub use keep::KeepPlace;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};

@@ -85,7 +85,7 @@ impl Store {
         if let Some(reference) = record.reference.as_ref().filter(|r| r.open().is_none()) {
             drop(fs::remove_file(temp));
             let path = reference.path.clone();
-            return Err(ReadError::Changed { cid: *root, path }.into());
+            return Err(ReadError::changed(*root, path).into());
         }
         Ok(Some(out(how)))
     }

@@ -109,7 +109,7 @@ impl Store {
         if let Some(reference) = &record.reference {
             let path = reference.path.clone();
             let Some(file) = reference.open() else {
-                return Err(ReadError::Changed { cid: *root, path });
+                return Err(ReadError::changed(*root, path));
             };
             return Ok(Some(WholeFile { file, path, len, reference: true }));
         }
@@ -294,7 +294,7 @@ impl Shared {
         let path = found.path(self);
         let reference = found.record.as_ref().and_then(|record| record.reference.as_ref());
         let wrong = |path| match reference {
-            Some(_) => ReadError::Changed { cid: *cid, path },
+            Some(_) => ReadError::changed(*cid, path),
             None => ReadError::Corrupt { cid: *cid, path },
         };
         let Entry { place, offset, len, .. } = found.entry;

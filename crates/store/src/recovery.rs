@@ -27,10 +27,7 @@ pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
 
 fn recover_packs(shared: &Shared) -> Result<(), OpenError> {
     let index_path = shared.layout.index();
-    let damaged = |error: crate::index::IndexError| OpenError::Damaged {
-        path: index_path.clone(),
-        reason: error.to_string(),
-    };
+    let damaged = |error: crate::index::IndexError| error.of_open(&index_path);
     let committed: HashMap<u32, u64> = shared.index.packs().map_err(damaged)?.into_iter().collect();
     let mut newest = committed.iter().map(|(number, len)| (*number, *len)).max().unwrap_or((0, 0));
     for number in pack_numbers(shared)? {

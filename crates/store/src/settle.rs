@@ -77,7 +77,7 @@ impl Store {
             let path = whole.path.clone();
             let wrong = |path| {
                 if whole.reference {
-                    ReadError::Changed { cid, path }
+                    ReadError::changed(cid, path)
                 } else {
                     ReadError::Corrupt { cid, path }
                 }

@@ -242,11 +242,6 @@ fn rewrite(path: &Path, header: &Header, boot_id: &str, good: &[Record]) -> std:
 }
 
 fn record_of(shared: &Shared, id: BlobId) -> Result<Option<BlobRecord>, OpenError> {
-    match shared.record(id) {
-        Ok(found) => Ok(found.map(|(record, _)| record)),
-        Err(error) => {
-            let (path, reason) = (shared.layout.index(), error.to_string());
-            Err(OpenError::Damaged { path, reason })
-        }
-    }
+    let found = shared.record(id).map_err(|error| error.of_open(&shared.layout.index()))?;
+    Ok(found.map(|(record, _)| record))
 }
