@@ -13,7 +13,7 @@
 
 use std::{ffi::OsString, io::Write as _, time::Duration};
 
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{CommandFactory as _, FromArgMatches as _, error::ErrorKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{control::protocol::Failure, exit::Exit};
@@ -56,9 +56,9 @@ use args::{Cli, Verb};
 use context::Context;
 use report::{End, Report};
 
-/// A command line that was understood.
+/// A command line that was understood, and its verb as it was typed.
 #[derive(Debug)]
-pub struct Invocation(Cli);
+pub struct Invocation(Cli, String);
 
 /// The whole command, as `--help` and the completions describe it.
 pub fn command() -> clap::Command {
@@ -72,8 +72,8 @@ pub fn command() -> clap::Command {
 /// The process ends here: [`Exit::Usage`], or [`Exit::Done`] after help.
 pub fn parse() -> Result<Invocation, Exit> {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let error = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => return Ok(Invocation(cli)),
+    let error = match understood(&arguments) {
+        Ok(invocation) => return Ok(invocation),
         Err(error) => error,
     };
     let _closed = error.print();
@@ -88,6 +88,13 @@ pub fn parse() -> Result<Invocation, Exit> {
     Err(Exit::Usage)
 }
 
+fn understood(arguments: &[OsString]) -> Result<Invocation, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    let verb = matches.subcommand_name().unwrap_or_default().to_owned();
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command()))?;
+    Ok(Invocation(cli, verb))
+}
+
 /// What is wrong, without the advice that follows it.
 fn first_sentence(error: &clap::Error) -> String {
     if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
@@ -100,8 +107,9 @@ fn first_sentence(error: &clap::Error) -> String {
 }
 
 /// Does what was asked for and returns the code to end with.
-pub async fn run(Invocation(cli): Invocation) -> Exit {
+pub async fn run(Invocation(cli, name): Invocation) -> Exit {
     let Cli { globals, verb } = cli;
+    crate::node::call_this(format!("shoal {name}"));
     talk::start_log(&globals);
     let mut context = match Context::new(&globals, &verb) {
         Ok(context) => context,
@@ -125,6 +133,7 @@ pub async fn run(Invocation(cli): Invocation) -> Exit {
         result = dispatch(&mut context, verb) => result,
         () = signals.next() => {
             tokio::spawn(end_at_once(signals));
+            end_in_time();
             return context.interrupted().await;
         }
     };
@@ -160,11 +169,13 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
     }
 }
 
-/// The signals that ask a process to end.
+/// The signals that ask a process to end: SIGINT, SIGTERM, and SIGHUP unless whoever started it had it
+/// ignored, as `nohup` does.
 #[derive(Debug)]
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
@@ -176,6 +187,7 @@ impl Signals {
         Ok(Self {
             interrupt: catch(SignalKind::interrupt())?,
             terminate: catch(SignalKind::terminate())?,
+            hang_up: (!hang_up_is_ignored()).then(|| catch(SignalKind::hangup())).transpose()?,
         })
     }
 
@@ -184,18 +196,45 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            () = hung_up(self.hang_up.as_mut()) => {}
         }
     }
+}
+
+async fn hung_up(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored. The kernel's mask of ignored signals is the
+/// one way to ask without changing it.
+fn hang_up_is_ignored() -> bool {
+    static IGNORED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *IGNORED.get_or_init(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+        let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+        // The lowest bit is signal 1, SIGHUP.
+        mask.is_some_and(|mask| mask & 1 == 1)
+    })
 }
 
 /// How long an interrupted process may take to close what it holds. The node allows itself less.
 const CLOSE_MAX: Duration = Duration::from_millis(1950);
 
-/// After one signal: ends the process at the next, or when closing takes too long.
+/// After one signal: ends the process at the next.
 async fn end_at_once(mut signals: Signals) {
-    tokio::select! {
-        () = signals.next() => {}
-        () = tokio::time::sleep(CLOSE_MAX) => {}
-    }
+    signals.next().await;
     std::process::exit(Exit::Interrupted.code().into());
+}
+
+/// Ends the process when closing takes too long. A thread, because the runtime, when it ends, waits for
+/// work on the disk that no signal ends, and for nothing else.
+fn end_in_time() {
+    std::thread::spawn(|| {
+        std::thread::sleep(CLOSE_MAX);
+        std::process::exit(Exit::Interrupted.code().into());
+    });
 }

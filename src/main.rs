@@ -1,5 +1,7 @@
 //! The `shoal` binary: understand the command line, run it, end with its code.
 
+use std::time::Duration;
+
 use shoal::{cli, exit::Exit};
 
 /// Frames and blocks are allocated in one thread and freed in another; this allocator keeps freed
@@ -13,7 +15,12 @@ const WORKERS_MAX: usize = 4;
 /// Fewest threads that run tasks: one that is busy must not hold up the others.
 const WORKERS_MIN: usize = 2;
 
+/// How long a process that has closed its store waits for work on the disk that is still going on, such as
+/// removing what a `get` had half written.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+
 fn main() -> ! {
+    keep_quiet_about_damage();
     let exit = match cli::parse() {
         Ok(invocation) => run(invocation),
         Err(exit) => exit,
@@ -24,10 +31,22 @@ fn main() -> ! {
 
 fn run(invocation: cli::Invocation) -> Exit {
     let cores = std::thread::available_parallelism().map_or(WORKERS_MIN, usize::from);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.clamp(WORKERS_MIN, WORKERS_MAX))
         .enable_all()
         .build()
-        .expect("a process that may not make a thread cannot do anything")
-        .block_on(cli::run(invocation))
+        .expect("a process that may not make a thread cannot do anything");
+    let exit = runtime.block_on(cli::run(invocation));
+    runtime.shutdown_timeout(LINGER_MAX);
+    exit
+}
+
+/// A panic that the store catches becomes an error that is told: it needs no line and no backtrace.
+fn keep_quiet_about_damage() {
+    let tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !shoal_store::is_guarded() {
+            tell(panic);
+        }
+    }));
 }

@@ -15,7 +15,7 @@
 
 use std::{
     fmt, io,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -50,6 +50,14 @@ const SHUT_DOWN_MAX: Duration = Duration::from_millis(1800);
 
 /// The count of control connections of a node that takes no more.
 pub const CLOSED: usize = usize::MAX;
+
+/// What this process calls itself to those who find its store in use.
+static CALLED: OnceLock<String> = OnceLock::new();
+
+/// Says what this process calls itself, such as `shoal seed`. The first call counts.
+pub fn call_this(command: String) {
+    let _first = CALLED.set(command);
+}
 
 /// Why a node cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +98,7 @@ impl Node {
     /// See [`NodeError`].
     pub async fn open(settings: &Settings, persistent: bool) -> Result<Arc<Self>, NodeError> {
         let options = shoal_store::Options {
-            command: std::env::args().take(2).collect::<Vec<_>>().join(" "),
+            command: CALLED.get().cloned().unwrap_or_else(|| "shoal".to_owned()),
             ..shoal_store::Options::default()
         };
         let dir = settings.dir.clone();

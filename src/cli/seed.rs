@@ -1,7 +1,7 @@
 //! `shoal seed`: the running peer, in the foreground.
 //!
 //! On standard output stand the `ready` lines and nothing else. What it was given is remembered by
-//! the store until `--forget`. SIGINT and SIGTERM end it cleanly with code 0. Where a peer already
+//! the store until `--forget`. SIGINT, SIGTERM and SIGHUP end it cleanly with code 0. Where a peer already
 //! runs, arguments are handed to it.
 
 use std::{

@@ -2,10 +2,14 @@
 //!
 //! The lock is flock(2) on an open descriptor of `lock`, so it dies with its holder and a file that
 //! is left behind locks nothing. The file's contents (pid, then command) are for the error message
-//! only and are never trusted.
+//! only and are never trusted: they are the last holder's, and whoever holds the lock now may have
+//! written nothing. So they are believed only of a process that the kernel lists as the holder
+//! (`/proc/locks`), or, where it lists none, of one that lives.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -16,6 +20,9 @@ use crate::layout::{Layout, open_or_create};
 /// The command in the lock file is read up to this length: it is for one line of a message.
 const COMMAND_BYTES_MAX: usize = 256;
 
+/// Stands for the command of a holder that gave none.
+const UNKNOWN_COMMAND: &str = "an unknown command";
+
 /// How often the lock is tried, with [`TAKE_PAUSE`] between: a question for the holder takes
 /// microseconds.
 const TAKE_TRIES: u32 = 4;
@@ -25,7 +32,7 @@ const TAKE_PAUSE: Duration = Duration::from_millis(3);
 /// Who holds a store's lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The process id; 0 when the lock file does not say.
+    /// The process id; 0 when nothing says who it is.
     pub pid: u32,
     /// The command that the holder gave.
     pub command: String,
@@ -84,7 +91,19 @@ fn write_holder(file: &mut File, command: &str) -> io::Result<()> {
     file.set_len(text.len() as u64)
 }
 
+/// Who holds the lock on the file, as far as that can be known.
 fn read_holder(file: &mut File) -> Holder {
+    let written = read_written(file);
+    match listed(file).as_slice() {
+        [] if written.pid != 0 && lives(written.pid) => written,
+        [] => Holder { pid: 0, command: UNKNOWN_COMMAND.to_owned() },
+        listed if listed.contains(&written.pid) => written,
+        [first, ..] => Holder { pid: *first, command: UNKNOWN_COMMAND.to_owned() },
+    }
+}
+
+/// Who took the lock last and said so.
+fn read_written(file: &mut File) -> Holder {
     let mut text = Vec::new();
     let mut lines = match file
         .rewind()
@@ -95,6 +114,72 @@ fn read_holder(file: &mut File) -> Holder {
     };
     Holder {
         pid: lines.next().and_then(|pid| pid.parse().ok()).unwrap_or(0),
-        command: lines.next().unwrap_or("an unknown command").to_owned(),
+        command: lines.next().unwrap_or(UNKNOWN_COMMAND).to_owned(),
+    }
+}
+
+/// The processes that the kernel lists with an exclusive lock on the file. None where the list is of
+/// another namespace, or the file system shows another device here than there.
+fn listed(file: &File) -> Vec<u32> {
+    let (Ok(stat), Ok(list)) = (file.metadata(), fs::read_to_string("/proc/locks")) else {
+        return Vec::new();
+    };
+    let (major, minor) = (rustix::fs::major(stat.dev()), rustix::fs::minor(stat.dev()));
+    let is_file = format!("{major:02x}:{minor:02x}:{}", stat.ino());
+    list.lines().filter_map(|line| listed_pid(line, &is_file)).collect()
+}
+
+/// The process of a line such as `1: FLOCK ADVISORY WRITE 14193 fe:00:10445906 0 EOF`.
+fn listed_pid(line: &str, file: &str) -> Option<u32> {
+    // A line of who waits for the lock has an arrow before its kind.
+    let mut words = line.split_whitespace().skip(1);
+    let is_held = words.next()? == "FLOCK" && words.nth(1)? == "WRITE";
+    let pid = words.next()?.parse().ok()?;
+    (is_held && words.next()? == file && pid != 0).then_some(pid)
+}
+
+fn lives(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holder_is_the_kernels_and_not_the_last_one_that_wrote() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let layout = Layout::new(dir.path());
+        drop(Lock::take(&layout, "shoal seed").unwrap());
+        let ours = std::process::id();
+        let written = |text: &str| fs::write(layout.lock(), text).unwrap();
+        let holder = |pid, command: &str| Some(Holder { pid, command: command.to_owned() });
+        assert_eq!(Lock::holder(&layout), None);
+        let held = File::open(layout.lock()).unwrap();
+        take_exclusive(&held).unwrap();
+        for stale in ["1\nshoal seed\n", "", "garbage", "4294967295\nx\n"] {
+            written(stale);
+            assert_eq!(Lock::holder(&layout), holder(ours, UNKNOWN_COMMAND), "{stale:?}");
+        }
+        written(&format!("{ours}\nshoal get\n"));
+        assert_eq!(Lock::holder(&layout), holder(ours, "shoal get"));
+    }
+
+    #[test]
+    fn only_who_holds_this_lock_is_listed() {
+        let file = "fe:00:42";
+        let pid = |line| listed_pid(line, file);
+        assert_eq!(pid("1: FLOCK  ADVISORY  WRITE 14193 fe:00:42 0 EOF"), Some(14193));
+        for other in [
+            "1: FLOCK  ADVISORY  WRITE 14193 fe:00:421 0 EOF",
+            "1: FLOCK  ADVISORY  READ 14193 fe:00:42 0 EOF",
+            "1: POSIX  ADVISORY  WRITE 14193 fe:00:42 0 EOF",
+            "1: -> FLOCK  ADVISORY  WRITE 14193 fe:00:42 0 EOF",
+            "1: FLOCK  ADVISORY  WRITE 0 fe:00:42 0 EOF",
+            "1: FLOCK",
+            "",
+        ] {
+            assert_eq!(pid(other), None, "{other}");
+        }
     }
 }
