@@ -51,7 +51,7 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     keep: bool,
 
-    /// Replace what stands at OUT
+    /// Replace what stands at OUT, a directory with everything in it
     #[arg(long)]
     force: bool,
 
@@ -71,6 +71,9 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
             return Err(Failure::usage("OUT is a path")
                 .hint("to write it to standard output: shoal cat")
                 .into());
+        }
+        Some(out) if out.is_empty() => {
+            return Err(Failure::usage("OUT is empty").hint("say -o with a path").into());
         }
         Some(out) => out.clone(),
         None => last_part(&args.target)?,

@@ -108,7 +108,7 @@ impl Talk {
     /// The node says how far it is.
     pub(crate) fn progress(&mut self, progress: Progress) {
         let now = Instant::now();
-        self.rate.sample(now, progress.bytes);
+        self.rate.note(now, &progress);
         if progress.waiting.is_empty() {
             self.waiting.restart(now);
             self.phase = None;
@@ -162,7 +162,7 @@ impl Talk {
                 self.say(&harmless(&text));
             }
         } else if let Some(progress) = &self.progress {
-            let text = describe(self.label, progress, self.rate.per_second(now));
+            let text = describe(self.label, progress, self.rate.pace(now));
             if self.flowing.due(now, &text) {
                 self.say(&text);
             }
@@ -183,8 +183,8 @@ impl Talk {
         if now.saturating_duration_since(self.since) < BAR_AFTER {
             return;
         }
-        let rate = self.rate.per_second(now);
-        let how_far = self.progress.as_ref().map(|progress| describe(self.label, progress, rate));
+        let pace = self.rate.pace(now);
+        let how_far = self.progress.as_ref().map(|progress| describe(self.label, progress, pace));
         let total = self.progress.as_ref().and_then(|progress| progress.bytes_total);
         let waits_for = self.waits_for(now).map(|text| harmless(&text));
         let text: Vec<String> = how_far.into_iter().chain(waits_for).collect();
