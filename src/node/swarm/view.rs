@@ -110,17 +110,44 @@ impl View {
         }
         if !self.starving.is_empty() || self.joined == 0 {
             return format!(
-                "looking for providers: {} peers connected, {} asked, {} answered, {} providers \
-                 found, {} of them unreachable",
-                self.connected, search.asked, search.answered, search.found, search.unreachable
+                "looking for providers: {} connected, {} asked, {} answered, {} found, {} of them \
+                 unreachable",
+                counted(self.connected, "peer"),
+                search.asked,
+                search.answered,
+                counted(search.found, "provider"),
+                search.unreachable
             );
         }
-        format!("waiting for {} peers", self.joined)
+        format!("waiting for {}", counted(self.joined, "peer"))
     }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 impl Default for View {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_not_many() {
+        let mut view = View { connected: 1, ..View::new() };
+        let text = view.waiting_for();
+        assert!(
+            text.contains(" 1 peer connected, ") && text.contains(" 0 providers found"),
+            "{text}"
+        );
+        view.joined = 1;
+        assert_eq!(view.waiting_for(), "waiting for 1 peer");
+        view.joined = 2;
+        assert_eq!(view.waiting_for(), "waiting for 2 peers");
     }
 }
