@@ -156,7 +156,11 @@ pub async fn add_for(
         for root in fresh {
             retention::adopt(&store, name, &root)?;
         }
-        outcome?;
+        // What was left out is named; the rest is there, and is what is published.
+        outcome.map(drop).or_else(|failure| match failure.exit {
+            Exit::Partial => Ok(()),
+            _ => Err(failure),
+        })?;
         added.into_iter().next().ok_or_else(|| Failure::failed("nothing was added"))
     };
     let added = blocking(adding).await;

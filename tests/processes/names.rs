@@ -337,6 +337,11 @@ fn what_is_no_name_and_what_may_not_be_done_is_said() {
     drop(publish(&store, "docs", &dir).ok());
     assert_eq!(versions(&store), 1, "the same content is no new version");
     drop(store.run(&[&"cat", &"docs@2/a.txt"]).exits(4).says("no version 2"));
+    // What cannot be read is named and left out, and the rest is a version.
+    let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+    fs::write(dir.join("a.txt"), "two").unwrap();
+    drop(publish(&store, "docs", &dir).exits(3).says("socket"));
+    reads(&store, "docs@2/a.txt", "two");
     drop(store.run(&[&"name", &"rm", &"docs", &"--force"]).ok());
     assert!(store.run(&[&"name", &"ls"]).ok().stdout.is_empty());
 }
