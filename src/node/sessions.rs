@@ -203,8 +203,9 @@ fn given_up(cid: &Cid, view: &View, began: Instant, waiting: Waiting) -> Option<
     }
     let quiet = view.moved.max(began).elapsed();
     if quiet >= waiting.idle {
+        let more = if view.bytes_received > 0 { "more " } else { "" };
         let text = format!(
-            "nothing of {cid} arrived for {:.0} s ({})",
+            "nothing {more}of {cid} arrived for {:.0} s ({})",
             quiet.as_secs_f64(),
             view.waiting_for()
         );

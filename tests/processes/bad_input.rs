@@ -6,6 +6,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -99,6 +100,29 @@ fn a_peer_that_is_told_of_somebody_waits_for_them() {
     let listen = address.split("/p2p/").next().unwrap();
     let _peer = a.option("--listen", listen).seed();
     assert_eq!(cat.finish().ok().stdout, fs::read(&source).unwrap());
+}
+
+/// A root of which its only provider has a corrupt block: what was tried is told as it was.
+#[test]
+fn a_fetch_that_is_given_up_names_who_was_asked_and_who_was_not_reached() {
+    let lab = Lab::new();
+    let source = lab.path("source");
+    tree::file(&source, 1, 5_000_000);
+    let a = lab.store("a");
+    let cid = a.add(&source);
+    let (_, blob) = &tree::files_by_size(&a.dir().join("blobs"))[0];
+    let blob = fs::OpenOptions::new().write(true).open(blob).unwrap();
+    blob.write_all_at(b"no byte of noise", 2_500_000).unwrap();
+    let peer = a.seed();
+    // Nobody listens there: a port below those that are given out.
+    let id = lab.store("b").run(&[&"id"]).ok().lines().remove(0);
+    let nobody = format!("/ip4/127.0.0.1/tcp/1/p2p/{id}");
+    let c = lab.store("c").told(peer.address()).told(&nobody);
+    let run = c.run(&[&"get", &cid, &"-o", &lab.path("out"), &"--timeout", &"6s"]).exits(4);
+    let run = run.says("nothing more of").says("1 asked directly, 1 take part");
+    let run = run.says("in the DHT 1 asked, 1 answered, 1 providers found");
+    let run = run.says(&format!("no connection to {nobody}"));
+    assert!(!run.stderr.contains(&format!("no connection to {}", peer.address())), "{run}");
 }
 
 #[test]

@@ -44,6 +44,8 @@ const DIALS_PER_ROUND_MAX: usize = 32;
 pub(super) struct Searching {
     query: Option<QueryId>,
     next: Option<Instant>,
+    /// The next one is only for more providers: whoever waits does not wait for it.
+    at_leisure: bool,
     pause: Duration,
     view: Search,
     found: BTreeSet<PeerId>,
@@ -57,6 +59,7 @@ impl Searching {
     /// The session needs others from now on.
     pub(super) fn begin_at_once(&mut self) {
         self.next = Some(Instant::now());
+        self.at_leisure = false;
         self.pause = PAUSE_MIN;
     }
 
@@ -92,7 +95,14 @@ impl Searching {
         self.query = Some(query);
         self.next = None;
         self.dialled = 0;
-        (self.view.asked, self.view.answered) = (0, 0);
+    }
+
+    /// How many the search has asked. One that was stopped, or had nobody to ask, hides nothing of
+    /// what an earlier one did.
+    fn counted(&mut self, asked: u32, answered: u32) {
+        if asked > 0 {
+            (self.view.asked, self.view.answered) = (asked, answered);
+        }
     }
 
     fn ended(&mut self) {
@@ -105,12 +115,14 @@ impl Searching {
     fn plan_more(&mut self) {
         if self.query.is_none() && self.next.is_none() {
             self.next = Some(Instant::now() + MORE_AFTER);
+            self.at_leisure = true;
         }
     }
 
     /// Plans the next search of a session that still waits.
     fn plan(&mut self) {
-        if self.query.is_none() && self.next.is_none() {
+        if self.query.is_none() && (self.next.is_none() || self.at_leisure) {
+            self.at_leisure = false;
             self.next = Some(Instant::now() + self.pause);
             self.pause = (self.pause * 2).min(PAUSE_MAX);
         }
@@ -173,13 +185,11 @@ impl Task {
                 }
             }
             NetEvent::QueryProgress { query, asked, answered, .. } => {
-                self.with_query(query, |_, searching| {
-                    (searching.view.asked, searching.view.answered) = (asked, answered);
-                });
+                self.with_query(query, |_, searching| searching.counted(asked, answered));
             }
             NetEvent::QueryDone { query, asked, answered, .. } => {
                 self.with_query(query, |_, searching| {
-                    (searching.view.asked, searching.view.answered) = (asked, answered);
+                    searching.counted(asked, answered);
                     searching.ended();
                 });
             }
@@ -234,5 +244,35 @@ impl Task {
             change(session, &mut state.searching);
             self.publish_view(session);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who waited for a block that its only giver refused waited for the look for more givers.
+    #[test]
+    fn a_session_that_waits_does_not_wait_for_a_look_for_more() {
+        let mut searching = Searching::default();
+        searching.begin_at_once();
+        searching.started(QueryId(1));
+        searching.ended();
+        searching.plan_more();
+        let leisure = searching.next.expect("planned");
+        searching.plan();
+        let next = searching.next.expect("planned");
+        assert!(next + MORE_AFTER / 2 < leisure, "{:?} earlier", leisure - next);
+        searching.plan();
+        assert_eq!(searching.next, Some(next), "and is not put off");
+    }
+
+    #[test]
+    fn a_search_that_asked_nobody_hides_nothing() {
+        let mut searching = Searching::default();
+        searching.counted(3, 2);
+        searching.started(QueryId(2));
+        searching.counted(0, 0);
+        assert_eq!((searching.view().asked, searching.view().answered), (3, 2));
     }
 }

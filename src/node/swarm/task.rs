@@ -17,8 +17,8 @@ use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Probe, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
-use online::addresses;
 pub(crate) use online::keypair;
+use online::{addresses, unconnected};
 
 use super::{Command, Report, View, Want, publish::Published, search::Searching};
 use crate::{
@@ -84,6 +84,8 @@ pub(super) struct Session {
     waiting: HashMap<(Cid, bool), Vec<oneshot::Sender<()>>>,
     starving: BTreeSet<Cid>,
     connected: BTreeSet<PeerId>,
+    /// Shoal peers that were connected: each is asked whether it takes part.
+    asked: BTreeSet<PeerId>,
     pub(super) searching: Searching,
     /// Something was missing here, so that the network is needed.
     pub(super) needs_network: bool,
@@ -310,6 +312,7 @@ impl Task {
             waiting: HashMap::new(),
             starving: BTreeSet::new(),
             connected: BTreeSet::new(),
+            asked: BTreeSet::new(),
             searching: Searching::default(),
             needs_network: false,
             opened: Instant::now(),
@@ -607,6 +610,11 @@ impl Task {
         if state.connected.len() < CONNECTED_COUNTED_MAX {
             state.connected.extend(connected.iter().map(|info| info.id));
         }
+        if state.asked.len() < CONNECTED_COUNTED_MAX {
+            state.asked.extend(self.peers.values().map(|peer| peer.id));
+        }
+        let asked_directly = state.asked.len() as u32;
+        let unconnected = unconnected(&self.settings.bootstrap, &connected);
         let mut sources: BTreeMap<String, u64> = BTreeMap::new();
         for (peer, bytes) in &stats.per_peer {
             if let Some(id) = self.ids.get(peer) {
@@ -633,6 +641,8 @@ impl Task {
             view.joined = stats.peers_joined;
             view.peers_connected = peers_connected;
             view.connected = connected.len() as u32;
+            view.asked_directly = asked_directly;
+            view.unconnected = unconnected;
             view.search = search;
             view.nobody = nobody && !starving.is_empty();
             view.starving = starving;

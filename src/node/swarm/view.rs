@@ -10,6 +10,9 @@ use shoal_dag::Cid;
 
 use crate::control::protocol::Failure;
 
+/// Peers to start from that are named when they are not connected; one line is to hold them.
+pub(super) const UNCONNECTED_MAX: usize = 3;
+
 /// How the search for providers in the DHT stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Search {
@@ -17,7 +20,7 @@ pub struct Search {
     pub running: bool,
     /// Searches that ended.
     pub rounds: u32,
-    /// Peers asked in the newest search.
+    /// Peers of the DHT asked in the newest search that asked any.
     pub asked: u32,
     /// Peers that answered in it.
     pub answered: u32,
@@ -57,6 +60,10 @@ pub struct View {
     pub peers_connected: u64,
     /// Peers connected now.
     pub connected: u32,
+    /// Shoal peers that were asked directly whether they take part, gone ones too.
+    pub asked_directly: u32,
+    /// Peers to start from that are not connected; at most [`UNCONNECTED_MAX`].
+    pub unconnected: Vec<String>,
     /// The search for providers.
     pub search: Search,
     /// What somebody waits for and nobody connected can be asked for.
@@ -84,6 +91,8 @@ impl View {
             sources: Vec::new(),
             peers_connected: 0,
             connected: 0,
+            asked_directly: 0,
+            unconnected: Vec::new(),
             search: Search::default(),
             starving: BTreeSet::new(),
             nobody: false,
@@ -109,17 +118,30 @@ impl View {
             return format!("dialling {} of {} providers", search.dialling, search.found);
         }
         if !self.starving.is_empty() || self.joined == 0 {
-            return format!(
-                "looking for providers: {} connected, {} asked, {} answered, {} found, {} of them \
-                 unreachable",
-                counted(self.connected, "peer"),
-                search.asked,
-                search.answered,
-                counted(search.found, "provider"),
-                search.unreachable
-            );
+            return self.looking_for();
         }
         format!("waiting for {}", counted(self.joined, "peer"))
+    }
+
+    /// Who was tried, while nobody connected can be asked for what is missing.
+    fn looking_for(&self) -> String {
+        let Search { asked, answered, found, unreachable, .. } = self.search;
+        let mut text = format!(
+            "looking for providers: {} connected, {} asked directly",
+            counted(self.connected, "peer"),
+            self.asked_directly
+        );
+        if self.joined > 0 {
+            text += &format!(", {} take part without what is missing", self.joined);
+        }
+        text += &format!(
+            "; in the DHT {asked} asked, {answered} answered, {found} providers found, \
+             {unreachable} of them unreachable"
+        );
+        for address in &self.unconnected {
+            text += &format!("; no connection to {address}");
+        }
+        text
     }
 }
 

@@ -6,10 +6,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shoal_net::{Keypair, Net};
+use shoal_net::{Keypair, Net, PeerInfo};
 use shoal_store::Store;
 
 use super::{Task, next_event};
+use crate::node::swarm::view::UNCONNECTED_MAX;
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT},
     control::protocol::Failure,
@@ -85,6 +86,21 @@ impl Task {
 pub(super) fn addresses(net: &Net) -> Vec<String> {
     let id = net.peer_id();
     net.listeners().into_iter().map(|address| format!("{address}/p2p/{id}")).collect()
+}
+
+/// The first peers to start from that are not connected: by their id, or without one by their address.
+pub(super) fn unconnected(bootstrap: &[String], connected: &[PeerInfo]) -> Vec<String> {
+    let reached = |text: &&String| {
+        connected.iter().any(|info| match text.rsplit_once("/p2p/") {
+            Some((_, id)) => info.id.to_string() == id,
+            None => without_id(&info.addr.to_string()) == text.trim_end_matches('/'),
+        })
+    };
+    bootstrap.iter().filter(|text| !reached(text)).take(UNCONNECTED_MAX).cloned().collect()
+}
+
+fn without_id(address: &str) -> &str {
+    address.split_once("/p2p/").map_or(address, |(address, _)| address)
 }
 
 fn parse_addresses(texts: &[String]) -> Result<Vec<shoal_net::Multiaddr>, Failure> {
