@@ -144,11 +144,15 @@ impl Tally {
     /// The end, as the node told it. What was done is told beside a failure.
     pub(crate) fn report(self, served: Result<bool, Failure>) -> Report {
         let Self { added, skipped, bytes, files } = self;
+        let partial = |text: String| {
+            let hint = "each is named above; the rest is added and durable";
+            Some(Failure::new(Exit::Partial, text).hint(hint))
+        };
         let left_out = match (added, skipped) {
             (_, 0) => None,
             (0, _) => Some(Failure::failed("nothing could be added")),
-            (_, 1) => Some(Failure::new(Exit::Partial, "1 source was left out")),
-            _ => Some(Failure::new(Exit::Partial, format!("{skipped} sources were left out"))),
+            (_, 1) => partial("1 source was left out".to_owned()),
+            _ => partial(format!("{skipped} sources were left out")),
         };
         let (served, failure) = match served {
             Ok(served) => (served, left_out),

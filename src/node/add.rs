@@ -98,7 +98,8 @@ impl Adding<'_> {
 /// Adds paths.
 ///
 /// # Errors
-/// As told to the user; sources that cannot be read are exit 3, or 1 when nothing could be.
+/// As told to the user: exit 1 when nothing could be added. Sources that cannot be read are counted in
+/// the outcome.
 pub async fn add(node: &Arc<Node>, request: Add, out: Responder) -> Result<Outcome, Failure> {
     let (told, stored) = (out.clone(), !request.only_hash);
     let (added, outcome) = add_told(node, request, &out).await?;
@@ -157,10 +158,7 @@ pub async fn add_for(
             retention::adopt(&store, name, &root)?;
         }
         // What was left out is named; the rest is there, and is what is published.
-        outcome.map(drop).or_else(|failure| match failure.exit {
-            Exit::Partial => Ok(()),
-            _ => Err(failure),
-        })?;
+        outcome?;
         added.into_iter().next().ok_or_else(|| Failure::failed("nothing was added"))
     };
     let added = blocking(adding).await;
@@ -252,7 +250,20 @@ fn add_all(
     Ok(finished(added, skipped, &counts, served))
 }
 
-/// The CIDs, now that they are durable, and what was left out.
+/// An outcome in which nothing was left out.
+///
+/// # Errors
+/// Exit 3 when something was.
+pub fn whole(outcome: Outcome) -> Result<Outcome, Failure> {
+    let Outcome::Added { skipped: skipped @ 1.., .. } = outcome else { return Ok(outcome) };
+    let sources = if skipped == 1 { "source" } else { "sources" };
+    let text = format!("{skipped} {sources} could not be added");
+    Err(Failure::new(Exit::Partial, text)
+        .hint("each is named above; the rest is added and durable"))
+}
+
+/// The CIDs, now that they are durable. What was left out is counted in the outcome, which is that of the
+/// rest; nothing else tells who asked whether that is served.
 fn finished(
     added: Vec<(Vec<u8>, Root)>,
     skipped: u64,
@@ -266,20 +277,8 @@ fn finished(
         files: root.files,
     };
     let added: Vec<Added> = added.into_iter().map(told).collect();
-    if skipped > 0 {
-        let failure = if added.is_empty() {
-            Failure::failed("nothing could be added")
-        } else {
-            Failure::new(
-                Exit::Partial,
-                format!(
-                    "{skipped} {} could not be added",
-                    if skipped == 1 { "source" } else { "sources" }
-                ),
-            )
-            .hint("each is named above; the rest is added and durable")
-        };
-        return (added, Err(failure));
+    if skipped > 0 && added.is_empty() {
+        return (added, Err(Failure::failed("nothing could be added")));
     }
     let (count, bytes, files) = (added.len() as u64, counts.bytes, counts.files);
     (added, Ok(Outcome::Added { added: count, skipped, bytes, files, served }))

@@ -85,7 +85,7 @@ async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(),
         remember(node, &item, Some(added.cid.clone()), false).await?;
         out.send(Response::Added(added.clone())).await?;
     }
-    outcome.map(|_| ())
+    outcome.and_then(add::whole).map(|_| ())
 }
 
 async fn seed_root(node: &Arc<Node>, text: &[u8], out: &Responder) -> Result<(), Failure> {

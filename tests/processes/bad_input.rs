@@ -149,6 +149,27 @@ fn missing_sources_are_named_and_the_rest_is_added() {
     assert_eq!(a.run(&[&"cat", &cid]).ok().stdout, fs::read(&good).unwrap());
 }
 
+/// A running peer serves the rest, and whoever has none is told so, as when everything is added.
+#[test]
+fn who_serves_the_rest_is_told_when_sources_are_left_out() {
+    let lab = Lab::new();
+    let (a, good, missing) = (lab.store("a"), lab.path("good"), lab.path("missing"));
+    tree::file(&good, 1, 10);
+    let add = |json: bool| {
+        let verb: &[&dyn AsRef<OsStr>] = &[&"add", &missing, &good, &"--json"];
+        a.run(&verb[..if json { 4 } else { 3 }]).exits(3)
+    };
+    drop(add(false).says("no running peer serves this"));
+    let outcome = add(true).outcome();
+    assert_eq!((&outcome["served"], &outcome["skipped"]), (&false.into(), &1.into()), "{outcome}");
+    let peer = a.seed();
+    let run = add(false);
+    assert!(!run.stderr.contains("no running peer"), "{run}");
+    let outcome = add(true).outcome();
+    assert_eq!((&outcome["served"], &outcome["skipped"]), (&true.into(), &1.into()), "{outcome}");
+    drop(peer.stop());
+}
+
 #[test]
 fn an_existing_out_is_refused_unless_forced() {
     let lab = Lab::new();
