@@ -48,7 +48,8 @@ pub(crate) struct AddArgs {
     #[arg(value_parser = PossibleValuesParser::new(PROFILES))]
     profile: String,
 
-    /// Keep permissions and modification times, of directories and symlinks too
+    /// Keep permissions and modification times, of directories and symlinks too; the setuid, setgid
+    /// and sticky bits are not kept
     #[arg(long)]
     preserve: bool,
 
