@@ -5,15 +5,21 @@
 
 use std::{
     ffi::OsStr,
-    fs,
-    os::unix::fs::FileExt,
+    fs::{self, Permissions},
+    os::unix::{
+        fs::{FileExt, PermissionsExt, symlink},
+        process::CommandExt,
+    },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::{
+    mount::{MountFlags, UnmountFlags, mount, unmount},
+    process::Signal,
+};
 
-use crate::harness::{Lab, eventually, process::Stream, require, tree};
+use crate::harness::{Lab, Peer, Run, Started, Store, eventually, process::Stream, require, tree};
 
 #[test]
 fn a_cid_that_nobody_has_is_told_soon_and_given_up_in_time() {
@@ -275,4 +281,286 @@ fn unknown(lab: &Lab) -> String {
     let path: &Path = &lab.path("nobody has this");
     fs::write(path, "nobody has this").unwrap();
     lab.store("only hash").run(&[&"add", &"--only-hash", &path]).cid()
+}
+
+/// A tree in a store, to be written where it must not be.
+fn with_a_tree(lab: &Lab) -> (Store, String) {
+    let (a, source) = (lab.store("above/a"), lab.path("source"));
+    fs::create_dir_all(lab.path("above")).unwrap();
+    fs::create_dir(&source).unwrap();
+    tree::file(&source.join("file"), 1, 100);
+    let cid = a.add(&source);
+    (a, cid)
+}
+
+#[test]
+fn force_takes_neither_where_one_stands_nor_what_contains_it() {
+    let lab = Lab::new();
+    let (a, cid) = with_a_tree(&lab);
+    let here = lab.path("work/here");
+    fs::create_dir_all(&here).unwrap();
+    fs::write(here.join("mine"), b"mine").unwrap();
+    symlink(&here, lab.path("link")).unwrap();
+    let (work, link) = (lab.path("work"), lab.path("link"));
+    let by_number = format!("/proc/{}/root{}", std::process::id(), here.display());
+    let spellings: [&dyn AsRef<std::ffi::OsStr>; 7] =
+        [&".", &"../here", &here, &"./", &work, &link, &by_number];
+    for out in spellings {
+        let mut command = a.command(&[&"get", &cid, &"-o", out, &"--force"]);
+        command.current_dir(&here);
+        let run = Started::new(command).finish();
+        assert!(matches!(run.code(), Some(2 | 12)), "{run}");
+        drop(run.says("hint: "));
+        assert_eq!(fs::read(here.join("mine")).unwrap(), b"mine");
+    }
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[test]
+fn force_takes_neither_the_store_nor_the_home() {
+    let lab = Lab::new();
+    let (a, cid) = with_a_tree(&lab);
+    let other = lab.store("other");
+    drop(other.run(&[&"id"]).ok());
+    let before = a.run(&[&"id"]).ok().stdout;
+    symlink(a.dir(), lab.path("link")).unwrap();
+    // The harness's home is the laboratory.
+    let home = lab.path("");
+    for (out, says) in [
+        (a.dir().to_owned(), "store"),
+        (lab.path("above"), "store"),
+        (a.dir().join("packs"), "store"),
+        (a.dir().join("new"), "store"),
+        (lab.path("link"), "store"),
+        (lab.path("link/secrets"), "store"),
+        (other.dir().to_owned(), "store"),
+        (home.clone(), "home"),
+    ] {
+        drop(a.run(&[&"get", &cid, &"-o", &out, &"--force"]).exits(12).says(says).says("hint: "));
+    }
+    // The one that holds its peer's store is refused by a peer that runs.
+    let peer = a.seed();
+    drop(a.run(&[&"get", &cid, &"-o", &a.dir(), &"--force"]).exits(12).says("store"));
+    drop(peer.stop());
+    assert_eq!(a.run(&[&"id"]).ok().stdout, before, "the node's key is another one");
+    assert!(!a.run(&[&"pin", &"ls"]).ok().stdout.is_empty());
+    drop(other.run(&[&"id"]).ok());
+}
+
+#[test]
+fn force_takes_nothing_that_is_mounted() {
+    if !require::root() {
+        return;
+    }
+    let lab = Lab::new();
+    let (a, cid) = with_a_tree(&lab);
+    fs::create_dir(lab.path("outer")).unwrap();
+    let disk = SmallDisk::new(lab.path("outer/disk"), "size=1m");
+    fs::write(disk.path.join("mine"), b"mine").unwrap();
+    for out in [disk.path.clone(), lab.path("outer")] {
+        drop(a.run(&[&"get", &cid, &"-o", &out, &"--force"]).exits(12).says("mount point"));
+    }
+    assert_eq!(fs::read(disk.path.join("mine")).unwrap(), b"mine");
+    let out = disk.path.join("out");
+    fs::create_dir(&out).unwrap();
+    drop(a.run(&[&"get", &cid, &"-o", &out, &"--force"]).ok());
+    assert!(out.join("file").exists());
+}
+
+#[test]
+fn an_empty_out_is_a_wrong_command_line() {
+    let lab = Lab::new();
+    drop(lab.store("a").run(&[&"get", &unknown(&lab), &"-o", &""]).exits(2).says("OUT is empty"));
+}
+
+/// The deletion of what was replaced once held an interrupted process for as long as it took.
+#[test]
+fn a_process_that_deletes_what_was_replaced_ends_soon_after_a_signal() {
+    let lab = Lab::new();
+    let (a, cid) = with_a_tree(&lab);
+    let out = lab.path("out");
+    for directory in 0..200 {
+        let directory = out.join(directory.to_string());
+        fs::create_dir_all(&directory).unwrap();
+        for file in 0..500 {
+            fs::write(directory.join(file.to_string()), b"").unwrap();
+        }
+    }
+    let mut get = a.start(&[&"get", &cid, &"-o", &out, &"--force"]);
+    eventually("OUT stands", || out.join("file").exists().then_some(()));
+    let signalled = Instant::now();
+    get.signal(Signal::TERM);
+    let run = get.finish();
+    assert!(signalled.elapsed() < Duration::from_secs(4), "{run}");
+    assert_eq!(fs::read_dir(&out).unwrap().count(), 1);
+    // Either it was done already, or the rest stands beside OUT under a name that says whose it is.
+    let beside: Vec<_> =
+        fs::read_dir(lab.path("")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    let left = beside.iter().filter(|name| name.to_string_lossy().starts_with(".out.shoal-"));
+    match run.code() {
+        Some(0) => assert_eq!(left.count(), 0, "{beside:?}"),
+        code => assert_eq!((code, left.count()), (Some(130), 1), "{beside:?} {run}"),
+    }
+}
+
+#[test]
+fn a_store_among_the_sources_is_left_out_and_its_keys_with_it() {
+    let lab = Lab::new();
+    let (a, other) = (lab.store("home/a"), lab.store("home/deep/other"));
+    for store in [&a, &other] {
+        fs::create_dir_all(store.dir()).unwrap();
+        drop(store.run(&[&"id"]).ok());
+    }
+    tree::file(&lab.path("home/file"), 1, 10);
+    let left_out = |run: Run| run.says("home/a: is a").says("other: is a Shoal store");
+    let run = left_out(a.run(&[&"add", &lab.path("home")]).exits(3));
+    let cid = run.lines()[0].clone();
+    let out = lab.path("out");
+    drop(a.run(&[&"get", &cid, &"-o", &out]).ok());
+    let names: Vec<_> = fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(out.join("file").exists() && !out.join("a").exists(), "{names:?}");
+    assert_eq!(fs::read_dir(out.join("deep")).unwrap().count(), 0);
+
+    let key = a.dir().join("secrets/node.key");
+    for path in [a.dir(), &key, &a.dir().join("secrets"), other.dir()] {
+        let run = a.run(&[&"add", &path]).exits(1).says("Shoal store");
+        assert!(run.stdout.is_empty(), "{run}");
+    }
+    drop(a.run(&[&"name", &"new", &"notes"]).ok());
+    drop(a.run(&[&"publish", &"notes", &a.dir()]).exits(1).says("Shoal store"));
+    let mut seed = a.start(&[&"seed", &a.dir()]);
+    let told = seed.line(Stream::Err, "is a Shoal store", Duration::from_secs(60));
+    let run = seed.kill();
+    assert!(told.is_some(), "{run}");
+    assert_eq!(a.run(&[&"pin", &"ls"]).ok().lines().len(), 1);
+}
+
+#[test]
+fn a_store_that_may_not_be_opened_is_told_with_the_cause() {
+    if !require::root() {
+        return;
+    }
+    let lab = Lab::new();
+    let a = lab.store("a");
+    drop(a.run(&[&"id"]).ok());
+    // Another user may run the program and reach the store's parent, but not the store.
+    let program = lab.path("shoal");
+    fs::copy(env!("CARGO_BIN_EXE_shoal"), &program).unwrap();
+    fs::set_permissions(lab.path(""), Permissions::from_mode(0o755)).unwrap();
+    for verb in ["id", "seed", "status"] {
+        let mut command = a.command_in(&[&program], &[&verb]);
+        command.uid(65534).gid(65534);
+        let run = Started::new(command).finish().exits(12).says("ermission denied");
+        assert_eq!(run.stderr.matches("error: ").count(), 1, "{run}");
+    }
+}
+
+#[test]
+fn a_store_on_a_full_disk_is_told_with_the_cause() {
+    if !require::root() {
+        return;
+    }
+    let lab = Lab::new();
+    let disk = SmallDisk::new(lab.path("disk"), "size=64k");
+    fs::write(disk.path.join("filler"), vec![1; 64 << 10]).unwrap();
+    drop(lab.store("disk/store").run(&[&"id"]).exits(1).says("o space left").says("make room"));
+}
+
+#[test]
+fn an_address_that_cannot_be_listened_on_is_told_with_the_cause() {
+    let lab = Lab::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = format!("/ip4/127.0.0.1/tcp/{}", taken.local_addr().unwrap().port());
+    for (address, says) in [(busy.as_str(), "in use"), ("/ip4/192.0.2.1/tcp/4001", "assign")] {
+        let run = lab.store("a").run(&[&"seed", &"--listen", &address]).exits(1).says(says);
+        drop(run.says(address));
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_named_by_status_and_peers() {
+    let lab = Lab::new();
+    let mut peer = lab.store("a").seed();
+    let a = peer.store().clone();
+    let process = peer.process();
+    let pid = process.id().to_string();
+    process.signal(Signal::STOP);
+    for verb in ["status", "peers"] {
+        let run = a.run(&[&verb]).exits(11).says(&pid);
+        // The verb that holds the store, not the words of its command line.
+        drop(run.says(&format!("shoal seed (pid {pid})")));
+    }
+    process.signal(Signal::CONT);
+    drop(a.run(&[&"status"]).ok());
+    drop(peer.stop());
+    drop(a.run(&[&"status"]).exits(10).says("no running peer"));
+}
+
+#[test]
+fn who_holds_a_store_and_says_nothing_is_not_called_by_the_last_ones_name() {
+    let lab = Lab::new();
+    let a = lab.store("a");
+    drop(a.run(&[&"id"]).ok());
+    let lock = fs::File::open(a.dir().join("lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    let run = a.run(&[&"id"]).exits(11).says("an unknown");
+    assert!(!run.stderr.contains("shoal id"), "{run}");
+}
+
+#[test]
+fn a_hang_up_ends_a_peer_cleanly_unless_it_was_started_to_ignore_it() {
+    let lab = Lab::new();
+    let mut peer = lab.store("a").seed();
+    let socket = peer.store().dir().join("control.sock");
+    assert!(socket.exists());
+    peer.process().signal(Signal::HUP);
+    let (mut runs, store) = (true, peer.store().clone());
+    eventually("it ends", || {
+        runs = peer.process().runs();
+        (!runs).then_some(())
+    });
+    assert!(!socket.exists(), "it ended without closing");
+    drop(peer.stop().ok());
+    if require::program("nohup").is_none() {
+        return;
+    }
+    let binary = env!("CARGO_BIN_EXE_shoal");
+    let mut kept =
+        Peer::new(store.clone(), Started::new(store.command_in(&[&"nohup", &binary], &[&"seed"])));
+    kept.process().signal(Signal::HUP);
+    drop(store.run(&[&"status"]).ok());
+    drop(kept.stop().ok());
+}
+
+#[test]
+fn a_damaged_index_is_told_without_a_panic() {
+    let lab = Lab::new();
+    let a = lab.store("a");
+    let source = lab.path("source");
+    tree::file(&source, 1, 1000);
+    drop(a.add(&source));
+    let index = a.dir().join("index.redb");
+    let whole = fs::read(&index).unwrap();
+    let mut told = 0;
+    for page in 1..(whole.len() / 4096).min(24) {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..][..4096].fill(0xff);
+        fs::write(&index, damaged).unwrap();
+        let run = a.run(&[&"pin", &"ls"]);
+        assert!(!run.stderr.contains("panicked") && !run.stderr.contains("backtrace"), "{run}");
+        told += usize::from(run.stderr.contains("damaged"));
+    }
+    assert!(told > 0, "no damage was found");
+}
+
+#[test]
+fn a_referenced_file_that_is_gone_is_called_gone() {
+    let lab = Lab::new();
+    let (a, source) = (lab.store("a"), lab.path("source"));
+    tree::file(&source, 1, 700_000);
+    let cid = a.run(&[&"add", &"--ref", &source]).cid();
+    fs::remove_file(&source).unwrap();
+    drop(a.run(&[&"cat", &cid]).exits(6).says("source is gone"));
+    tree::file(&source, 2, 700_000);
+    drop(a.run(&[&"cat", &cid]).exits(6).says("source was changed"));
 }
