@@ -1,4 +1,7 @@
 //! The `shoal` binary: understand the command line, run it, end with its code.
+//!
+//! It owns what belongs to a process and not to a library: the allocator, the runtime, and what a panic prints.
+//! Everything else is in the library.
 
 use std::time::Duration;
 

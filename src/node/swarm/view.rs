@@ -126,22 +126,23 @@ impl View {
     /// Who was tried, while nobody connected can be asked for what is missing.
     fn looking_for(&self) -> String {
         let Search { asked, answered, found, unreachable, .. } = self.search;
-        let mut text = format!(
+        let mut parts = vec![format!(
             "looking for providers: {} connected, {} asked directly",
             counted(self.connected, "peer"),
             self.asked_directly
-        );
+        )];
         if self.joined > 0 {
-            text += &format!(", {} take part without what is missing", self.joined);
+            parts[0] += ", ";
+            parts[0] += &counted(self.joined, "member");
+            parts[0] += " without what is missing";
         }
-        text += &format!(
-            "; in the DHT {asked} asked, {answered} answered, {found} providers found, \
-             {unreachable} of them unreachable"
-        );
-        for address in &self.unconnected {
-            text += &format!("; no connection to {address}");
-        }
-        text
+        parts.push(format!(
+            "in the DHT {asked} asked, {answered} answered, {} found, {unreachable} of them unreachable",
+            counted(found, "provider")
+        ));
+        let unconnected = self.unconnected.iter();
+        parts.extend(unconnected.map(|address| format!("no connection to {address}")));
+        parts.join("; ")
     }
 }
 
