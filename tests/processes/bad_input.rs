@@ -125,7 +125,7 @@ fn a_fetch_that_is_given_up_names_who_was_asked_and_who_was_not_reached() {
     let nobody = format!("/ip4/127.0.0.1/tcp/1/p2p/{id}");
     let c = lab.store("c").told(peer.address()).told(&nobody);
     let run = c.run(&[&"get", &cid, &"-o", &lab.path("out"), &"--timeout", &"6s"]).exits(4);
-    let run = run.says("nothing more of").says("1 asked directly, 1 take part");
+    let run = run.says("nothing more of").says("1 asked directly, 1 member without");
     let run = run.says("in the DHT 1 asked, 1 answered, 1 provider found");
     let run = run.says(&format!("no connection to {nobody}"));
     assert!(!run.stderr.contains(&format!("no connection to {}", peer.address())), "{run}");
