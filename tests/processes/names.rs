@@ -3,15 +3,18 @@
 
 use std::{
     fs,
+    net::UdpSocket,
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
 
 use crate::harness::{
-    Lab, Peer, Run, Store, eventually,
+    Lab, Peer, Run, Started, Store, eventually,
     tree::{self, Snapshot},
 };
 
@@ -232,6 +235,53 @@ fn a_name_that_is_not_followed_has_its_history_too() {
     let proof = lab.path("proof");
     drop(reader.run(&[&"prove", &format!("{key}@1/a.txt"), &"-o", &proof]).ok());
     drop(reader.run(&[&"verify-proof", &proof]).ok());
+}
+
+/// A name server that answers every question with one TXT record, which can be changed.
+fn name_server(text: &str) -> (std::net::SocketAddr, Arc<Mutex<String>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (address, said) = (socket.local_addr().unwrap(), Arc::new(Mutex::new(text.to_owned())));
+    let answers = Arc::clone(&said);
+    thread::spawn(move || {
+        let mut question = [0; 512];
+        // It ends with the process.
+        while let Ok((len, from)) = socket.recv_from(&mut question) {
+            let name = question[12..len].iter().position(|byte| *byte == 0).unwrap_or(0);
+            let text = answers.lock().unwrap().clone();
+            let mut answer = question[..12 + name + 5].to_vec();
+            // A response without errors: one question, one answer, and nothing else.
+            answer[2..12].copy_from_slice(&[0x81, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
+            // The name by a pointer, type TXT, class IN, one minute.
+            answer.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0, text.len() as u8 + 1]);
+            answer.push(text.len() as u8);
+            answer.extend(text.as_bytes());
+            let _gone = socket.send_to(&answer, from);
+        }
+    });
+    (address, said)
+}
+
+#[test]
+fn a_domain_is_a_hint_at_a_name() {
+    let lab = Lab::new();
+    let store = lab.store("a");
+    let key = made(&store, "docs");
+    drop(publish(&store, "docs", &source(&lab, "one")).ok());
+    let (address, said) = name_server(&format!("dnslink=/ipns/{key}"));
+    let cat = || {
+        let mut command = store.command(&[&"cat", &"/ipns/example.org/a.txt"]);
+        command.env("SHOAL_DNS", address.to_string());
+        Started::new(command).finish()
+    };
+    assert_eq!(cat().ok().stdout, b"one");
+    // Another key is not followed before the user forgot the first.
+    let other = made(&store, "other");
+    *said.lock().unwrap() = format!("dnslink=/ipns/{other}");
+    drop(cat().exits(12).says(&key));
+    drop(store.run(&[&"name", &"rm", &"/ipns/example.org"]).ok());
+    drop(cat().exits(4));
+    // Without a name server of its own, the isolated network asks nobody.
+    drop(store.run(&[&"cat", &"/ipns/example.net/a.txt"]).exits(12).says("isolated"));
 }
 
 #[test]

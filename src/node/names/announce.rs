@@ -101,7 +101,8 @@ pub async fn withdraw(node: &Arc<Node>, name: LedgerId) {
     }
 }
 
-fn is_live(bytes: &[u8], name: LedgerId) -> bool {
+/// Whether the end of a record's life has not come.
+pub fn is_live(bytes: &[u8], name: LedgerId) -> bool {
     let record = SignedRecord::read(bytes.to_vec(), name);
     record.is_ok_and(|record| record.live(judge::now()).is_ok())
 }

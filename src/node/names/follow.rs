@@ -123,7 +123,6 @@ async fn answer(
 }
 
 async fn answer_to(node: &Arc<Node>, question: Question) -> Result<Answer, Failure> {
-    let now = judge::now();
     node.names()
         .ask(move |book| {
             let state = book.state(question.name())?;
@@ -131,11 +130,8 @@ async fn answer_to(node: &Arc<Node>, question: Question) -> Result<Answer, Failu
             let Some(state) = known else { return Ok(Answer::Unknown) };
             let pinned = state.reader.pin().map_or(0, |pin| pin.head().index() + 1);
             let branch = book.branch(&state).up_to(pinned);
-            let record = state.kept.record.clone().map(Bytes::from).filter(|bytes| {
-                let name = state.name();
-                let read = shoal_ledger::ipns::SignedRecord::read(bytes.clone(), name);
-                read.is_ok_and(|record| record.live(now).is_ok())
-            });
+            let live = |bytes: &Vec<u8>| announce::is_live(bytes, state.name());
+            let record = state.kept.record.clone().filter(live).map(Bytes::from);
             Ok(question::answer(&branch, state.reader.frauds(), record.as_ref(), &question))
         })
         .await

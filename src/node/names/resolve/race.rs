@@ -6,7 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use shoal_ledger::ipns::routing_key;
+use shoal_ledger::{LedgerId, ipns::routing_key};
 use shoal_net::PeerId;
 use tokio::{
     task::JoinSet,
@@ -165,17 +165,21 @@ pub async fn search(
 ) -> Result<(), Failure> {
     let until = until.unwrap_or_else(|| Instant::now() + Duration::from_mins(1));
     let mut ways = Ways::begin(node, state).await;
-    let mut deadline = until;
+    let (mut deadline, mut lacking) = (until, Vec::new());
     while let Ok(Some(way)) = timeout_at(deadline, ways.next()).await {
         match way {
             Way::Peer(learned) => {
                 if let Some(learned) = learned? {
-                    asked.answered += 1;
+                    // Who says what cannot be accepted, now or at all, has not been heard.
+                    asked.answered += usize::from(!matches!(learned, Learned::Refused(_)));
                     asked.note(&learned);
                 }
             }
             Way::Record(learned) => asked.note(&learned?),
-            Way::Done(answered) => asked.dht = asked.dht.max(answered),
+            Way::Done { answered, without } => {
+                asked.dht = asked.dht.max(answered);
+                lacking.extend(without);
+            }
         }
         asked.peers = ways.asked.len();
         if asked.settled && !asked.all {
@@ -183,6 +187,22 @@ pub async fn search(
         }
     }
     asked.peers = ways.asked.len();
+    correct(node, state.name(), lacking).await
+}
+
+/// Gives the newest record to those peers of the DHT that answered with an older one or with none, so that who
+/// asks them next is not told less (kad-dht, "entry correction").
+async fn correct(node: &Arc<Node>, name: LedgerId, peers: Vec<PeerId>) -> Result<(), Failure> {
+    if peers.is_empty() {
+        return Ok(());
+    }
+    let state = node.names().ask(move |book| book.state(name)).await?;
+    let record = state.and_then(|state| state.kept.record);
+    if let (Some(net), Some(record)) = (node.names().line().net(), record)
+        && announce::is_live(&record, name)
+    {
+        net.put_value_to(routing_key(name), record, peers).await;
+    }
     Ok(())
 }
 
@@ -190,7 +210,7 @@ pub async fn search(
 enum Way {
     Peer(Result<Option<Learned>, Failure>),
     Record(Result<Learned, Failure>),
-    Done(u32),
+    Done { answered: u32, without: Vec<PeerId> },
 }
 
 /// Everything that is under way.
@@ -251,9 +271,9 @@ impl Ways {
                 found = self.found.recv(), if self.searching > 0 => match found {
                     Some(Found::Provider(peer)) => self.ask(peer),
                     Some(Found::Record { bytes, .. }) => self.hear(bytes),
-                    Some(Found::Done { answered, .. }) => {
+                    Some(Found::Done { answered, without }) => {
                         self.searching -= 1;
-                        return Some(Way::Done(answered));
+                        return Some(Way::Done { answered, without });
                     }
                     None => self.searching = 0,
                 },
