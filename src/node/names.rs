@@ -7,7 +7,7 @@
 //! - [`manage`] making and forgetting names; [`publish`] signing versions; [`resolve`] finding them.
 //! - [`mod@line`] the way to other peers; [`learn`] what becomes of what they say; [`follow`] the worker
 //!   that takes what comes; [`announce`] what is told; [`judge`] which records are kept for the DHT.
-//! - [`manage`] making and forgetting names; [`retention`] which versions' content is pinned for them.
+//! - [`retention`] which versions' content is pinned for names, [`content`] how it comes here.
 //! - [`log`], [`diff`], [`checkout`], [`prove`] what is asked about their histories.
 //!
 //! Invariants: what was accepted never goes back, across restarts ([`state::State`] is written before

@@ -23,7 +23,7 @@ use super::{
     retention,
     spelling::{self, Point, Spelling},
     state::State,
-    target, version,
+    target,
 };
 use crate::{
     control::{
@@ -289,14 +289,4 @@ async fn head_over(
     let Answer::Entry(placed) = line.ask(peer, &question).await.ok()? else { return None };
     let stands = placed.entry == *entry && placed.stands_in(size, &proof.head.header().history);
     stands.then_some(*proof)
-}
-
-/// The newest version of a name that is kept, for other parts of the node.
-///
-/// # Errors
-/// The store.
-pub async fn newest(node: &Arc<Node>, state: &State) -> Result<Option<Cid>, Failure> {
-    let state = state.clone();
-    let newest = node.names().ask(move |book| version::newest(book, &state)).await?;
-    Ok(newest.map(|newest| newest.root))
 }

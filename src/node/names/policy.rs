@@ -63,11 +63,6 @@ impl Policy {
         }
         kept
     }
-
-    /// How many of the newest versions have to be looked at; none for all.
-    pub const fn needs_all(self) -> bool {
-        !matches!(self, Self::Some { daily: 0, monthly: 0, .. })
-    }
 }
 
 /// Whether it is the first of its day or month, and one of the first `most` of them.

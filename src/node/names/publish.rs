@@ -77,6 +77,10 @@ pub async fn publish(
     let (state, version) = sign(node, name, key, seed, content, message).await?;
     kept::keep(node, name).await?;
     let (told, queued) = send(node, &state).await?;
+    if !node.is_persistent() {
+        let note = "no running peer serves this version; start one with: shoal seed";
+        out.send(Response::Note(note.to_owned())).await?;
+    }
     Ok(Outcome::Published(published(&state, &version, told, queued, false)))
 }
 
@@ -307,13 +311,4 @@ async fn until_sent(node: &Arc<Node>, name: LedgerId) {
             return;
         }
     }
-}
-
-/// Notes for whoever publishes without a running peer.
-pub async fn warn_unserved(node: &Arc<Node>, out: &Responder) -> Result<(), Failure> {
-    if !node.is_persistent() {
-        let note = "no running peer serves this version; start one with: shoal seed";
-        out.send(Response::Note(note.to_owned())).await?;
-    }
-    Ok(())
 }
