@@ -385,6 +385,8 @@ fn what_is_no_name_and_what_may_not_be_done_is_said() {
     let dir = source(&lab, "one");
     drop(publish(&store, "docs", &dir).ok());
     drop(publish(&store, "docs", &dir).ok());
+    // A record that we keep ourselves confirms nothing.
+    drop(store.run(&[&"resolve", &"docs"]).ok().says("nobody else has confirmed it yet"));
     assert_eq!(versions(&store), 1, "the same content is no new version");
     drop(store.run(&[&"cat", &"docs@2/a.txt"]).exits(4).says("no version 2"));
     // What cannot be read is named and left out, and the rest is a version.

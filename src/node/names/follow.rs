@@ -85,7 +85,9 @@ async fn arrived(node: &Arc<Node>, arrival: Arrival) -> Result<(), Failure> {
             Ok(())
         }
         Arrival::Record { name, bytes } => {
-            if whole(node, name).await?.is_some() {
+            let kept = whole(node, name).await?;
+            // Our own put comes by here too, and is nobody else's word.
+            if kept.is_some_and(|state| state.kept.record.as_ref() != Some(&bytes)) {
                 let learned = learn::record(node, name, &bytes, Source::Dht).await?;
                 follow_up(node, name, &learned).await?;
             }

@@ -36,6 +36,8 @@ pub enum Source {
     Gossip(PeerId),
     /// A record in the DHT.
     Dht,
+    /// A record that this node keeps for the DHT: nobody else's word.
+    Here,
     /// A direct answer.
     Peer(PeerId),
 }
@@ -46,6 +48,7 @@ impl Source {
         match self {
             Self::Gossip(_) => "gossip".to_owned(),
             Self::Dht => "dht".to_owned(),
+            Self::Here => "a record kept here".to_owned(),
             Self::Peer(peer) => peer.to_string(),
         }
     }
@@ -53,7 +56,7 @@ impl Source {
     const fn peer(self) -> Option<PeerId> {
         match self {
             Self::Gossip(peer) | Self::Peer(peer) => Some(peer),
-            Self::Dht => None,
+            Self::Dht | Self::Here => None,
         }
     }
 }
@@ -157,6 +160,7 @@ pub async fn head(
 ) -> Result<Learned, Failure> {
     let state = state_of(node, name).await?;
     match state.reader.hear(&head) {
+        Heard::Known if source == Source::Here => Ok(Learned::Nothing),
         Heard::Known => confirm(node, name, head, source).await,
         Heard::Ended => Ok(Learned::Nothing),
         Heard::Foreign => Ok(refused(source, "an entry of another name")),
@@ -194,8 +198,10 @@ async fn append_next(
         if let Err(error) = state.reader.accept(&proof, now_ms()) {
             return Ok(Some(refused(source, error)));
         }
-        state.reader.confirm(&head, confirmed_until());
-        state.confirmed(now_ms(), &source.told());
+        if source != Source::Here {
+            state.reader.confirm(&head, confirmed_until());
+            state.confirmed(now_ms(), &source.told());
+        }
         state.note_foreign(1);
         book.append(&mut state, &[head])?;
         Ok(Some(Learned::News))

@@ -270,7 +270,9 @@ impl Ways {
                 }
                 found = self.found.recv(), if self.searching > 0 => match found {
                     Some(Found::Provider(peer)) => self.ask(peer),
-                    Some(Found::Record { bytes, .. }) => self.hear(bytes),
+                    Some(Found::Record { bytes, from }) => {
+                        self.hear(bytes, if from.is_some() { Source::Dht } else { Source::Here });
+                    }
                     Some(Found::Done { answered, without }) => {
                         self.searching -= 1;
                         return Some(Way::Done { answered, without });
@@ -281,11 +283,10 @@ impl Ways {
         }
     }
 
-    fn hear(&mut self, bytes: Vec<u8>) {
+    fn hear(&mut self, bytes: Vec<u8>, source: Source) {
         let (node, name) = (Arc::clone(&self.node), self.state.name());
-        self.tasks.spawn(async move {
-            Way::Record(learn::record(&node, name, &bytes, Source::Dht).await)
-        });
+        self.tasks
+            .spawn(async move { Way::Record(learn::record(&node, name, &bytes, source).await) });
     }
 }
 
