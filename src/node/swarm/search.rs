@@ -22,6 +22,10 @@ const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// When more providers are looked for, for a session that few serve.
 const MORE_AFTER: Duration = Duration::from_secs(10);
 
+/// How long a search goes on at least, unless it has found two providers: the first that answers may be a provider
+/// that names itself alone, and another one a moment later makes the fetch twice as fast and survives it.
+const SEARCH_MIN: Duration = Duration::from_millis(300);
+
 /// Longest pause between two searches.
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 
@@ -43,6 +47,7 @@ const DIALS_PER_ROUND_MAX: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Searching {
     query: Option<QueryId>,
+    began: Option<Instant>,
     next: Option<Instant>,
     /// The next one is only for more providers: whoever waits does not wait for it.
     at_leisure: bool,
@@ -93,6 +98,7 @@ impl Searching {
 
     fn started(&mut self, query: QueryId) {
         self.query = Some(query);
+        self.began = Some(Instant::now());
         self.next = None;
         self.dialled = 0;
     }
@@ -103,6 +109,11 @@ impl Searching {
         if asked > 0 {
             (self.view.asked, self.view.answered) = (asked, answered);
         }
+    }
+
+    /// Whether it has gone on for long enough, once somebody delivers.
+    fn may_end(&self) -> bool {
+        self.found.len() > 1 || self.began.is_none_or(|began| began.elapsed() >= SEARCH_MIN)
     }
 
     fn ended(&mut self) {
@@ -155,6 +166,7 @@ impl Task {
         let Some(net) = self.net.clone() else { return };
         for (session, state) in &self.sessions {
             if let Some(query) = state.searching.query
+                && state.searching.may_end()
                 && self.engine.stats(*session).bytes_received > 0
             {
                 net.stop_query(query).await;
