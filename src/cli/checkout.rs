@@ -16,17 +16,14 @@ use shoal_dag::name::escape;
 use super::{
     add::absolute,
     context::Context,
-    converse::{Console, Exchange},
+    get::Writing,
     json::{Details, name::CheckedOut},
     progress::size,
     report::{End, Report, unexpected},
     standing,
 };
 use crate::{
-    control::{
-        client::Answer,
-        protocol::{Failure, Outcome, Request, Response, name::NameRequest},
-    },
+    control::protocol::{Failure, Outcome, Request, name::NameRequest},
     exit::Exit,
 };
 
@@ -57,13 +54,13 @@ pub(crate) async fn run(context: &mut Context, args: CheckoutArgs) -> Result<Rep
     let out = absolute(&args.out)?;
     let target = args.target.into_vec();
     let settled = names_a_version(&target);
-    let mut writing = Writing(NameRequest::Checkout {
+    let mut writing = Writing(Request::Name(NameRequest::Checkout {
         target,
         out: out.as_bytes().to_vec(),
         force: args.force,
         umask: context.umask,
         wait: context.wait,
-    });
+    }));
     let Outcome::CheckedOut { resolved, written, removed, kept, bytes_received, refused } =
         context.ask(&mut writing).await?
     else {
@@ -99,26 +96,6 @@ fn left_out(entries: usize) -> Option<Failure> {
         _ => format!("{entries} entries were left out for their names"),
     };
     Some(Failure::new(Exit::Partial, text))
-}
-
-/// The exchange: what is left out is named as it comes.
-#[derive(Debug)]
-struct Writing(NameRequest);
-
-impl Exchange for Writing {
-    fn request(&self) -> Request {
-        Request::Name(self.0.clone())
-    }
-
-    async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
-        match answer {
-            Answer::Response(Response::Skipped { path, why }) => {
-                console.talk.warning(&format!("left out {}: {why}", escape(&path)));
-                Ok(())
-            }
-            other => Err(unexpected(&other)),
-        }
-    }
 }
 
 #[cfg(test)]

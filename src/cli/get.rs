@@ -83,7 +83,7 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         // Only here is it known where "here" is.
         spared::check_asker(Path::new(&out))?;
     }
-    let mut getting = Getting(Get {
+    let mut getting = Writing(Request::Get(Get {
         target: args.target.into_vec(),
         out: out.as_bytes().to_vec(),
         keep: args.keep,
@@ -92,7 +92,7 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         seed_on: !args.no_seed_on,
         umask: context.umask,
         wait: context.wait,
-    });
+    }));
     let outcome = context.ask(&mut getting).await?;
     let Some(details) = details(outcome) else {
         return Err(unexpected(&"get"));
@@ -103,13 +103,13 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
     Ok(Report { details: Some(details), failure })
 }
 
-/// The exchange: what is left out is named as it comes.
+/// The exchange of what writes files: what is left out is named as it comes.
 #[derive(Debug)]
-struct Getting(Get);
+pub(super) struct Writing(pub(super) Request);
 
-impl Exchange for Getting {
+impl Exchange for Writing {
     fn request(&self) -> Request {
-        Request::Get(self.0.clone())
+        self.0.clone()
     }
 
     async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {
@@ -226,7 +226,7 @@ mod tests {
         let globals = Cli::try_parse_from(["shoal", "-q", "id"]).unwrap().globals;
         let output = Output::over(tempfile::tempfile().unwrap(), false, false);
         let mut console = Console { output, talk: Talk::new(&globals) };
-        let mut getting = Getting(Get {
+        let mut getting = Writing(Request::Get(Get {
             target: Vec::new(),
             out: Vec::new(),
             keep: false,
@@ -235,7 +235,7 @@ mod tests {
             seed_on: false,
             umask: 0,
             wait: Wait { idle_ms: 0 },
-        });
+        }));
         let skipped = Response::Skipped { path: b"..".to_vec(), why: "not a name".to_owned() };
         assert!(getting.answer(Answer::Response(skipped), &mut console).await.is_ok());
         let strange = Response::Pins(Vec::new());

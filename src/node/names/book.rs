@@ -22,7 +22,7 @@ use shoal_dag::Bytes;
 use shoal_ledger::{
     Body, Entry, Hash, Index, LedgerId, Reader,
     chain::Archive,
-    tree::{self, prove::Nodes},
+    tree::prove::{self, Nodes},
 };
 use shoal_store::{ReadError, Store, WriteError};
 
@@ -189,7 +189,7 @@ impl Book {
         let mut changes = Changes::default();
         let mut nodes = Fresh { stored: self.branch(state), fresh: HashMap::new() };
         for entry in entries {
-            Self::append_one(&mut changes, &mut next, &mut nodes, entry);
+            Self::append_one(&mut changes, &mut next, &mut nodes, entry)?;
         }
         self.change_state(&mut changes, &next)?;
         self.commit(changes)?;
@@ -197,11 +197,19 @@ impl Book {
         Ok(())
     }
 
-    fn append_one(changes: &mut Changes, state: &mut State, nodes: &mut Fresh, entry: &Entry) {
+    fn append_one(
+        changes: &mut Changes,
+        state: &mut State,
+        nodes: &mut Fresh,
+        entry: &Entry,
+    ) -> Result<()> {
         let (name, index) = (state.name(), state.kept.len);
         changes.put(key(b'e', name, &index.to_be_bytes()), entry.block().to_vec());
-        for (level, at, hash) in nodes.complete(index, entry.leaf()) {
+        // A subtree that cannot be read must not be passed over: later proofs would lack it for ever.
+        let completed = prove::completed(nodes, index, entry.leaf());
+        for (level, at, hash) in completed.ok_or(BookError::Damaged(name))? {
             changes.put(node_key(name, level, at), hash.as_bytes().to_vec());
+            nodes.fresh.insert((level, at), hash);
         }
         if matches!(entry.body(), Body::Update(_)) {
             state.kept.versions += 1;
@@ -212,6 +220,7 @@ impl Book {
             state.kept.controls.push(index);
         }
         state.kept.len += 1;
+        Ok(())
     }
 
     /// Takes off everything from an index on, since a recovery cut it off: the entries are kept aside.
@@ -403,20 +412,10 @@ struct Fresh {
     fresh: HashMap<(u32, u64), Hash>,
 }
 
-impl Fresh {
-    /// The leaf, and every subtree that is complete with it: from the bottom up.
-    fn complete(&mut self, index: u64, leaf: Hash) -> Vec<(u32, u64, Hash)> {
-        let (mut level, mut at, mut hash) = (0, index, leaf);
-        let mut completed = vec![(level, at, hash)];
-        while at % 2 == 1 {
-            let known = self.fresh.get(&(level, at - 1)).copied();
-            let Some(left) = known.or_else(|| self.stored.node(level, at - 1)) else { break };
-            hash = tree::node_hash(&left, &hash);
-            (level, at) = (level + 1, at / 2);
-            completed.push((level, at, hash));
-        }
-        self.fresh.extend(completed.iter().map(|(level, at, hash)| ((*level, *at), *hash)));
-        completed
+impl Nodes for Fresh {
+    fn node(&self, level: u32, index: u64) -> Option<Hash> {
+        let fresh = self.fresh.get(&(level, index)).copied();
+        fresh.or_else(|| self.stored.node(level, index))
     }
 }
 

@@ -44,7 +44,7 @@ fn genesis() -> Entry {
         position,
         time_ms: 1_000,
         links: None,
-        history: tree::EMPTY_ROOT,
+        history: shoal_ledger::tree::EMPTY_ROOT,
         signer: 0,
     };
     Draft { header, body }.sign(&[&key]).expect("a genesis")

@@ -137,23 +137,20 @@ async fn bridge(
     peer: PeerId,
 ) -> Result<Learned, Failure> {
     let source = Source::Peer(peer);
-    let our_size = state.reader.have().map_or(0, |have| have.size());
     let shared = place.checked_sub(1).and_then(|last| branch.entry(last));
     let (Some(shared), Some(root)) = (shared, prove::root(branch, place)) else {
         return note_recovery(node, state, theirs).await;
     };
     let have = Have { position: shared.position(), root };
     let question = Question::Head { name: state.name(), have: Some(have) };
-    let Ok(Answer::Head { mut proof, .. }) = node.names().line().ask(peer, &question).await else {
+    let Ok(Answer::Head { proof, .. }) = node.names().line().ask(peer, &question).await else {
         return note_recovery(node, state, theirs).await;
     };
-    let Some(to_have) = prove::consistency(branch, place, our_size) else {
-        return note_recovery(node, state, theirs).await;
-    };
-    proof.common.to_have = to_have;
+    let across = state.reader.have().and_then(|have| proof.across(&have, branch));
+    let Some(proof) = across else { return note_recovery(node, state, theirs).await };
     match state.reader.clone().accept(&proof, now_ms()) {
         Ok(accepted) => {
-            replicate::take_in(node, state, *proof, accepted.cut_off_from.or(Some(place)), peer)
+            replicate::take_in(node, state, proof, accepted.cut_off_from.or(Some(place)), peer)
                 .await
         }
         Err(error) => Ok(refused(source, error)),
