@@ -172,6 +172,7 @@ impl Shared {
                 len: size,
                 kept: false,
                 damaged: false,
+                sparse: false,
                 partial: Some(state),
                 reference: None,
             };

@@ -245,9 +245,8 @@ impl Shared {
             },
         };
         let Some((record, _)) = self.record(id)? else { return Ok(None) };
-        let is_whole = record.partial.is_none() && !record.damaged;
         let is_one_leaf = whole.is_none();
-        if !is_whole || is_one_leaf && !self.is_all_of(root, record.len)? {
+        if !record.is_whole() || is_one_leaf && !self.is_all_of(root, record.len)? {
             return Ok(None);
         }
         Ok(Some((id, record)))

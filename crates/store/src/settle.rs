@@ -262,8 +262,14 @@ impl Shared {
         }
         partial.seal();
         let kept = kept || record.kept;
-        let record =
-            BlobRecord { len: partial.size, kept, damaged: false, partial: None, reference: None };
+        let record = BlobRecord {
+            len: partial.size,
+            kept,
+            damaged: false,
+            sparse: false,
+            partial: None,
+            reference: None,
+        };
         let whole = Whole { blob: partial.id, hash: partial.root.hash };
         let pressure = self.overlay.change(|layer| {
             layer.blobs.insert(partial.id, Some(record));

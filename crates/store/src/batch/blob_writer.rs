@@ -134,7 +134,14 @@ impl<'a> BlobWriter<'a> {
 
     fn record(&self, is_partial: bool) -> BlobRecord {
         let partial = is_partial.then_some(PartialState { root: None, records: 0 });
-        BlobRecord { len: self.len, kept: true, damaged: false, partial, reference: None }
+        BlobRecord {
+            len: self.len,
+            kept: true,
+            damaged: false,
+            sparse: false,
+            partial,
+            reference: None,
+        }
     }
 }
 
