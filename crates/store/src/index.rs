@@ -17,6 +17,7 @@
 
 mod apply;
 mod file;
+pub(crate) mod run;
 #[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 pub(crate) mod snapshot;
 
@@ -80,6 +81,19 @@ pub(crate) struct IndexError {
 impl IndexError {
     fn other(reason: String) -> Self {
         Self { reason, kind: Failure::Other, refused: None }
+    }
+
+    /// A file of the index whose bytes are not what was written.
+    pub(crate) fn damaged(path: &Path, what: &str) -> Self {
+        Self::other(format!("{} is damaged: {what}", path.display()))
+    }
+
+    /// What the operating system refused.
+    pub(crate) fn io(path: &Path, error: std::io::Error) -> Self {
+        let full = error.kind() == std::io::ErrorKind::StorageFull;
+        let kind = if full { Failure::Full } else { Failure::Other };
+        let reason = format!("{}: {error}", path.display());
+        Self { reason, kind, refused: Some(error) }
     }
 
     /// What the opener of the store in whose `path` the index is gets: a file that the operating system

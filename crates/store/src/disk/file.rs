@@ -40,6 +40,11 @@ impl DiskFile {
         Ok(Self::new(&self.disk, self.file.try_clone()?))
     }
 
+    /// Another descriptor of the same open file, for reading.
+    pub(crate) fn try_clone_plain(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
     /// Writes all of the bytes.
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let change = Change::Write { file: &self.file, offset, parts: [bytes, &[]] };
