@@ -40,9 +40,9 @@ impl DiskFile {
         Ok(Self::new(&self.disk, self.file.try_clone()?))
     }
 
-    /// Another descriptor of the same open file, for reading.
-    pub(crate) fn try_clone_plain(&self) -> io::Result<File> {
-        self.file.try_clone()
+    /// The file, for reading only.
+    pub(crate) fn into_plain(self) -> File {
+        self.file
     }
 
     /// Writes all of the bytes.

@@ -32,8 +32,10 @@ pub(crate) struct RunRow {
 }
 
 impl RunRow {
-    pub(crate) fn to_bytes(self) -> [u8; 28] {
-        let mut bytes = [0; 28];
+    pub(crate) const BYTES: usize = 28;
+
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(&self.age.to_le_bytes());
         for (n, part) in [self.rows, self.gone, self.bytes].into_iter().enumerate() {
             bytes[4 + 8 * n..][..8].copy_from_slice(&part.to_le_bytes());
@@ -41,7 +43,7 @@ impl RunRow {
         bytes
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8; 28]) -> Self {
+    pub(crate) fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
         let part = |n: usize| {
             let mut part = [0; 8];
             part.copy_from_slice(&bytes[4 + 8 * n..][..8]);

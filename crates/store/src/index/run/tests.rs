@@ -25,7 +25,7 @@ fn slot(n: u64) -> Slot {
 fn write(path: &Path, number: u32, rows: &Rows) -> Arc<Run> {
     let mut writer = RunWriter::create(&Disk::default(), path, rows.len() as u64).unwrap();
     rows.iter().for_each(|(digest, slot)| writer.push(digest, *slot).unwrap());
-    Arc::new(writer.finish().unwrap().into_run(number, number).unwrap())
+    Arc::new(writer.finish().unwrap().into_run(number, number))
 }
 
 /// Asks a run everything that a map knows, and some more.

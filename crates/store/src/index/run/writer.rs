@@ -76,6 +76,11 @@ impl RunWriter {
         if self.rows.len() as u64 == PAGE_ROWS { self.end_page() } else { Ok(()) }
     }
 
+    /// Has no row been added?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Writes what is left and syncs the file. Its directory is the caller's.
     pub(crate) fn finish(mut self) -> Result<Written, WriteError> {
         if !self.rows.is_empty() {
@@ -141,11 +146,6 @@ impl Drop for RunWriter {
 }
 
 impl Written {
-    /// How many rows it has.
-    pub(crate) fn rows(&self) -> u64 {
-        self.footer.rows
-    }
-
     /// Removes the file again, since no commit named it.
     pub(crate) fn discard(self, disk: &Disk) {
         if let Err(error) = disk.remove(&self.path) {
@@ -159,11 +159,9 @@ impl Written {
     }
 
     /// The run, open for reading.
-    pub(crate) fn into_run(self, number: u32, age: u32) -> Result<Run, WriteError> {
+    pub(crate) fn into_run(self, number: u32, age: u32) -> Run {
         let row = self.row(age);
         debug_assert!(row.bytes >= FOOTER_BYTES as u64, "it has a footer");
-        let file =
-            self.file.try_clone_plain().map_err(|error| WriteError::io(&self.path, error))?;
-        Ok(Run::of(number, row, self.path, file, self.footer, self.resident))
+        Run::of(number, row, self.path, self.file.into_plain(), self.footer, self.resident)
     }
 }
