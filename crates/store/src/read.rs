@@ -15,6 +15,7 @@ use crate::error::ReadError;
 use crate::files::read_at;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
+use crate::leases::Lease;
 use crate::overlay::Known;
 use crate::pack::scan::matches;
 use crate::store::{Shared, Store};
@@ -50,6 +51,9 @@ pub struct WholeFile {
     pub len: u64,
     /// It is a user's file, which may be edited at any time: hash what is read, never pass it through.
     pub reference: bool,
+    /// Keeps the bytes where they are; for a file of the store's own. Whoever passes the path or the
+    /// file on keeps it too.
+    pub lease: Option<Lease>,
 }
 
 impl Store {
@@ -111,13 +115,19 @@ impl Store {
             let Some(file) = reference.open() else {
                 return Err(ReadError::changed(*root, path));
             };
-            return Ok(Some(WholeFile { file, path, len, reference: true }));
+            return Ok(Some(WholeFile { file, path, len, reference: true, lease: None }));
+        }
+        let lease = Some(self.shared.leases.take(id));
+        let still = self.shared.whole(&key)?;
+        if still.is_none_or(|(now, record)| now != id || record.reference.is_some()) {
+            // It changed its home, or became sparse, before the lease was there.
+            return Ok(None);
         }
         let path = self.shared.layout.blob(id);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((found, file)) if found == len => {
-                Ok(Some(WholeFile { file, path, len, reference: false }))
+                Ok(Some(WholeFile { file, path, len, reference: false, lease }))
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ReadError::io(path, error))
