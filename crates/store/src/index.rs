@@ -17,6 +17,8 @@
 
 mod apply;
 mod file;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
+pub(crate) mod snapshot;
 
 use std::cell::Cell;
 use std::fmt;
