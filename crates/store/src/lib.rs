@@ -36,6 +36,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod holes;
 mod index;
 mod keep;
 mod key;
@@ -51,6 +52,7 @@ mod pins;
 mod presence;
 mod ranges;
 mod read;
+mod rebase;
 mod records;
 mod recovery;
 mod secret;
@@ -70,6 +72,7 @@ pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
+pub use rebase::{OLDER_MAX, Rebased, Thinned};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };

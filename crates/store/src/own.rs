@@ -37,6 +37,7 @@ impl Store {
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
+        let _stay = self.shared.moving.read();
         for key in &keys {
             self.shared.overlay.mark(&key.digest, public);
         }

@@ -236,6 +236,17 @@ impl Shared {
         }
     }
 
+    /// The blob that was made for a root, whatever its state.
+    pub(crate) fn blob_of(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
+        let whole = match self.overlay.whole(&root.digest) {
+            Known::Is(whole) => Some(whole),
+            Known::Gone => None,
+            Known::Nothing => self.index.whole(&root.digest)?,
+        };
+        let Some(whole) = whole.filter(|whole| whole.hash == root.hash) else { return Ok(None) };
+        Ok(self.record(whole.blob)?.map(|(record, _)| (whole.blob, record)))
+    }
+
     /// The blob that is the whole content of a root.
     pub(crate) fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
         let whole = match self.overlay.whole(&root.digest) {
@@ -272,7 +283,8 @@ impl Shared {
         })
     }
 
-    fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
+    /// Reads a block and checks its bytes.
+    pub(crate) fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
         if let Some(bytes) = inline(cid) {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -88,6 +88,8 @@ pub(crate) struct Shared {
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// Does the file system share extents between files?
+    pub(crate) reflinks: OnceLock<bool>,
     /// Whole files that somebody reads without the index.
     pub(crate) leases: Leases,
     /// Held shared from a lookup to a change that repeats where the block lies, and alone by who moves
@@ -127,6 +129,7 @@ impl Store {
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            reflinks: OnceLock::new(),
             leases: Leases::default(),
             moving: RwLock::default(),
             maintenance: Mutex::default(),
