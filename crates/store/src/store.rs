@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod ticker;
@@ -9,10 +9,10 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
@@ -20,6 +20,7 @@ use crate::error::{OpenError, WriteError};
 use crate::files::Files;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
+use crate::leases::Leases;
 use crate::lock::{Holder, Lock};
 use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
@@ -97,6 +98,15 @@ pub(crate) struct Shared {
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// Does the file system share extents between files?
+    pub(crate) reflinks: OnceLock<bool>,
+    /// Whole files that somebody reads without the index.
+    pub(crate) leases: Leases,
+    /// Held shared from a lookup to a change that repeats where the block lies, and alone by who moves
+    /// blocks to other homes: so that nothing old is said again. The outermost lock.
+    pub(crate) moving: RwLock<()>,
+    /// One at a time of what goes through the store to tidy it.
+    pub(crate) maintenance: Mutex<()>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -129,6 +139,10 @@ impl Store {
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            reflinks: OnceLock::new(),
+            leases: Leases::default(),
+            moving: RwLock::default(),
+            maintenance: Mutex::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
