@@ -2,7 +2,7 @@
 //!
 //! The package is pure: no clock, no randomness, no file, no socket, no task. It owns the formats
 //! that decide a CID: the hash and CID rules ([`hash`]), the text of CIDs and paths ([`path`]),
-//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`]), the profiles ([`profile`]), the chunkers
+//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`], [`hamt`]), the profiles ([`profile`]), the chunkers
 //! ([`chunk`]), the tree builders ([`build`]) and the walks over trees ([`walk`]).
 //!
 //! Invariants: what a profile makes of given bytes never changes (vectors in `tests/` freeze it);
@@ -55,7 +55,9 @@
 
 pub mod build;
 pub mod chunk;
+pub mod hamt;
 pub mod hash;
+mod murmur;
 pub mod name;
 pub mod node;
 pub mod path;

@@ -37,7 +37,7 @@ pub enum BlockKind {
     Leaf,
     /// Links to parts of a file.
     Branch,
-    /// A directory.
+    /// A directory, or a shard of one.
     Directory,
     /// A symbolic link.
     Symlink,
@@ -142,7 +142,7 @@ impl TreeWalk {
         Ok(match node {
             Node::Leaf { .. } => BlockKind::Leaf,
             Node::File(_) => BlockKind::Branch,
-            Node::Directory { .. } => BlockKind::Directory,
+            Node::Directory { .. } | Node::Shard(_) => BlockKind::Directory,
             Node::Symlink { .. } => BlockKind::Symlink,
         })
     }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use shoal_dag::build::{self, Built, FileBuilder, LeafBlock};
+use shoal_dag::build::{self, Built, DirectoryBuilder, FileBuilder, LeafBlock};
 use shoal_dag::chunk::Chunker;
 use shoal_dag::hash;
 use shoal_dag::walk::{Budget, FileWalk, Step, WalkError};
@@ -46,6 +46,16 @@ impl Memory {
         let built = builder.finish(&mut out);
         self.keep(out);
         built
+    }
+
+    /// Finishes a directory and keeps its blocks; its root and the size for a link to it.
+    pub(crate) fn keep_all(&mut self, builder: DirectoryBuilder) -> (Cid, u64) {
+        let put = |block| -> Result<(), std::convert::Infallible> {
+            self.keep([block]);
+            Ok(())
+        };
+        let Ok(finished) = builder.finish_into(put);
+        finished
     }
 
     /// Reads a range through a walk; also says how many blocks that took.
