@@ -17,9 +17,9 @@
 //! takes the low bits first, which for the usual 256 slots is the same).
 
 use bytes::Bytes;
-use cid::Cid;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::node::NodeError;
 use crate::unixfs::{Kind, Metadata, UnixFs};
 use crate::{murmur, pb};
@@ -90,19 +90,26 @@ impl Fanout {
     }
 
     /// Bits of the hash that one level takes.
-    pub(crate) const fn bits(self) -> u32 {
+    pub const fn bits(self) -> u32 {
         self.0.trailing_zeros()
     }
 
     /// Levels that the bits of a hash last for.
-    pub(crate) const fn levels(self) -> u32 {
+    pub const fn levels(self) -> u32 {
         HASH_BITS / self.bits()
     }
 
-    /// The slot that a hash leads to at a level, which is below [`Self::levels`].
-    pub(crate) const fn slot(self, hash: u64, level: u32) -> u16 {
-        let below = HASH_BITS - (level + 1) * self.bits();
-        (hash >> below) as u16 & (self.0 - 1)
+    /// The slot that a hash leads to at a level.
+    ///
+    /// # Panics
+    /// When `level` is not below [`Self::levels`].
+    pub const fn slot(self, hash: u64, level: u32) -> u16 {
+        (self.way(hash, level) as u16) & (self.0 - 1)
+    }
+
+    /// All the bits of a hash that lead to its slot at a level, which is below [`Self::levels`].
+    pub(crate) const fn way(self, hash: u64, level: u32) -> u64 {
+        hash >> (HASH_BITS - (level + 1) * self.bits())
     }
 
     /// Digits of a slot's number before a name.
@@ -111,7 +118,7 @@ impl Fanout {
     }
 
     /// The name of a link: the slot, then the name of the entry; nothing follows for a shard.
-    pub(crate) fn link_name(self, slot: u16, name: &[u8]) -> Vec<u8> {
+    pub fn link_name(self, slot: u16, name: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.digits() + name.len());
         for digit in (0..self.digits()).rev() {
             out.push(b"0123456789ABCDEF"[usize::from(slot >> (4 * digit) & 0xf)]);
@@ -205,8 +212,11 @@ fn slots(field: &[u8], fanout: Fanout) -> Result<Vec<u16>, ShardError> {
     Ok(set.collect())
 }
 
-/// The message of a shard with these slots taken, as kubo writes it.
-pub(crate) fn message(fanout: Fanout, taken: &[u16], meta: Metadata) -> Vec<u8> {
+/// The UnixFS message of a shard with these slots taken, as kubo writes it.
+///
+/// # Panics
+/// When a slot is none of the `fanout`.
+pub fn message(fanout: Fanout, taken: &[u16], meta: Metadata) -> Vec<u8> {
     let mut field = vec![0_u8; usize::from(fanout.slots() / 8)];
     for &slot in taken {
         let at = field.len() - 1 - usize::from(slot / 8);
@@ -224,8 +234,8 @@ pub(crate) fn message(fanout: Fanout, taken: &[u16], meta: Metadata) -> Vec<u8> 
     .encode()
 }
 
-/// The hash of a name, as every shard uses it.
-pub(crate) fn hash(name: &[u8]) -> u64 {
+/// The hash of a name: the first 64 bits of its MurmurHash3 x64-128. It proves nothing.
+pub fn hash(name: &[u8]) -> u64 {
     murmur::hash(name)
 }
 

@@ -68,12 +68,16 @@ pub mod walk;
 mod wire;
 
 pub use bytes::Bytes;
-pub use cid::{Cid, Version};
+pub use cid::Version;
 
 pub use crate::node::Node;
 pub use crate::profile::Profile;
 pub use crate::unixfs::{Metadata, Mtime};
 pub use crate::wire::WireError;
+
+/// The address of a block. It has room for identity CIDs of [`hash::IDENTITY_BYTES_MAX`] bytes: what
+/// is longer does not parse.
+pub type Cid = cid::CidGeneric<{ hash::IDENTITY_BYTES_MAX }>;
 
 /// Largest block that is made, kept, served or accepted: the limit that Bitswap peers share
 /// (kubo since 0.40).

@@ -10,10 +10,10 @@
 //! paths of them checks first.
 
 use bytes::Bytes;
-use cid::Cid;
 use thiserror::Error;
 
 use crate::BLOCK_BYTES_MAX;
+use crate::Cid;
 use crate::hamt::{Shard, ShardError, ShardLink};
 use crate::hash::{DAG_PB, RAW};
 use crate::pb::{self, PbError, PbLink};

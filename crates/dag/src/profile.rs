@@ -11,9 +11,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cid::{Cid, Version};
+use cid::Version;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash::HashKind;
 use crate::unixfs::Metadata;
 

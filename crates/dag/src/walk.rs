@@ -19,9 +19,9 @@ pub use file::{FileWalk, Step};
 pub use lookup::{Lookup, LookupStep};
 pub use tree::{BlockKind, PENDING_MAX, TreeStep, TreeWalk};
 
-use cid::Cid;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash::CidError;
 use crate::node::NodeError;
 

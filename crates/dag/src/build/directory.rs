@@ -7,11 +7,11 @@
 
 use std::collections::BTreeMap;
 
-use cid::Cid;
 use thiserror::Error;
 
 use super::block_of;
 use super::sharded::Entries;
+use crate::Cid;
 use crate::name::{self, NameError};
 use crate::pb::{PbLink, PbNode};
 use crate::profile::{DIRECTORY_BYTES_MAX, DirectoryMeasure, Profile};

@@ -11,9 +11,8 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use cid::Cid;
-
 use super::{DirectoryError, block_of};
+use crate::Cid;
 use crate::hamt::{self, Fanout};
 use crate::pb::{PbLink, PbNode};
 use crate::profile::Profile;

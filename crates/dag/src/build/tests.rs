@@ -118,7 +118,7 @@ fn a_refused_entry_changes_nothing() {
         let mut builder = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
         for i in 0..6_000 {
             builder.insert(format!("{i:08}").as_bytes(), cid, 1).unwrap();
-            if refused && (i < 5 || i > 5_990) {
+            if refused && !(5..=5_990).contains(&i) {
                 let twice = builder.insert(b"00000000", cid, 1).unwrap_err();
                 assert_eq!(twice, DirectoryError::Duplicate("00000000".to_owned()));
                 builder.insert(b"..", cid, 1).unwrap_err();

@@ -10,9 +10,9 @@
 //! its writer intended.
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::{Budget, Cost, WalkError};
+use crate::Cid;
 use crate::hamt::{self, Fanout, Shard};
 use crate::hash;
 use crate::node::{Dirent, Node};
@@ -180,8 +180,7 @@ impl DirectoryWalk {
                 continue;
             }
             let way = wanted.way << fanout.bits() | u64::from(link.slot);
-            let below = u64::BITS - (level + 1) * fanout.bits();
-            if hamt::hash(&link.name) >> below != way {
+            if fanout.way(hamt::hash(&link.name), level) != way {
                 return Err(WalkError::misplaced(
                     &wanted.cid,
                     "a name where its hash does not lead",

@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::{Budget, Cost, WalkError};
+use crate::Cid;
 use crate::hash::{self, RAW};
 use crate::node::{FileNode, Node};
 

@@ -5,10 +5,10 @@
 //! checks them.
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::directory::check_shard;
 use super::{Cost, WalkError};
+use crate::Cid;
 use crate::hamt::{self, Fanout, Shard};
 use crate::hash;
 use crate::node::{Dirent, Node};
