@@ -8,9 +8,9 @@
 //! [`crate::walk`].
 //!
 //! Invariants of a decoded shard: as many links as bits in its bit field, each in its slot, in
-//! ascending order; so no slot is taken twice. That a name is where its hash leads is checked by the
-//! walks, which know the way: a name that passes stands in one place only, so there are no
-//! duplicates.
+//! ascending order; so no slot is taken twice. That it stands where it can, and every name where its
+//! hash leads, is checked against its [`Place`] by whoever comes to it from the root: a name that
+//! passes stands in one place only, so there are no duplicates.
 //!
 //! Written as kubo writes it: the bit field without its leading zero bytes, the slot as upper-case
 //! hexadecimal before the name. Specification: UnixFS, `HAMTShard`, read as boxo does it (the text
@@ -192,11 +192,65 @@ impl Shard {
         }
     }
 
-    /// The link that a name's hash leads to at a level, with its index among the links.
-    pub(crate) fn find(&self, hash: u64, level: u32) -> Option<(usize, &ShardLink)> {
-        let slot = self.fanout.slot(hash, level);
+    /// The link that a name's hash leads to here, with its index among the links.
+    pub(crate) fn find(&self, hash: u64, place: Place) -> Option<(usize, &ShardLink)> {
+        let slot = self.fanout.slot(hash, place.level);
         let at = self.links.binary_search_by_key(&slot, |link| link.slot).ok()?;
         Some((at, &self.links[at]))
+    }
+}
+
+/// Where a shard stands in its directory: how many levels below the root, in which slots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// Slots of the root; of the root itself only its block tells.
+    fanout: Option<Fanout>,
+    level: u32,
+    /// The bits of a hash that lead here.
+    way: u64,
+}
+
+impl Place {
+    /// That of the root.
+    pub const ROOT: Self = Self { fanout: None, level: 0, way: 0 };
+
+    /// Checks that a shard can be here: it has the root's number of slots, every name is where
+    /// its hash leads, and it is not empty unless it is the root. So a shard that stands in two
+    /// places passes in one of them at most, and a tree of shards without entries in none.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words: the directory's writer is at fault.
+    pub fn check(&self, shard: &Shard) -> Result<(), &'static str> {
+        if self.fanout.is_some_and(|fanout| fanout != shard.fanout) {
+            return Err("a shard with another number of slots");
+        }
+        if self.level >= shard.fanout.levels() {
+            return Err("more shards above each other than a hash has bits");
+        }
+        if self.level > 0 && shard.links.is_empty() {
+            return Err("a shard without entries");
+        }
+        let leads_here = |link: &ShardLink| {
+            let way = self.way << shard.fanout.bits() | u64::from(link.slot);
+            link.is_shard() || shard.fanout.way(hash(&link.name), self.level) == way
+        };
+        if shard.links.iter().all(leads_here) {
+            Ok(())
+        } else {
+            Err("a name where its hash does not lead")
+        }
+    }
+
+    /// That of a shard in a slot of the one here, which was checked.
+    #[must_use]
+    pub const fn below(&self, fanout: Fanout, slot: u16) -> Self {
+        let way = self.way << fanout.bits() | slot as u64;
+        Self { fanout: Some(fanout), level: self.level + 1, way }
+    }
+
+    /// Whether it is that of the root.
+    pub const fn is_root(&self) -> bool {
+        self.level == 0
     }
 }
 

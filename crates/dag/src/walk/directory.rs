@@ -4,19 +4,21 @@
 //! that it has not come to yet: at most the slots of one shard per level. Entries come in the order
 //! of the blocks: of a sharded directory that is the order of the hashes of their names.
 //!
-//! A shard must have the root's number of slots, must not be empty (only a root may), and every
-//! name in it must be where its hash leads. So a name comes once, and a shard that stands in two
-//! places fails at its first name: a walk costs no more than the directory has entries, whatever
-//! its writer intended.
+//! Every shard is checked against its [`Place`]. So a name comes once, and a shard that stands in two
+//! places fails in the second: a walk costs no more than the directory has entries, whatever its
+//! writer intended.
 
 use bytes::Bytes;
 
 use super::{Budget, Cost, WalkError};
 use crate::Cid;
-use crate::hamt::{self, Fanout, Shard};
+use crate::hamt::{Place, Shard};
 use crate::hash;
 use crate::node::{Dirent, Node};
 use crate::unixfs::Metadata;
+
+/// What is wrong where a shard should be.
+pub(super) const NO_SHARD: &str = "something else than a shard among shards";
 
 /// What a [`DirectoryWalk`] wants or gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,27 +37,19 @@ pub enum DirectoryStep {
 pub struct DirectoryWalk {
     root: Cid,
     cost: Cost,
-    top: Option<Top>,
+    /// Metadata of the root, once it is known.
+    meta: Option<Metadata>,
     stack: Vec<Frame>,
     next: Next,
     failed: Option<WalkError>,
-}
-
-/// What the root told.
-#[derive(Debug, Clone, Copy)]
-struct Top {
-    meta: Metadata,
-    fanout: Option<Fanout>,
 }
 
 /// A shard whose own shards are still to be visited.
 #[derive(Debug)]
 struct Frame {
     cid: Cid,
-    /// The bits of the hash that led to it.
-    way: u64,
     /// Shards in its slots; the last is visited next.
-    shards: Vec<(u16, Cid)>,
+    shards: Vec<Wanted>,
 }
 
 #[derive(Debug)]
@@ -72,11 +66,11 @@ enum Next {
     Done,
 }
 
-/// A block that is to be looked at, and the bits of the hash that lead to it.
+/// A block that is to be looked at, and where it stands.
 #[derive(Debug, Clone, Copy)]
 struct Wanted {
     cid: Cid,
-    way: u64,
+    place: Place,
 }
 
 impl DirectoryWalk {
@@ -85,16 +79,16 @@ impl DirectoryWalk {
         Self {
             root,
             cost: Cost::new(budget),
-            top: None,
+            meta: None,
             stack: Vec::new(),
-            next: Next::Visit(Wanted { cid: root, way: 0 }),
+            next: Next::Visit(Wanted { cid: root, place: Place::ROOT }),
             failed: None,
         }
     }
 
     /// Metadata of the directory, once its root is known.
-    pub fn meta(&self) -> Option<&Metadata> {
-        self.top.as_ref().map(|top| &top.meta)
+    pub const fn meta(&self) -> Option<&Metadata> {
+        self.meta.as_ref()
     }
 
     /// Says what the walk wants or gives next.
@@ -135,12 +129,10 @@ impl DirectoryWalk {
 
     fn search(&mut self) -> Next {
         while let Some(frame) = self.stack.last_mut() {
-            let Some((slot, cid)) = frame.shards.pop() else {
-                self.stack.pop();
-                continue;
-            };
-            let bits = self.top.and_then(|top| top.fanout).map_or(0, Fanout::bits);
-            return Next::Visit(Wanted { cid, way: frame.way << bits | u64::from(slot) });
+            if let Some(wanted) = frame.shards.pop() {
+                return Next::Visit(wanted);
+            }
+            self.stack.pop();
         }
         Next::Done
     }
@@ -158,40 +150,35 @@ impl DirectoryWalk {
         self.cost.read(data.len())?;
         let node = Node::decode(cid, data).map_err(|reason| WalkError::node(cid, reason))?;
         match node {
-            Node::Directory { entries, meta } if self.top.is_none() => {
-                self.top = Some(Top { meta, fanout: None });
+            Node::Directory { entries, meta } if wanted.place.is_root() => {
+                self.meta = Some(meta);
                 self.give(entries);
                 Ok(())
             }
             Node::Shard(shard) => self.handle_shard(wanted, shard),
-            _ if self.top.is_none() => Err(WalkError::NotADirectory(Box::new(*cid))),
-            _ => Err(WalkError::misplaced(cid, "something else than a shard among shards")),
+            _ if wanted.place.is_root() => Err(WalkError::NotADirectory(Box::new(*cid))),
+            _ => Err(WalkError::misplaced(cid, NO_SHARD)),
         }
     }
 
-    fn handle_shard(&mut self, wanted: Wanted, shard: Shard) -> Result<(), WalkError> {
-        let level = self.stack.len() as u32;
-        check_shard(&wanted.cid, &shard, self.top.and_then(|top| top.fanout), level)?;
-        let fanout = shard.fanout;
+    fn handle_shard(
+        &mut self,
+        Wanted { cid, place }: Wanted,
+        shard: Shard,
+    ) -> Result<(), WalkError> {
+        place.check(&shard).map_err(|what| WalkError::misplaced(&cid, what))?;
         let (mut shards, mut entries) = (Vec::new(), Vec::new());
         for link in shard.links {
             if link.is_shard() {
-                shards.push((link.slot, link.cid));
-                continue;
+                let place = place.below(shard.fanout, link.slot);
+                shards.push(Wanted { cid: link.cid, place });
+            } else {
+                entries.push(Dirent { name: link.name, cid: link.cid, dag_size: link.dag_size });
             }
-            let way = wanted.way << fanout.bits() | u64::from(link.slot);
-            if fanout.way(hamt::hash(&link.name), level) != way {
-                return Err(WalkError::misplaced(
-                    &wanted.cid,
-                    "a name where its hash does not lead",
-                ));
-            }
-            entries.push(Dirent { name: link.name, cid: link.cid, dag_size: link.dag_size });
         }
         shards.reverse();
-        let meta = shard.meta;
-        self.top.get_or_insert(Top { meta, fanout: Some(fanout) });
-        self.stack.push(Frame { cid: wanted.cid, way: wanted.way, shards });
+        self.meta.get_or_insert(shard.meta);
+        self.stack.push(Frame { cid, shards });
         self.give(entries);
         Ok(())
     }
@@ -218,28 +205,8 @@ impl DirectoryWalk {
             Next::Search | Next::Give(_) | Next::Done => None,
         };
         let frames = self.stack.iter().rev();
-        let rest = frames.flat_map(|frame| frame.shards.iter().rev().map(|(_, cid)| *cid));
+        let rest = frames.flat_map(|frame| frame.shards.iter().rev().map(|wanted| wanted.cid));
         let stored = |cid: &Cid| hash::identity(cid).is_none();
         first.into_iter().chain(rest).filter(stored).take(n).collect()
     }
-}
-
-/// Checks a shard against the directory that it is in; `fanout` is that of the root, if this is
-/// not the root.
-pub(super) fn check_shard(
-    cid: &Cid,
-    shard: &Shard,
-    fanout: Option<Fanout>,
-    level: u32,
-) -> Result<(), WalkError> {
-    if fanout.is_some_and(|fanout| fanout != shard.fanout) {
-        return Err(WalkError::misplaced(cid, "a shard with another number of slots"));
-    }
-    if level >= shard.fanout.levels() {
-        return Err(WalkError::misplaced(cid, "more shards above each other than a hash has bits"));
-    }
-    if level > 0 && shard.links.is_empty() {
-        return Err(WalkError::misplaced(cid, "a shard without entries"));
-    }
-    Ok(())
 }

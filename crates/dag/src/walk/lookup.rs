@@ -6,10 +6,10 @@
 
 use bytes::Bytes;
 
-use super::directory::check_shard;
+use super::directory::NO_SHARD;
 use super::{Cost, WalkError};
 use crate::Cid;
-use crate::hamt::{self, Fanout, Shard};
+use crate::hamt::{self, Place, Shard};
 use crate::hash;
 use crate::node::{Dirent, Node};
 use crate::walk::Budget;
@@ -31,7 +31,7 @@ pub struct Lookup {
     name: Vec<u8>,
     hash: u64,
     cost: Cost,
-    fanout: Option<Fanout>,
+    place: Place,
     trail: Vec<(Cid, usize)>,
     next: Next,
     failed: Option<WalkError>,
@@ -52,7 +52,7 @@ impl Lookup {
             hash: hamt::hash(name),
             // The bits of a hash end it after 21 levels.
             cost: Cost::new(Budget::FILE),
-            fanout: None,
+            place: Place::ROOT,
             trail: Vec::new(),
             next: Next::Visit(root),
             failed: None,
@@ -103,25 +103,24 @@ impl Lookup {
         self.cost.read(data.len())?;
         let node = Node::decode(cid, data).map_err(|reason| WalkError::node(cid, reason))?;
         match node {
-            Node::Directory { entries, .. } if self.fanout.is_none() => {
+            Node::Directory { entries, .. } if self.place.is_root() => {
                 let at = entries.iter().position(|entry| entry.name == self.name);
                 self.trail.extend(at.map(|at| (*cid, at)));
                 self.next = Next::End(at.and_then(|at| entries.into_iter().nth(at)));
                 Ok(())
             }
             Node::Shard(shard) => self.handle_shard(*cid, &shard),
-            _ if self.fanout.is_none() => Err(WalkError::NotADirectory(Box::new(*cid))),
-            _ => Err(WalkError::misplaced(cid, "something else than a shard among shards")),
+            _ if self.place.is_root() => Err(WalkError::NotADirectory(Box::new(*cid))),
+            _ => Err(WalkError::misplaced(cid, NO_SHARD)),
         }
     }
 
     fn handle_shard(&mut self, cid: Cid, shard: &Shard) -> Result<(), WalkError> {
-        let level = self.trail.len() as u32;
-        check_shard(&cid, shard, self.fanout, level)?;
-        self.fanout = Some(shard.fanout);
-        self.next = match shard.find(self.hash, level) {
+        self.place.check(shard).map_err(|what| WalkError::misplaced(&cid, what))?;
+        self.next = match shard.find(self.hash, self.place) {
             Some((at, link)) if link.is_shard() => {
                 self.trail.push((cid, at));
+                self.place = self.place.below(shard.fanout, link.slot);
                 Next::Visit(link.cid)
             }
             Some((at, link)) if link.name == self.name => {
