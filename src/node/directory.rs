@@ -126,6 +126,8 @@ pub enum Found {
     Entry {
         /// Its root.
         cid: Cid,
+        /// Bytes of all its blocks, as the directory claims.
+        dag_size: u64,
         /// The blocks of the directory on the way to it, with the index of the link that was followed.
         trail: Vec<(Cid, usize)>,
     },
@@ -183,7 +185,8 @@ fn end(directory: &Cid, lookup: &mut Lookup) -> Result<ControlFlow<Found, Cid>, 
         Ok(LookupStep::Need(cid)) => ControlFlow::Continue(cid),
         Ok(LookupStep::Absent) => ControlFlow::Break(Found::Absent),
         Ok(LookupStep::Found(entry)) => {
-            ControlFlow::Break(Found::Entry { cid: entry.cid, trail: lookup.trail().to_vec() })
+            let (cid, dag_size) = (entry.cid, entry.dag_size);
+            ControlFlow::Break(Found::Entry { cid, dag_size, trail: lookup.trail().to_vec() })
         }
         Err(WalkError::NotADirectory(_)) => ControlFlow::Break(Found::NoDirectory),
         Err(error) => return Err(bad_directory(directory, &error)),

@@ -174,7 +174,7 @@ impl<'a> Reader<'a> {
         for segment in &path.segments {
             let under = resolved.under();
             let text = match directory::find(self, &resolved.cid, under, segment).await? {
-                Found::Entry { cid, trail } => {
+                Found::Entry { cid, trail, .. } => {
                     resolved.trail.extend(trail);
                     resolved.cid = cid;
                     continue;

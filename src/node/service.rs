@@ -12,7 +12,7 @@ use shoal_store::{ReadError, Store};
 
 use super::{
     Node, add,
-    directory::Entries,
+    directory::{self, Entries, Found},
     get, pin,
     read::{Bytestream, Reader, Resolved},
     sessions::{Session, Waiting},
@@ -82,6 +82,9 @@ impl Scope {
             Request::Status => status::status(&node).await,
             Request::Nodes { root, cids, wait } => self.nodes(&root, &cids, wait).await,
             Request::Directory { root, cid, wait } => self.directory(&root, &cid, wait, out).await,
+            Request::Entry { root, cid, name, wait } => {
+                self.entry(&root, &cid, &name, wait, out).await
+            }
             Request::Read { root, cid, offset, len, wait } => {
                 let len = len.min(READ_BYTES_MAX);
                 self.read(&root, &cid, offset..offset.saturating_add(len.into()), wait, out).await
@@ -163,6 +166,23 @@ impl Scope {
         let listed = list_node(&mut reader, &resolved, quiet, out).await;
         self.keep_session(root, &reader);
         listed
+    }
+
+    async fn entry(
+        &mut self,
+        root: &str,
+        cid: &str,
+        name: &[u8],
+        wait: Wait,
+        out: &Responder,
+    ) -> Result<Outcome, Failure> {
+        let (root, cid) = (parse(root)?, parse(cid)?);
+        let node = Arc::clone(&self.node);
+        let mut reader = self.reader(&node, root, impatient(wait), None);
+        let quiet = Some(Duration::from_millis(wait.idle_ms));
+        let looked = entry_of(&mut reader, &cid, name, quiet, out).await;
+        self.keep_session(root, &reader);
+        looked
     }
 
     async fn stat(
@@ -330,6 +350,26 @@ async fn list_node(
         send_listed(reader, part, out).await?;
     }
     Ok(Outcome::Listed { entries: count, described })
+}
+
+/// One entry of a sharded directory; of another the whole listing.
+async fn entry_of(
+    reader: &mut Reader<'_>,
+    cid: &Cid,
+    name: &[u8],
+    quiet: Option<Duration>,
+    out: &Responder,
+) -> Result<Outcome, Failure> {
+    let top = within(quiet, cid, reader.node(cid, None)).await?;
+    if !matches!(top, DagNode::Shard(_)) {
+        let resolved = Resolved { cid: *cid, trail: Vec::new() };
+        return list_node(reader, &resolved, quiet, out).await;
+    }
+    let found = within(quiet, cid, directory::find(reader, cid, None, name)).await?;
+    let Found::Entry { cid, dag_size, .. } = found else { return Ok(Outcome::Entry(None)) };
+    let entry = Dirent { name: name.to_vec(), cid, dag_size };
+    let listed = reader.node_handle().with_store(move |store| listed(store, entry)).await;
+    Ok(Outcome::Entry(Some(listed)))
 }
 
 async fn send_listed(

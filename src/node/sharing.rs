@@ -431,7 +431,7 @@ fn covers(
 pub fn resolve_here(store: &Store, path: &CidPath) -> Option<Resolved> {
     let mut resolved = Resolved { cid: path.root, trail: Vec::new() };
     for segment in &path.segments {
-        let Found::Entry { cid, trail } = directory::find_here(store, &resolved.cid, segment)?
+        let Found::Entry { cid, trail, .. } = directory::find_here(store, &resolved.cid, segment)?
         else {
             return None;
         };
