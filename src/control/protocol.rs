@@ -16,7 +16,7 @@ pub mod name;
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,6 +109,18 @@ pub enum Request {
         root: String,
         /// The directory.
         cid: String,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: one entry of a directory. Answers: `Done(Outcome::Entry)` for a sharded directory;
+    /// for one in one block as `Directory`, which costs no more.
+    Entry {
+        /// As in `Nodes`.
+        root: String,
+        /// The directory.
+        cid: String,
+        /// Name of the entry.
+        name: Vec<u8>,
         /// Waiting rules.
         wait: Wait,
     },
@@ -389,6 +401,8 @@ pub enum Outcome {
         /// The target itself.
         described: Described,
     },
+    /// Of `Entry`: the entry, if the directory has it.
+    Entry(Option<Listed>),
     /// Of `stat`.
     Described(Described),
     /// Of `pin add`.
