@@ -14,6 +14,7 @@ use cid::Cid;
 use thiserror::Error;
 
 use crate::BLOCK_BYTES_MAX;
+use crate::cbor::CborError;
 use crate::hash::{DAG_PB, RAW};
 use crate::pb::{self, PbError, PbLink};
 use crate::unixfs::{Kind, Metadata, UnixFs, UnixFsError};
@@ -34,6 +35,9 @@ pub enum NodeError {
     /// The data of the node is not UnixFS.
     #[error(transparent)]
     UnixFs(#[from] UnixFsError),
+    /// Not dag-cbor, or not the one encoding of what it is.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
     /// A dag-pb node without data is no UnixFS node.
     #[error("a dag-pb node without data is not UnixFS")]
     NoData,
