@@ -17,6 +17,9 @@ use crate::hash;
 /// Deepest nesting that is read: ordinary blocks have a handful of levels.
 pub const DEPTH_MAX: usize = 64;
 
+/// Most links of a block: one of 2 MiB has room for 51,000 that are no identity CIDs.
+pub const LINKS_MAX: usize = 1 << 16;
+
 const UINT: u8 = 0;
 const NEGATIVE: u8 = 1;
 const BYTES: u8 = 2;
@@ -50,6 +53,9 @@ pub enum CborError {
     /// A link that holds no CID.
     #[error("a dag-cbor link is malformed")]
     Link,
+    /// More links than a block may have.
+    #[error("a dag-cbor block has more than {LINKS_MAX} links")]
+    Links,
     /// Values within values, too many times.
     #[error("dag-cbor is nested more than {DEPTH_MAX} deep")]
     Depth,
@@ -58,7 +64,7 @@ pub enum CborError {
     Trailing,
 }
 
-/// The CIDs that a block links to, in order, repeated ones too. At most one for each 8 bytes.
+/// The CIDs that a block links to, in order, repeated ones too; at most [`LINKS_MAX`].
 ///
 /// # Errors
 /// Every [`CborError`].
@@ -115,6 +121,9 @@ impl Scan<'_> {
             }
             TAG if value == LINK => {
                 let cid = self.reader.link_body()?;
+                if self.links.len() >= LINKS_MAX {
+                    return Err(CborError::Links);
+                }
                 self.links.push(cid);
                 Ok(())
             }

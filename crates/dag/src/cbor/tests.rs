@@ -43,6 +43,15 @@ fn a_bomb_of_a_hundred_bytes_is_an_error() {
 }
 
 #[test]
+fn a_block_of_too_many_links_is_refused() {
+    let identity = b"\xd8\x2a\x45\0\x01\x55\0\0";
+    let list =
+        |count: u32| [&[0x9a][..], &count.to_be_bytes(), &identity.repeat(count as usize)].concat();
+    assert_eq!(links(&list(LINKS_MAX as u32)).map(|links| links.len()), Ok(LINKS_MAX));
+    refused(&[&list(LINKS_MAX as u32 + 1)], CborError::Links);
+}
+
+#[test]
 fn what_is_not_strict_is_refused() {
     refused(&[b""], CborError::Truncated);
     refused(&[b"\xa0\xa0"], CborError::Trailing);

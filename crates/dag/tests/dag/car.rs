@@ -74,13 +74,12 @@ fn public_cars_are_read_and_written_again_byte_for_byte() {
         let bytes = std::fs::read(&path).unwrap();
         let car = read(&bytes).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(!car.blocks.is_empty(), "{}", path.display());
-        let payload = match car.header.version {
-            1 => &bytes[..],
-            _ => {
-                let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-                let (start, len) = (number(27) as usize, number(35) as usize);
-                &bytes[start..start + len]
-            }
+        let payload = if car.header.version == 1 {
+            &bytes[..]
+        } else {
+            let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+            let (start, len) = (number(27) as usize, number(35) as usize);
+            &bytes[start..start + len]
         };
         assert!(written_again(&car) == payload, "{}", path.display());
         count += 1;
@@ -114,7 +113,8 @@ fn visit(memory: &Memory, root: Cid) -> Vec<Cid> {
         seen.push(cid);
         match memory.0.get(&cid) {
             Some(data) => {
-                assert_ne!(walk.handle_block(&cid, data.clone()).unwrap(), BlockKind::Directory)
+                let kind = walk.handle_block(&cid, data.clone()).unwrap();
+                assert_ne!(kind, BlockKind::Directory);
             }
             None => walk.skip(&cid).unwrap(),
         }
