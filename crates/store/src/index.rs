@@ -27,6 +27,7 @@
 mod apply;
 mod error;
 mod file;
+mod journal;
 mod level0;
 pub(crate) mod merging;
 pub(crate) mod run;

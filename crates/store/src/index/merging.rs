@@ -72,7 +72,6 @@ impl Wake {
 }
 
 /// While it lives, nothing is merged.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 #[derive(Debug)]
 pub(crate) struct Paused<'a>(&'a Wake);
 
