@@ -77,7 +77,7 @@ impl IndexFile {
         for (slot, number) in slots.chunks_exact(SLOT_BYTES).zip(pages) {
             let is_right = slot[..SUM_BYTES] == sum(slot, number);
             if !is_right && slot.iter().any(|byte| *byte != 0) {
-                let reason = format!("page {number} has a wrong checksum");
+                let reason = format!("page {number} of index.redb has a wrong checksum");
                 return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
             }
         }

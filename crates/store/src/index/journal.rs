@@ -30,11 +30,11 @@ mod reader;
 
 use std::path::PathBuf;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::DiskFile;
 use crate::error::WriteError;
 use crate::layout::Layout;
 
-pub(super) use frame::{Change, Frames, Kind};
+pub(super) use frame::{Change, Frames, Kind, live};
 pub(super) use reader::{Damage, newest, read};
 
 const HEADER_BYTES: u64 = 16;
@@ -69,7 +69,6 @@ impl Position {
 pub(super) struct Journal {
     file: DiskFile,
     path: PathBuf,
-    number: u32,
 }
 
 impl Journal {
@@ -89,12 +88,7 @@ impl Journal {
         if len > position.len {
             file.set_len(position.len).map_err(failed)?;
         }
-        Ok(Some(Self { file, path, number }))
-    }
-
-    /// The number of its file.
-    pub(super) fn number(&self) -> u32 {
-        self.number
+        Ok(Some(Self { file, path }))
     }
 
     /// Appends the frames of one commit behind `from` and syncs them; returns the new position, with `live`
@@ -169,17 +163,17 @@ impl NewJournal {
         let renamed = layout.disk().rename(&self.temp, &path);
         renamed.map_err(|error| WriteError::io(&path, error))?;
         layout.disk().sync_dir(&layout.journals())?;
-        Ok((Journal { file: self.file, path, number }, self.position))
+        Ok((Journal { file: self.file, path }, self.position))
     }
 }
 
 /// Removes all journal files but that of this number: what is left of one that was written anew.
-pub(super) fn remove_others(layout: &Layout, disk: &Disk, number: u32) -> std::io::Result<()> {
+pub(super) fn remove_others(layout: &Layout, number: u32) -> std::io::Result<()> {
     let (dir, own) = (layout.journals(), layout.journal(number));
     for name in std::fs::read_dir(dir)? {
         let path = name?.path();
         if path != own {
-            disk.remove(&path)?;
+            layout.disk().remove(&path)?;
         }
     }
     Ok(())

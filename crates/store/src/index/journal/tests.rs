@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use super::*;
+use crate::disk::Disk;
 
 type Rows = BTreeMap<Vec<u8>, Vec<u8>>;
 
