@@ -18,3 +18,4 @@ mod pins;
 mod races;
 mod recovery;
 mod reference;
+mod verify;
