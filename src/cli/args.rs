@@ -12,7 +12,7 @@ use super::{
     add, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove, publish,
     resolve, seed, show, stat,
     values::{self, Bwlimit, Timeout},
-    verify_proof,
+    verify, verify_proof,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
@@ -45,6 +45,7 @@ pub(crate) enum Verb {
     Ls(list::ListArgs),
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
+    Verify(verify::VerifyArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -86,6 +87,7 @@ impl Verb {
         match self {
             Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
+            Self::Verify(_) => "checked",
             _ => "fetched",
         }
     }

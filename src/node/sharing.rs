@@ -149,6 +149,27 @@ pub fn forget_parts(store: &Store, target: &Cid) -> Result<(), WriteError> {
     Ok(())
 }
 
+/// The paths at which `target` hangs below roots that it was kept as a part of: those who hold a root are
+/// asked for its parts. What cannot be followed any more is left out.
+pub fn paths_of_part(store: &Store, target: &Cid) -> Vec<CidPath> {
+    let bytes = target.to_bytes();
+    let parts = all_of::<Part>(store, PARTS, ROOTS_MAX).into_iter().map(|(_, part)| part);
+    let path = |part: Part| {
+        let root = Cid::try_from(part.root).ok()?;
+        let step = |(branch, index): &(Vec<u8>, u32)| {
+            let branch = Cid::try_from(branch.as_slice()).ok()?;
+            let data = store.get(&branch).ok()??;
+            let DagNode::Directory { entries, .. } = DagNode::decode(&branch, data).ok()? else {
+                return None;
+            };
+            Some(entries.get(*index as usize)?.name.clone())
+        };
+        let segments = part.trail.iter().map(step).collect::<Option<Vec<_>>>()?;
+        Some(CidPath { root, segments })
+    };
+    parts.filter(|part| part.target == bytes).filter_map(path).collect()
+}
+
 fn all_of<T: for<'a> Deserialize<'a>>(store: &Store, ns: &str, max: usize) -> Vec<(Vec<u8>, T)> {
     let records = store.records(ns, &[], max).unwrap_or_default();
     let read = |(key, value): (Vec<u8>, Vec<u8>)| Some((key, postcard::from_bytes(&value).ok()?));
