@@ -21,5 +21,5 @@ mod rebase;
 mod recovery;
 mod reference;
 mod reflink;
-mod versions;
 mod verify;
+mod versions;
