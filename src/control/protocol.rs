@@ -90,6 +90,8 @@ pub enum Request {
     },
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
     PinList,
+    /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
+    Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
     /// answers `Failed`. Answers: as `Add`, then `Done(Outcome::Nothing)`.
     Seed(Seed),
@@ -201,6 +203,15 @@ pub struct Get {
     pub wait: Wait,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Verify {
+    /// Fetch again what is wrong and pinned.
+    pub repair: bool,
+    /// Waiting rules.
+    pub wait: Wait,
+}
+
 /// Arguments of `seed`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
@@ -243,6 +254,8 @@ pub enum Response {
     Listed(Vec<Listed>),
     /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
     Pins(Vec<PinLine>),
+    /// Something that `verify` found.
+    Fault(FaultLine),
     /// Names, in batches of at most [`LISTED_BATCH_MAX`].
     Names(Vec<NameLine>),
     /// Versions of a name, in batches of at most [`LISTED_BATCH_MAX`].
@@ -320,6 +333,36 @@ pub struct PinLine {
     pub cid: String,
     /// Neither announced nor served.
     pub local: bool,
+}
+
+/// Something that `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultLine {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The block, as a raw leaf: the store does not know what it is.
+    pub cid: Option<String>,
+    /// The file that it lies in.
+    pub path: Vec<u8>,
+    /// Where in the file it begins.
+    pub offset: Option<u64>,
+    /// Its length.
+    pub bytes: Option<u64>,
+    /// It is right now, or nothing needs it.
+    pub mended: bool,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Bytes that are not the block's.
+    Corrupt,
+    /// A user's file that was given by reference and is another one now.
+    Changed,
+    /// A user's file that was given by reference and is not there.
+    Gone,
+    /// A file of the store that nothing leads to.
+    Orphan,
 }
 
 /// File, directory or symlink.
@@ -427,6 +470,19 @@ pub enum Outcome {
     Unpinned {
         /// The root.
         cid: String,
+    },
+    /// Of `verify`.
+    Verified {
+        /// Blocks that were hashed.
+        blocks: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// What was wrong.
+        faults: u64,
+        /// What of it is right now, or not needed by anything.
+        mended: u64,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
     },
     /// Of `id`.
     Identity {

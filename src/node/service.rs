@@ -83,6 +83,7 @@ impl Scope {
             Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
             Request::PinRemove { target } => pin::remove(&node, &target).await,
             Request::PinList => pin::list(&node, out).await,
+            Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
             Request::Peers => status::peers(&node).await,

@@ -38,6 +38,7 @@ pub(crate) mod snapshot;
 mod state;
 mod upgrade;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 
@@ -264,6 +265,23 @@ impl Index {
         self.read(|tx| {
             let table = tx.open_table(WHOLES)?;
             Ok(table.get(digest)?.map(|bytes| Whole::from_bytes(bytes.value())))
+        })
+    }
+
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
         })
     }
 

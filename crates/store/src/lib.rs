@@ -59,6 +59,7 @@ mod secret;
 mod settle;
 mod store;
 mod usage;
+mod verify;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
@@ -79,6 +80,7 @@ pub use records::{
 pub use settle::SettleOptions;
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
+pub use verify::{BadBlock, Checked, FAULTS_MAX, Fault, VerifyReport};
 
 /// Content of this many bytes and more gets a blob of its own; less goes into packs.
 ///

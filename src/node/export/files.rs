@@ -71,7 +71,12 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         store.verify_whole(file, &mut leaves)?;
         leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
     }
-    let whole = store.settle(file, size, &mut leaves, SettleOptions { sync: false, kept })?;
+    let whole = store.settle(
+        file,
+        size,
+        &mut leaves,
+        SettleOptions { sync: false, kept, sparse: false },
+    )?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),

@@ -21,4 +21,5 @@ mod rebase;
 mod recovery;
 mod reference;
 mod reflink;
+mod verify;
 mod versions;
