@@ -39,6 +39,11 @@ impl Layout {
         self.root.join("format")
     }
 
+    /// The format on its way to its name.
+    pub(crate) fn new_format(&self) -> PathBuf {
+        self.root.join("format.new")
+    }
+
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.redb")
     }

@@ -60,6 +60,8 @@ mod usage;
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
 #[doc(hidden)]
+pub use blob::know_users_files_by_size;
+#[doc(hidden)]
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use index::is_guarded;

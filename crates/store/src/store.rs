@@ -34,7 +34,8 @@ const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 6] = ["lock", "index.redb", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 7] =
+    ["lock", "index.redb", "packs", "blobs", "partial", "secrets", "format.new"];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -237,11 +238,16 @@ fn create(layout: &Layout) -> Result<Index, OpenError> {
     let index_path = layout.index();
     disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
     let index = Index::open(&index_path, disk)?;
-    let path = layout.format();
+    let (path, new) = (layout.format(), layout.new_format());
     let write = || {
-        let file = disk.create_new(&path)?;
+        // Under its name it is whole or not there: one that is cut short would be no store's.
+        disk.remove(&new)?;
+        let file = disk.create_new(&new)?;
         file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
         file.sync_data()?;
+        // What it says is there has to be there first.
+        disk.sync_dir_io(layout.root())?;
+        disk.rename(&new, &path)?;
         disk.sync_dir_io(layout.root())?;
         match layout.root().parent() {
             Some(parent) => disk.sync_dir_io(parent),

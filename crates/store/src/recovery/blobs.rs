@@ -5,9 +5,9 @@
 //! has a second name was linked out by a process that died before it said where: its bytes may be
 //! edited under that name, so it becomes a reference to its own path, and nothing is written to it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shoal_dag::BLOCK_BYTES_MAX;
 
@@ -46,10 +46,31 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The note of a blob, if there is one that says something. Where the user's file is not what the note
+/// says (a power loss may keep the note and lose the rename) and the store's own name still leads to
+/// the bytes, they are read there, as those of a file that may have been edited.
+fn found_note(shared: &Shared, id: BlobId) -> Result<Option<(Key, BlobRecord)>, OpenError> {
+    let path = shared.layout.moved(id);
+    let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
+    Ok(note.map(|(root, mut record)| {
+        let is_lost = record.reference.as_ref().is_some_and(|user| user.open().is_none());
+        let own = shared.layout.blob(id);
+        let own_metadata = fs::metadata(&own).ok().filter(|own| own.len() == record.len);
+        if let Some(metadata) = own_metadata.filter(|_| is_lost) {
+            record.reference = Some(reference_to_own(own, &metadata));
+        }
+        (root, record)
+    }))
+}
+
+fn reference_to_own(path: PathBuf, metadata: &Metadata) -> Reference {
+    Reference { path, fingerprint: Fingerprint::of(metadata), moved: true }
+}
+
 /// A blob that was moved out, or was about to be: the index may still say that the store holds it.
 fn recover_note(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     let path = shared.layout.moved(id);
-    let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
+    let note = found_note(shared, id)?;
     let known = record_of(shared, id)?;
     if known.as_ref().is_some_and(|record| record.kept) {
         // Older than the record: a kept blob is not moved out. The user may have a name for it still.
@@ -124,8 +145,7 @@ fn recover_fetch(
 ) -> Result<(), OpenError> {
     let path = shared.layout.presence(id);
     let Found { presence, header, root } = found;
-    let note = shared.layout.moved(id);
-    let moved = read_note(&note).map_err(|error| OpenError::io(&note, error))?;
+    let moved = found_note(shared, id)?;
     let file = match moved.as_ref().and_then(|(_, record)| record.reference.as_ref()) {
         Some(reference) => reference.open(),
         None => File::open(shared.layout.blob(id)).ok(),
@@ -175,9 +195,7 @@ fn share_check(shared: &Shared, id: BlobId, file: &File, record: &mut BlobRecord
     if metadata.nlink() < 2 {
         return false;
     }
-    let path = shared.layout.blob(id);
-    let fingerprint = Fingerprint::of(&metadata);
-    record.reference = Some(Reference { path, fingerprint, moved: true });
+    record.reference = Some(reference_to_own(shared.layout.blob(id), &metadata));
     record.partial = None;
     true
 }
