@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod ticker;
@@ -9,17 +9,18 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
-use crate::index::Index;
+use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
+use crate::leases::Leases;
 use crate::lock::{Holder, Lock};
 use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
@@ -34,8 +35,8 @@ const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 7] =
-    ["lock", "index.redb", "packs", "blobs", "partial", "secrets", "format.new"];
+const OWN_NAMES: [&str; 8] =
+    ["lock", "index.redb", "runs", "packs", "blobs", "partial", "secrets", "format.new"];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -51,11 +52,21 @@ pub struct Options {
     /// Stands around every change of the disk. For tests.
     #[doc(hidden)]
     pub watch: Option<Arc<dyn DiskWatch>>,
+    /// Rows of the index that are not worth a file of their own; a few make every commit write one. For
+    /// tests.
+    #[doc(hidden)]
+    pub level0_rows: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None, watch: None }
+        Self {
+            command: "shoal".to_owned(),
+            boot_id: None,
+            fail_sync: None,
+            watch: None,
+            level0_rows: LEVEL0_ROWS_MAX,
+        }
     }
 }
 
@@ -88,6 +99,15 @@ pub(crate) struct Shared {
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// Does the file system share extents between files?
+    pub(crate) reflinks: OnceLock<bool>,
+    /// Whole files that somebody reads without the index.
+    pub(crate) leases: Leases,
+    /// Held shared from a lookup to a change that repeats where the block lies, and alone by who moves
+    /// blocks to other homes: so that nothing old is said again. The outermost lock.
+    pub(crate) moving: RwLock<()>,
+    /// One at a time of what goes through the store to tidy it.
+    pub(crate) maintenance: Mutex<()>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -105,8 +125,8 @@ impl Store {
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
         let index = match read_format(&layout)? {
-            Some(_) => open_index(&layout)?,
-            None => create(&layout)?,
+            Some(_) => open_index(&layout, options.level0_rows)?,
+            None => create(&layout, options.level0_rows)?,
         };
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
         let shared = Shared {
@@ -120,6 +140,10 @@ impl Store {
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            reflinks: OnceLock::new(),
+            leases: Leases::default(),
+            moving: RwLock::default(),
+            maintenance: Mutex::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
@@ -230,14 +254,14 @@ fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
 }
 
 /// Makes the files of an empty store; `format` last, so that it says that the rest is there.
-fn create(layout: &Layout) -> Result<Index, OpenError> {
+fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
     let disk = layout.disk();
     for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
         disk.make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
     }
     let index_path = layout.index();
     disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(&index_path, disk)?;
+    let index = Index::open(layout, level0_rows)?;
     let (path, new) = (layout.format(), layout.new_format());
     let write = || {
         // Under its name it is whole or not there: one that is cut short would be no store's.
@@ -259,7 +283,7 @@ fn create(layout: &Layout) -> Result<Index, OpenError> {
 }
 
 /// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
-fn open_index(layout: &Layout) -> Result<Index, OpenError> {
+fn open_index(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
     let path = layout.index();
     let len = match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -268,7 +292,7 @@ fn open_index(layout: &Layout) -> Result<Index, OpenError> {
     if len == 0 {
         return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
     }
-    Index::open(&path, layout.disk())
+    Index::open(layout, level0_rows)
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

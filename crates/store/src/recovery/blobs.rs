@@ -160,8 +160,14 @@ fn recover_fetch(
     // Committed together with the entries, after the sync.
     let partial = Some(PartialState { root: Some(root), records: count });
     let kept = known.is_some_and(|record| record.kept);
-    let mut record =
-        BlobRecord { len: header.size, kept, damaged: false, partial, reference: None };
+    let mut record = BlobRecord {
+        len: header.size,
+        kept,
+        damaged: false,
+        sparse: false,
+        partial,
+        reference: None,
+    };
     let is_shared = moved.is_none() && share_check(shared, id, &file, &mut record);
     let reference = moved.as_ref().and_then(|(_, record)| record.reference.as_ref());
     let bytes_at = reference.map_or_else(|| shared.layout.blob(id), |user| user.path.clone());

@@ -22,20 +22,24 @@ use crate::recorder::{Kind, Recorder, Step};
 pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(2);
 
 /// A directory for one run: `store` and the user's `out` in it.
-pub(crate) struct Base(TempDir);
+pub(crate) struct Base {
+    dir: TempDir,
+    /// A few make nearly every commit write a run of the index.
+    level0_rows: Option<usize>,
+}
 
 impl Base {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(level0_rows: Option<usize>) -> Self {
         shoal_store::know_users_files_by_size();
         let memory = Path::new("/dev/shm");
         let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
-        let base = Self(dir.unwrap());
+        let base = Self { dir: dir.unwrap(), level0_rows };
         base.clear();
         base
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+        self.dir.path()
     }
 
     pub(crate) fn store(&self) -> PathBuf {
@@ -53,7 +57,8 @@ impl Base {
     /// Opens the store on the boot `boot`.
     pub(crate) fn open(&self, boot: &str, watch: Option<&Arc<Recorder>>) -> Result<Store, String> {
         let watch = watch.map(|watch| Arc::clone(watch) as Arc<dyn shoal_store::DiskWatch>);
-        let options = Options { boot_id: Some(boot.to_owned()), watch, ..Options::default() };
+        let mut options = Options { boot_id: Some(boot.to_owned()), watch, ..Options::default() };
+        options.level0_rows = self.level0_rows.unwrap_or(options.level0_rows);
         Store::open(&self.store(), options).map_err(|error| error.to_string())
     }
 }
@@ -88,9 +93,9 @@ const BOOT: &str = "first";
 impl History {
     /// Records `count` operations that `seed` draws; now and then the store is closed and opened again.
     pub(crate) fn record(seed: u64, count: usize, skipped: Option<Kind>) -> Self {
-        let base = Base::new();
-        let recorder = Recorder::new(base.path(), skipped);
         let mut random = Random::new(seed);
+        let base = Base::new(random.chance(50).then_some(4));
+        let recorder = Recorder::new(base.path(), skipped);
         let mut world = World::new(base.path().to_owned(), &recorder, random.fork());
         let mut store = base.open(BOOT, Some(&recorder)).unwrap();
         let mut promises = Vec::new();

@@ -237,7 +237,7 @@ fn fetch(world: &mut World<'_>) -> Option<Plan> {
     facts.push(Fact::public(&content.leaves[0].0, Some(&content.leaves[0].1)));
     facts.extend(kept.then(|| Fact::pin(&content.root, true)));
     plan(facts, move |store, _| {
-        fetch_all(store, &content, SettleOptions { sync: true, kept })?;
+        fetch_all(store, &content, SettleOptions { sync: true, kept, sparse: false })?;
         if kept { store.pin(&content.root, PinOptions::default()) } else { Ok(()) }
     })
 }

@@ -8,6 +8,7 @@
 mod basics;
 mod concurrent;
 mod damage;
+mod extents;
 mod fetch;
 mod fixture;
 mod full_disk;
@@ -16,5 +17,8 @@ mod model;
 mod move_out;
 mod pins;
 mod races;
+mod rebase;
 mod recovery;
 mod reference;
+mod reflink;
+mod versions;
