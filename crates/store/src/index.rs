@@ -35,7 +35,7 @@ pub(crate) mod snapshot;
 mod state;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use redb::{
@@ -103,6 +103,8 @@ pub(crate) struct Index {
     database: RwLock<Option<Database>>,
     /// What the last commit left; `None` when redb could not be opened again.
     state: RwLock<Option<State>>,
+    /// redb could not be opened again: whoever asks next tries it once more.
+    is_lost: AtomicBool,
     /// One commit at a time.
     writing: Mutex<()>,
     next_run: AtomicU32,
@@ -133,6 +135,7 @@ impl Index {
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
             state: RwLock::default(),
+            is_lost: AtomicBool::new(false),
             writing: Mutex::default(),
             next_run: AtomicU32::default(),
             level0_rows,
@@ -169,6 +172,7 @@ impl Index {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let database = self.database.read();
         guarded(|| work(&database.as_ref().ok_or_else(closed)?.begin_read()?))
     }
@@ -178,6 +182,7 @@ impl Index {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = {
             let database = self.database.read();
             guarded(|| {
@@ -198,6 +203,7 @@ impl Index {
     /// Opens the file again after an I/O error, after which redb refuses to work, and looks what it says:
     /// nobody knows whether the commit that failed is in it.
     fn reopen(&self) {
+        self.is_lost.store(false, Ordering::Release);
         let opened = {
             let mut database = self.database.write();
             let old = database.take();
@@ -213,8 +219,16 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
+            self.is_lost.store(true, Ordering::Release);
         }
         *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     /// The record of a blob; one that cannot be read is none.

@@ -35,8 +35,17 @@ const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 8] =
-    ["lock", "index.redb", "runs", "packs", "blobs", "partial", "secrets", "format.new"];
+const OWN_NAMES: [&str; 9] = [
+    "lock",
+    "index.redb",
+    "runs",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+    "format.new",
+    "sync-failed",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -121,6 +130,7 @@ impl Store {
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
         let disk = Disk::new(options.fail_sync, options.watch);
         let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;

@@ -77,11 +77,13 @@ impl Index {
 
     /// The runs, the newest first.
     pub(super) fn runs(&self) -> Result<Arc<Vec<Arc<Run>>>, IndexError> {
+        self.mend();
         self.state.read().as_ref().map(|state| Arc::clone(&state.runs)).ok_or_else(closed)
     }
 
     /// What the newest row of a digest says; `None` where it has none.
     pub(super) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+        self.mend();
         let runs = {
             let state = self.state.read();
             let state = state.as_ref().ok_or_else(closed)?;
@@ -95,6 +97,7 @@ impl Index {
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> Result<u64, IndexError> {
+        self.mend();
         self.state.read().as_ref().map(|state| state.blocks).ok_or_else(closed)
     }
 
@@ -113,6 +116,7 @@ impl Index {
         &self,
         digests: &[Digest],
     ) -> Result<(Vec<Option<Entry>>, u64), IndexError> {
+        self.mend();
         let (fresh, runs, blocks) = {
             let state = self.state.read();
             let state = state.as_ref().ok_or_else(closed)?;

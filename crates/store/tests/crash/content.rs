@@ -11,6 +11,8 @@ use crate::random::Random;
 
 const LEAVES: usize = 5;
 const LEAF_BYTES: usize = 56 * 1024;
+/// The length of a content.
+pub(crate) const CONTENT_BYTES: u64 = (LEAVES * LEAF_BYTES) as u64;
 
 pub(crate) fn bytes(number: u64, len: usize) -> Bytes {
     let mut random = Random::new(number);
@@ -50,10 +52,6 @@ impl Content {
         Self { root: root("root"), alias: root("alias"), leaves }
     }
 
-    pub(crate) fn size(&self) -> u64 {
-        (LEAVES * LEAF_BYTES) as u64
-    }
-
     pub(crate) fn bytes(&self) -> Bytes {
         self.leaves.iter().flat_map(|leaf| leaf.1.to_vec()).collect::<Vec<_>>().into()
     }
@@ -70,7 +68,7 @@ impl Content {
         let mut blob = batch.blob()?;
         for ((cid, data), (_, offset, len)) in self.leaves.iter().zip(self.spans()) {
             blob.write(data)?;
-            blob.leaf(&cid.clone(), offset, len)?;
+            blob.leaf(cid, offset, len)?;
         }
         blob.finish(&self.root)
     }
@@ -78,7 +76,7 @@ impl Content {
     /// Keeps one leaf, as a fetch does.
     pub(crate) fn keep(&self, store: &Store, n: usize) -> Result<(), WriteError> {
         let offset = (n * LEAF_BYTES) as u64;
-        let place = KeepPlace { file: &self.root, size: self.size(), offset };
+        let place = KeepPlace { file: &self.root, size: CONTENT_BYTES, offset };
         store.keep(&self.leaves[n].0, Some(place), &self.leaves[n].1, true)
     }
 }

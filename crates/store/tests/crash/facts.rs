@@ -70,6 +70,17 @@ impl Fact {
 }
 
 impl Question {
+    fn name(&self) -> String {
+        let (what, bytes) = match self {
+            Self::Block(bytes) => ("block", bytes),
+            Self::Public(bytes) => ("public block", bytes),
+            Self::Pin(bytes) => ("pin", bytes),
+            Self::Whole(bytes) => ("whole file", bytes),
+            other => return format!("{other:?}"),
+        };
+        format!("{what} {}", Cid::try_from(bytes.as_slice()).unwrap())
+    }
+
     fn ask(&self, store: &Store) -> Result<Answer, String> {
         let cid = |bytes: &[u8]| Cid::try_from(bytes).unwrap();
         let said = |error: &dyn std::error::Error| error.to_string();
@@ -147,8 +158,10 @@ impl Expected {
             let right: Vec<_> = answers.iter().map(show).collect();
             match question.ask(store) {
                 Ok(answer) if answers.contains(&answer) => {}
-                Ok(answer) => wrong.push(format!("{question:?}: {} not {right:?}", show(&answer))),
-                Err(error) => wrong.push(format!("{question:?}: {error}, not {right:?}")),
+                Ok(answer) => {
+                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)))
+                }
+                Err(error) => wrong.push(format!("{}: {error}, not {right:?}", question.name())),
             }
         }
         wrong

@@ -105,7 +105,7 @@ impl History {
                 store = base.open(BOOT, Some(&recorder)).unwrap();
             }
             let (name, plan) = draw(&mut world);
-            perform(&store, &recorder, &mut promises, name, plan).unwrap();
+            perform(&store, &recorder, &mut promises, name, &plan).unwrap();
         }
         recorder.pause();
         drop(store);
@@ -195,13 +195,13 @@ pub(crate) fn perform(
     recorder: &Recorder,
     promises: &mut Vec<Promise>,
     name: &'static str,
-    plan: Plan,
+    plan: &Plan,
 ) -> Result<(), WriteError> {
-    let Plan { facts, until_power_loss, act } = plan;
+    let (facts, until_power_loss) = (plan.facts.clone(), plan.until_power_loss.clone());
     let number = promises.len();
     promises.push(Promise { name, facts, until_power_loss });
     recorder.mark(Step::Begun(number));
-    act(store, recorder)?;
+    (plan.act)(store, recorder)?;
     recorder.mark(Step::Acknowledged(number));
     Ok(())
 }

@@ -175,25 +175,14 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// After a failed sync the kernel forgets what it could not write: a later sync does not bring it.
+    /// After a failed sync of a file the kernel forgets what it could not write: a later sync does not
+    /// bring it. Names are not forgotten so: a file system whose journal fails takes no later sync at all.
     fn fail(&mut self, object: Option<Object>) {
-        if self.crash == Crash::Kill {
-            return;
-        }
-        match object {
-            Some(object) => {
-                let mut random = self.random.fork();
-                let content = self.content(object);
-                content.durable = content.drawn(SECTOR, &mut random);
-                content.pending.clear();
-            }
-            None => {
-                for naming in std::mem::take(&mut self.pending) {
-                    if self.random.chance(50) {
-                        naming.apply(&mut self.durable);
-                    }
-                }
-            }
+        if let Some(object) = object.filter(|_| self.crash != Crash::Kill) {
+            let mut random = self.random.fork();
+            let content = self.content(object);
+            content.durable = content.drawn(SECTOR, &mut random);
+            content.pending.clear();
         }
     }
 
@@ -209,13 +198,14 @@ impl<'a> Replay<'a> {
             assert!(path.starts_with(base), "{}", path.display());
             match node {
                 Node::Dir => fs::create_dir(path).unwrap(),
-                Node::File(object) => match made.get(object) {
-                    Some(first) => fs::hard_link(first, path).unwrap(),
-                    None => {
-                        write_sparse(path, &self.bytes(*object));
-                        made.insert(*object, path.clone());
+                Node::File(object) => {
+                    if let Some(first) = made.get(object) {
+                        fs::hard_link(first, path).unwrap();
+                        continue;
                     }
-                },
+                    write_sparse(path, &self.bytes(*object));
+                    made.insert(*object, path.clone());
+                }
             }
         }
     }

@@ -10,8 +10,10 @@
     reason = "a panic with its line is what a failing test is for, and the runs print their figures"
 )]
 
+mod broken;
 mod content;
 mod facts;
+mod faults;
 mod history;
 mod image;
 mod operations;

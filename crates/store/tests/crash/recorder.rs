@@ -5,7 +5,7 @@
 //! for a sync, a full disk for what needs room) or to all from one on; a kind of sync can be left out,
 //! which is what a forgotten sync in the store would look like.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -13,6 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use shoal_store::{Change, DiskWatch};
+
+/// Space is given by this much.
+const PAGE: u64 = 4096;
 
 /// A file, whatever its names.
 pub(crate) type Object = usize;
@@ -95,7 +98,7 @@ pub(crate) enum Fault {
     Sync(usize),
     /// The call of this number that needs room finds none.
     Full(usize),
-    /// As every one after it does.
+    /// From the call of this number on nothing new finds room, but what has space can be written anew.
     FullFrom(usize),
 }
 
@@ -105,6 +108,8 @@ struct Log {
     /// The file of each inode, as of the last one made with it, and the path under which it was made.
     objects: HashMap<u64, Object>,
     made_at: Vec<PathBuf>,
+    /// Pages of each file that have space on the disk.
+    taken: Vec<HashSet<u64>>,
     is_paused: bool,
     fault: Option<Fault>,
     syncs: usize,
@@ -195,6 +200,14 @@ impl Recorder {
         log.steps.extend(steps);
     }
 
+    /// Syncs a file of the user's, and its directory.
+    pub(crate) fn users_sync(&self, path: &Path) {
+        let mut log = self.log();
+        let object = log.objects[&fs::metadata(path).unwrap().ino()];
+        let dir = path.parent().unwrap().to_owned();
+        log.steps.extend([Step::Sync { object }, Step::SyncDir { path: dir }]);
+    }
+
     /// Removes a file of the user's, if it is there.
     pub(crate) fn users_remove(&self, path: &Path) {
         if fs::remove_file(path).is_ok() {
@@ -213,6 +226,7 @@ impl Log {
     fn made(&mut self, path: &Path) -> Object {
         let object = self.made_at.len();
         self.made_at.push(path.to_owned());
+        self.taken.push(HashSet::new());
         self.objects.insert(fs::metadata(path).unwrap().ino(), object);
         object
     }
@@ -237,11 +251,35 @@ impl Log {
         let errno = match self.fault? {
             Fault::Sync(n) if is_sync && self.syncs == n => rustix::io::Errno::IO,
             Fault::Full(n) if needs_room && self.rooms == n => rustix::io::Errno::NOSPC,
-            Fault::FullFrom(n) if needs_room && self.rooms >= n => rustix::io::Errno::NOSPC,
+            Fault::FullFrom(n) if needs_room && self.rooms >= n && !self.has_space(change) => {
+                rustix::io::Errno::NOSPC
+            }
             _ => return None,
         };
         self.was_hit = true;
         Some(errno.into())
+    }
+
+    /// Is it a write to where the file has space already?
+    fn has_space(&self, change: &Change<'_>) -> bool {
+        let Change::Write { file, offset, parts } = change else { return false };
+        let taken = &self.taken[self.object(file)];
+        pages(*offset, parts.iter().map(|part| part.len()).sum()).all(|page| taken.contains(&page))
+    }
+
+    /// Notes what a change does to the space of a file.
+    fn account(&mut self, step: &Step) {
+        match step {
+            Step::Write { object, offset, data } => {
+                self.taken[*object].extend(pages(*offset, data.len()));
+            }
+            Step::SetLen { object, len } => self.taken[*object].retain(|page| page * PAGE < *len),
+            Step::Zero { object, offset, len } => {
+                let gone: HashSet<u64> = pages(*offset, *len as usize).collect();
+                self.taken[*object].retain(|page| !gone.contains(page));
+            }
+            _ => {}
+        }
     }
 
     fn append(&mut self, change: &Change<'_>) {
@@ -274,6 +312,7 @@ impl Log {
             Change::SyncDir { path } => Step::SyncDir { path: path.to_path_buf() },
             _ => return,
         };
+        self.account(&step);
         self.steps.push(step);
     }
 
@@ -286,6 +325,11 @@ impl Log {
         File::open(path).unwrap().read_exact_at(&mut data, offset).unwrap();
         Step::Write { object: self.object(file), offset, data: data.into() }
     }
+}
+
+/// The pages of a range.
+fn pages(offset: u64, len: usize) -> impl Iterator<Item = u64> {
+    offset / PAGE..(offset + len as u64).div_ceil(PAGE)
 }
 
 impl DiskWatch for Recorder {
