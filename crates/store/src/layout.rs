@@ -39,6 +39,16 @@ impl Layout {
         self.root.join("format")
     }
 
+    /// The format on its way to its name.
+    pub(crate) fn new_format(&self) -> PathBuf {
+        self.root.join("format.new")
+    }
+
+    /// Is there after a sync failed, until the store was opened again.
+    pub(crate) fn sync_failed(&self) -> PathBuf {
+        self.root.join("sync-failed")
+    }
+
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.redb")
     }

@@ -9,6 +9,7 @@
 //! DIR/                     mode 0700, files 0600
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
+//!   sync-failed            a sync failed, and the store was not opened again since
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
@@ -63,6 +64,8 @@ mod verify;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
+#[doc(hidden)]
+pub use blob::know_users_files_by_size;
 #[doc(hidden)]
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};

@@ -71,7 +71,8 @@ impl Store {
         let Some(key) = Key::of(root) else { return Ok(false) };
         let shared = &self.shared;
         let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else {
-            return Ok(false);
+            // An earlier try may have forgotten it and failed to say so durably.
+            return shared.checkpoint().map(|()| false);
         };
         {
             let _homes = shared.homes.lock();

@@ -32,8 +32,18 @@ use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 9] =
-    ["lock", "format.new", "index.redb", "runs", "journal", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 10] = [
+    "lock",
+    "format.new",
+    "sync-failed",
+    "index.redb",
+    "runs",
+    "journal",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -118,6 +128,7 @@ impl Store {
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
         let disk = Disk::new(options.fail_sync, options.watch);
         let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
