@@ -147,6 +147,15 @@ impl Batch {
         self.flush(true)
     }
 
+    /// Makes what was put so far durable and visible, without the pins: of a batch that is dropped then,
+    /// that much stays as unpinned content.
+    pub fn settle(&self) -> Result<(), WriteError> {
+        if self.pending.lock().needs_drain {
+            self.store.checkpoint()?;
+        }
+        self.flush(false)
+    }
+
     /// A whole file that a pin may rely on or that the user gave by reference: of this batch first.
     fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, WriteError> {
         let shared = &self.store.shared;

@@ -39,6 +39,10 @@ impl Layout {
         self.root.join("index.redb")
     }
 
+    pub(crate) fn stats(&self) -> PathBuf {
+        self.root.join("stat.redb")
+    }
+
     pub(crate) fn packs(&self) -> PathBuf {
         self.root.join("packs")
     }

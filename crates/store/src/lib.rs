@@ -9,6 +9,7 @@
 //! DIR/                     mode 0700, files 0600
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
+//!   stat.redb              what files looked like that were added (see `stat_cache`); may go
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
@@ -36,6 +37,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod generation;
 mod index;
 mod keep;
 mod key;
@@ -54,6 +56,7 @@ mod records;
 mod recovery;
 mod secret;
 mod settle;
+mod stat_cache;
 mod store;
 mod usage;
 
@@ -70,6 +73,7 @@ pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
 pub use settle::SettleOptions;
+pub use stat_cache::{Memory, Note, Remembered, StatPrint, Trust};
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
 

@@ -39,6 +39,9 @@ impl Store {
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
+        if !public {
+            self.shared.generation.change();
+        }
         for key in &keys {
             self.shared.overlay.mark(&key.digest, public);
         }
@@ -85,6 +88,7 @@ impl Store {
                 layer.unlink.push(shared.layout.moved(id));
                 layer.handed.push(id);
             });
+            shared.generation.change();
         }
         shared.checkpoint()?;
         Ok(true)
@@ -108,6 +112,7 @@ impl Shared {
             }
         }
         self.overlay.forget(&key.digest);
+        self.generation.change();
         let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
         self.commit(Commit { changes, drain: true, ..Commit::default() })
     }
@@ -118,6 +123,7 @@ impl Shared {
         let _homes = self.homes.lock();
         let known = self.record(id).map_err(ReadError::from)?;
         if let Some((record, _)) = known.filter(|(record, _)| record.partial.is_none()) {
+            self.generation.change();
             self.overlay.change(|layer| {
                 layer.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
             });

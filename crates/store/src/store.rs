@@ -18,6 +18,7 @@ use crate::blob::BlobId;
 use crate::disk::Disk;
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::generation::Generation;
 use crate::index::Index;
 use crate::layout::{Layout, create_new, make_dir, remove};
 use crate::lock::{Holder, Lock};
@@ -25,6 +26,7 @@ use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
 use ticker::Ticker;
 
@@ -79,6 +81,8 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
@@ -104,7 +108,10 @@ impl Store {
             None => create(&layout)?,
         };
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.stats()),
             layout,
             index,
             overlay: Overlay::default(),
