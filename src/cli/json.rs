@@ -39,6 +39,12 @@ pub(crate) enum Line {
     Pinned { cid: String },
     /// A pin was removed.
     Unpinned { cid: String },
+    /// A pin stays, since its root was added from this path too.
+    Kept {
+        cid: String,
+        #[serde(flatten)]
+        path: Path,
+    },
     /// A connected peer.
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
@@ -151,7 +157,16 @@ impl From<&PeerLine> for Line {
 #[serde(untagged)]
 pub(crate) enum Details {
     /// Of `add` and `seed`.
-    Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
+    Added {
+        added: u64,
+        skipped: u64,
+        excluded: u64,
+        hidden: u64,
+        unchanged: u64,
+        bytes: u64,
+        files: u64,
+        served: bool,
+    },
     /// Of `get`.
     Fetched {
         cid: String,
@@ -171,6 +186,8 @@ pub(crate) enum Details {
     Described(Stat),
     /// Of `pin`.
     Pins { pins: u64 },
+    /// Of `rm`.
+    Removed { unpinned: u64, kept: u64, references: u64, references_kept: u64 },
     /// Of `id`.
     Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.

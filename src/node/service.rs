@@ -13,6 +13,7 @@ use shoal_store::{ReadError, Store};
 use super::{
     Node, add, get, pin,
     read::{Bytestream, Reader, Resolved},
+    remove,
     sessions::{Session, Waiting},
     sharing, status,
     swarm::{View, Want},
@@ -73,6 +74,7 @@ impl Scope {
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
             Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
             Request::PinRemove { target } => pin::remove(&node, &target).await,
+            Request::Remove(item) => remove::remove(&node, item).await,
             Request::PinList => pin::list(&node, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,

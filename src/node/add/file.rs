@@ -4,8 +4,9 @@
 //! chunks, writes them and builds the branches. Between them is a short queue, and buffers go back to
 //! the reader, so that memory is bounded by [`BUFFERS_MAX`] of them whatever the file's size. Content of
 //! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob; the rest goes into packs.
-//! A file that changes while it is read is told and left out rather than kept half old and half new when
-//! it is kept by reference.
+//! A file that changes while it is read ([`watched`]) is told and left out rather than kept half old and
+//! half new. What is too small for a blob is copied also when it is to be kept by reference: to remember
+//! where it lies and what it looked like takes as much as it does.
 
 use std::{
     fs::OpenOptions,
@@ -13,6 +14,7 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::Path,
     sync::mpsc,
+    time::SystemTime,
 };
 
 use bytes::Bytes;
@@ -21,14 +23,16 @@ use shoal_dag::{
     build::{self, FileBuilder, LeafBlock},
     chunk::Chunker,
 };
-use shoal_store::{BLOB_BYTES_MIN, Batch, BlobWriter, RefWriter, WriteError};
+use shoal_store::{BLOB_BYTES_MIN, Batch, BlobWriter, RefWriter, StatPrint, WriteError};
 
 use super::{Adding, Root, tree};
 use crate::control::protocol::Failure;
 
 mod cutter;
+mod watched;
 
 use cutter::{Cutter, Group};
+use watched::Watched;
 
 /// Groups of chunks between reader and writer.
 const AHEAD_MAX: usize = 4;
@@ -36,11 +40,16 @@ const AHEAD_MAX: usize = 4;
 /// Buffers that are in use at once: those between, one being filled and one being written.
 const BUFFERS_MAX: usize = AHEAD_MAX + 2;
 
-/// Adds the regular file at `path`; `None` when it could not be read, which has been told.
+/// Adds the regular file at `path`; `None` when it could not be read, which has been told. With it comes
+/// what it looked like, where that may be remembered.
 ///
 /// # Errors
 /// The store, or a client that has gone.
-pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure> {
+pub fn add(
+    adding: &mut Adding<'_>,
+    path: &Path,
+) -> Result<Option<(Root, Option<StatPrint>)>, Failure> {
+    let now = SystemTime::now();
     // Without O_NONBLOCK a fifo put in the file's place since we looked would hang us.
     let opened = OpenOptions::new()
         .read(true)
@@ -59,12 +68,18 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         }
     };
     let metadata = tree::file_metadata(adding, &stat);
-    let added = match (adding.reference, adding.batch) {
+    let known = adding.known.as_mut();
+    let is_settled = known.is_some_and(|known| known.is_settled(&file, &stat, now));
+    let print = is_settled.then(|| StatPrint::of(&stat));
+    let added = match (adding.reference && stat.len() >= BLOB_BYTES_MIN, adding.batch) {
         (true, Some(batch)) => add_reference(adding, batch, path, metadata),
-        _ => add_bytes(adding, file, metadata, Some(stat.len()), None),
+        _ => {
+            let len = Some(stat.len());
+            add_bytes(adding, Watched::new(file, stat), metadata, len, None)
+        }
     };
     match added {
-        Ok(root) => Ok(Some(root)),
+        Ok(root) => Ok(Some((root, print))),
         Err(AddError::Source(error)) => {
             adding.skip(path, error)?;
             Ok(None)
@@ -87,8 +102,9 @@ fn add_reference<'a>(
         Err(error) => return Err(error.into()),
     };
     let file = writer.file().try_clone().map_err(AddError::Source)?;
+    let stat = file.metadata().map_err(AddError::Source)?;
     let len = Some(writer.size());
-    add_bytes(adding, file, metadata, len, Some(writer))
+    add_bytes(adding, Watched::new(file, stat), metadata, len, Some(writer))
 }
 
 /// Why bytes could not be added.
@@ -288,6 +304,10 @@ impl<'a> Target<'a> {
             Home::Reference(writer) => match writer.finish(&built.cid) {
                 Ok(()) => {}
                 Err(WriteError::Io { source, .. }) => return Err(AddError::Source(source)),
+                Err(WriteError::SourceChanged { .. }) => {
+                    let error = io::Error::other("changed while it was added");
+                    return Err(AddError::Source(error));
+                }
                 Err(error) => return Err(error.into()),
             },
             Home::Nowhere | Home::Packs => {}
