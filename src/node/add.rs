@@ -304,6 +304,12 @@ fn add_all(
     Ok(finished)
 }
 
+/// As a request of a client does, for the tests of others.
+#[cfg(test)]
+pub fn add_for_tests(store: &Store, request: &Add, out: &Responder) -> Finished {
+    add_all(store, request, None, out, false, &mut Vec::new()).expect("an add")
+}
+
 /// Adds one source after another; what could be added of them, with its path.
 fn add_sources(
     adding: &mut Adding<'_>,

@@ -125,7 +125,9 @@ fn references(store: &Store, root: &Cid) -> Result<Vec<Cid>, ReadError> {
 fn needed_elsewhere(store: &Store, files: &[Cid]) -> Result<HashSet<Cid>, ReadError> {
     let mut blocks = HashSet::new();
     for file in files {
-        unshare::below(store, file, &mut |cid| drop(blocks.insert(cid)));
+        unshare::below(store, file, &mut |cid| {
+            blocks.insert(cid);
+        });
     }
     let mut pins = Vec::new();
     sharing::for_each_pin(store, &mut |pin, _| pins.push(pin))?;

@@ -58,7 +58,11 @@ pub async fn note(node: &Arc<Node>, added: &[Added]) -> Result<(), Failure> {
     Ok(node.with_store(move |store| note_all(store, &paths)).await?)
 }
 
-fn note_all(store: &Store, paths: &[(Vec<u8>, Cid)]) -> Result<(), WriteError> {
+/// As [`note`], of paths with the roots that they were added as.
+///
+/// # Errors
+/// The store.
+pub fn note_all(store: &Store, paths: &[(Vec<u8>, Cid)]) -> Result<(), WriteError> {
     let mut changes: HashMap<Vec<u8>, Given> = HashMap::new();
     for (path, root) in paths {
         let key = key(path);
