@@ -8,6 +8,7 @@
 
 mod blob_writer;
 mod ref_writer;
+mod stored;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -18,6 +19,7 @@ use shoal_dag::{Bytes, Cid};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::checkpoint::Commit;
+use crate::disk::DiskFile;
 use crate::error::{ReadError, WriteError};
 use crate::index::{Changes, Whole};
 use crate::keep::checked_key;
@@ -50,7 +52,7 @@ struct Pending {
     marks: Vec<(Digest, bool)>,
     blobs: HashMap<BlobId, BlobRecord>,
     wholes: HashMap<Digest, Whole>,
-    files: Vec<(File, PathBuf)>,
+    files: Vec<(DiskFile, PathBuf)>,
     dirs: BTreeSet<PathBuf>,
     /// Presence records, of no use after the commit.
     unlink: Vec<PathBuf>,
@@ -131,6 +133,12 @@ impl Batch {
         BlobWriter::new(self)
     }
 
+    /// Begins a blob as a clone of the user's file, which takes no space of its own as long as neither
+    /// changes; `None` where the file is small, or the file systems cannot.
+    pub fn clone_of(&self, source: &File) -> Result<Option<BlobWriter<'_>>, WriteError> {
+        BlobWriter::cloning(self, source)
+    }
+
     /// Begins a reference to a user's file, which is opened and looked at now.
     pub fn reference(&self, path: &Path) -> Result<RefWriter<'_>, WriteError> {
         RefWriter::new(self, path)
@@ -198,6 +206,17 @@ impl Batch {
         }
         self.pending.lock().needs_drain |= !shared.overlay.is_empty();
         Ok(Some((id, record)))
+    }
+
+    /// Is this blob whole, the store's own and of this length? One of this batch counts.
+    fn is_whole(&self, id: BlobId, len: u64) -> Result<bool, WriteError> {
+        let is_such =
+            |record: &BlobRecord| record.is_owned() && record.is_whole() && record.len == len;
+        if let Some(record) = self.pending.lock().blobs.get(&id) {
+            return Ok(is_such(record));
+        }
+        let known = self.store.shared.record(id).map_err(ReadError::from)?;
+        Ok(known.is_some_and(|(record, _)| is_such(&record)))
     }
 
     fn flush_if_large(&self) -> Result<(), WriteError> {

@@ -38,10 +38,12 @@ mod disk;
 mod error;
 mod files;
 mod generation;
+mod holes;
 mod index;
 mod keep;
 mod key;
 mod layout;
+mod leases;
 mod lock;
 mod move_out;
 mod overlay;
@@ -52,6 +54,7 @@ mod pins;
 mod presence;
 mod ranges;
 mod read;
+mod rebase;
 mod records;
 mod recovery;
 mod secret;
@@ -62,13 +65,17 @@ mod usage;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
+#[doc(hidden)]
+pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use index::is_guarded;
 pub use keep::KeepPlace;
+pub use leases::Lease;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
+pub use rebase::{OLDER_MAX, Rebased, Thinned};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };

@@ -29,9 +29,7 @@ impl Store {
             return Ok(false);
         }
         if public && !found.entry.public {
-            let entry = Entry { public: true, ..found.entry };
-            let pressure = self.shared.overlay.insert(key.digest, entry);
-            self.shared.relieve(pressure)?;
+            self.shared.publish(&key)?;
         }
         Ok(true)
     }
@@ -39,6 +37,7 @@ impl Store {
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
+        let _stay = self.shared.moving.read();
         if !public {
             self.shared.generation.change();
         }
@@ -110,6 +109,16 @@ impl Store {
 }
 
 impl Shared {
+    /// Peers may be given this block, wherever it is now.
+    fn publish(&self, key: &Key) -> Result<(), WriteError> {
+        let pressure = {
+            let _stay = self.moving.read();
+            let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
+            self.overlay.insert(key.digest, Entry { public: true, ..found.entry })
+        };
+        self.relieve(pressure)
+    }
+
     /// See [`Store::forget_block`].
     pub(crate) fn forget(&self, key: &Key) -> Result<(), WriteError> {
         // First the overlay into the index, so that one removal does it.

@@ -8,12 +8,17 @@
 mod basics;
 mod concurrent;
 mod damage;
+mod extents;
 mod fetch;
 mod fixture;
 mod full_disk;
+mod layer;
 mod model;
 mod move_out;
 mod pins;
 mod races;
+mod rebase;
 mod recovery;
 mod reference;
+mod reflink;
+mod versions;

@@ -123,7 +123,12 @@ fn a_move_whose_note_was_lost_is_found_under_the_own_name() {
         }
         let again = crashed.open();
         tree.assert_readable(&again);
-        assert!(tree.settle(&again, SettleOptions { sync: true, kept: false }));
+        assert!(
+            tree.settle(
+                &again,
+                SettleOptions { sync: true, kept: false, ..SettleOptions::default() }
+            )
+        );
         tree.assert_readable(&again);
         assert_eq!(fs::read(again.whole_file(&tree.root).unwrap().unwrap().path).unwrap(), {
             tree.content()
@@ -291,7 +296,9 @@ fn a_kept_file_is_never_linked() {
     let store = place.open();
     let tree = Tree::blob(1);
     tree.keep(&store, 0..8);
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: true }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: true, ..SettleOptions::default() })
+    );
     let (out, how) = get(&place, &store, &tree, "out");
     assert_ne!(how, Moved::Linked);
     flip(&out, 5);
