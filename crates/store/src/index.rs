@@ -49,9 +49,9 @@ use crate::key::{Digest, EntryBytes};
 use crate::layout::Layout;
 
 pub(crate) use apply::Changes;
-pub(crate) use error::{IndexError, guarded};
-pub use error::is_guarded;
 use error::Failure;
+pub use error::is_guarded;
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
 use merging::Wake;

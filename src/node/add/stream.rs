@@ -89,5 +89,5 @@ fn broken_off() -> io::Error {
 /// # Errors
 /// The store, or a client that went away before the end.
 pub fn add(adding: &mut Adding<'_>, input: impl Read + Send) -> Result<Root, Failure> {
-    Ok(file::add_bytes(adding, input, Metadata::default(), None, None)?)
+    Ok(file::add_bytes(adding, input, Metadata::default(), None)?)
 }

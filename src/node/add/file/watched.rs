@@ -64,6 +64,16 @@ impl Read for Watched {
     }
 }
 
+/// A clone of a file, to be read in its place, with what it looks like itself. The file must be what it
+/// was when it was opened: nobody knows at which moment between the two it was cloned.
+pub(super) fn clone(clone: File, file: &File, before: &Metadata) -> io::Result<(File, Metadata)> {
+    let mut end = Watched::new(file.try_clone()?, before.clone());
+    end.read = before.size();
+    end.check()?;
+    let cloned = clone.metadata()?;
+    Ok((clone, cloned))
+}
+
 fn changed(how: &str) -> io::Error {
     io::Error::other(format!("changed while it was added: {how}"))
 }
