@@ -115,6 +115,18 @@ pub enum Request {
         /// Waiting rules.
         wait: Wait,
     },
+    /// For a mount: one entry of a directory. Answers: `Done(Outcome::Entry)` for a sharded directory;
+    /// for one in one block as `Directory`, which costs no more.
+    Entry {
+        /// As in `Nodes`.
+        root: String,
+        /// The directory.
+        cid: String,
+        /// Name of the entry.
+        name: Vec<u8>,
+        /// Waiting rules.
+        wait: Wait,
+    },
     /// For a mount: bytes of a file. Answers: data frames, `Done(Outcome::Read)`.
     Read {
         /// As in `Nodes`.
@@ -443,6 +455,8 @@ pub enum Outcome {
         /// The target itself.
         described: Described,
     },
+    /// Of `Entry`: the entry, if the directory has it.
+    Entry(Option<Listed>),
     /// Of `stat`.
     Described(Described),
     /// Of `pin add`.

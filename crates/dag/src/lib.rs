@@ -2,7 +2,7 @@
 //!
 //! The package is pure: no clock, no randomness, no file, no socket, no task. It owns the formats
 //! that decide a CID: the hash and CID rules ([`hash`]), the text of CIDs and paths ([`path`]),
-//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`]), the profiles ([`profile`]), the chunkers
+//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`], [`hamt`]), the profiles ([`profile`]), the chunkers
 //! ([`chunk`]), the tree builders ([`build`]) and the walks over trees ([`walk`]).
 //!
 //! Invariants: what a profile makes of given bytes never changes (vectors in `tests/` freeze it);
@@ -55,7 +55,9 @@
 
 pub mod build;
 pub mod chunk;
+pub mod hamt;
 pub mod hash;
+mod murmur;
 pub mod name;
 pub mod node;
 pub mod path;
@@ -66,12 +68,16 @@ pub mod walk;
 mod wire;
 
 pub use bytes::Bytes;
-pub use cid::{Cid, Version};
+pub use cid::Version;
 
 pub use crate::node::Node;
 pub use crate::profile::Profile;
 pub use crate::unixfs::{Metadata, Mtime};
 pub use crate::wire::WireError;
+
+/// The address of a block. It has room for identity CIDs of [`hash::IDENTITY_BYTES_MAX`] bytes: what
+/// is longer does not parse.
+pub type Cid = cid::CidGeneric<{ hash::IDENTITY_BYTES_MAX }>;
 
 /// Largest block that is made, kept, served or accepted: the limit that Bitswap peers share
 /// (kubo since 0.40).
