@@ -39,12 +39,8 @@ pub(crate) enum Line {
     Pinned { cid: String },
     /// A pin was removed.
     Unpinned { cid: String },
-    /// A pin stays, since its root was added from this path too.
-    Kept {
-        cid: String,
-        #[serde(flatten)]
-        path: Path,
-    },
+    /// A pin stays.
+    Kept { cid: String, why: String },
     /// A connected peer.
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.

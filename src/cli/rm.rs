@@ -11,7 +11,6 @@ use std::{
 };
 
 use clap::Args;
-use shoal_dag::name::escape;
 
 use super::{
     add::absolute,
@@ -27,7 +26,8 @@ use crate::control::protocol::{Failure, Outcome, Removed, Request, SeedItem};
 /// A path is one as it was given to `shoal add` or `shoal seed`, and need not exist any more; every
 /// version that was added from there is taken back, unless it was added from elsewhere too. The content
 /// is no longer kept, announced or served on its account, and files that were added with --ref are
-/// forgotten. Your own files are not touched. What another pin covers stays.
+/// forgotten. Your own files are not touched. What another pin covers stays, and so does what a name
+/// keeps.
 #[derive(Debug, Args)]
 pub(crate) struct RmArgs {
     /// What to take back; say ./NAME for a path that reads as a CID
@@ -86,10 +86,10 @@ async fn tell(console: &mut Console, removed: Removed) -> Result<(), End> {
             console.output.line(cid.as_bytes()).await?;
         }
     }
-    for (cid, path) in removed.kept {
-        console.talk.note(&format!("{cid} stays: it was added as {} too", escape(&path)));
+    for (cid, why) in removed.kept {
+        console.talk.note(&format!("{cid} stays: {why}"));
         if console.output.is_json() {
-            console.output.object(&Line::Kept { cid, path: path.as_slice().into() }).await?;
+            console.output.object(&Line::Kept { cid, why }).await?;
         }
     }
     if removed.references > 0 {

@@ -329,8 +329,8 @@ pub struct Spared {
 pub struct Removed {
     /// Roots that are not pinned any more.
     pub unpinned: Vec<String>,
-    /// Roots whose pin stays, and the path that they were added from as well.
-    pub kept: Vec<(String, Vec<u8>)>,
+    /// Roots whose pin stays, and why.
+    pub kept: Vec<(String, String)>,
     /// The user's files that the store referred to and does not any more.
     pub references: u64,
     /// The user's files that it goes on to refer to, for another pin.

@@ -4,7 +4,7 @@
 //! version that was added from there is meant. The pin goes, its words are forgotten, and the user's
 //! files below it that the store referred to are forgotten too, unless another pin needs blocks that
 //! lie in them. Copies of the store's own stay until gc takes back their space, and whatever another
-//! pin covers stays for good. The user's files themselves are never touched.
+//! pin covers stays for good, and a pin that a name keeps as well is its own from then on. The user's files themselves are never touched.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -18,6 +18,7 @@ use shoal_store::{ReadError, Store};
 use super::{
     Node,
     add::given,
+    names::retention,
     sharing::{self, unshare},
 };
 use crate::{
@@ -53,7 +54,7 @@ fn remove_root(store: &Store, words: &[u8]) -> Result<Removed, Failure> {
     }
     let mut removed = Removed::default();
     take_back(store, &path.root, &mut removed)?;
-    if removed.unpinned.is_empty() {
+    if removed.unpinned.is_empty() && removed.kept.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("{} is not pinned", path.root))
             .hint("list pins with: shoal pin ls"));
     }
@@ -71,7 +72,10 @@ fn remove_path(store: &Store, path: &[u8]) -> Result<Removed, Failure> {
     let mut removed = Removed::default();
     for root in roots {
         match others.get(&root).filter(|_| store.is_pinned(&root)) {
-            Some(other) => removed.kept.push((root.to_string(), other.clone())),
+            Some(other) => {
+                let why = format!("it was added as {} too", shoal_dag::name::escape(other));
+                removed.kept.push((root.to_string(), why));
+            }
             None => take_back(store, &root, &mut removed)?,
         }
     }
@@ -85,9 +89,14 @@ fn remove_path(store: &Store, path: &[u8]) -> Result<Removed, Failure> {
 
 /// Unpins a root and forgets the references below it; one that is not pinned is passed over.
 fn take_back(store: &Store, root: &Cid, removed: &mut Removed) -> Result<(), Failure> {
-    if !unshare::unpin(store, root)? {
+    if !store.is_pinned(root) {
         return Ok(());
     }
+    if retention::disown(store, root)? {
+        removed.kept.push((root.to_string(), "a name keeps it".to_owned()));
+        return Ok(());
+    }
+    unshare::unpin(store, root)?;
     removed.unpinned.push(root.to_string());
     let files = references(store, root)?;
     if files.is_empty() {

@@ -116,7 +116,8 @@ fn what_another_path_gave_too_stays_until_that_is_removed() {
     let root = lab.add("a", false);
     assert_eq!(lab.add("b", false), root);
     let removed = lab.rm_path("a").expect("an answer");
-    assert_eq!(removed.kept, [(root.to_string(), lab.words("b"))]);
+    let why = format!("it was added as {} too", lab.path("b").display());
+    assert_eq!(removed.kept, [(root.to_string(), why)]);
     assert!(removed.unpinned.is_empty() && lab.store.is_pinned(&root));
     assert_eq!(lab.rm_path("b").expect("removed").unpinned, [root.to_string()]);
     assert!(!lab.store.is_pinned(&root));
