@@ -31,6 +31,7 @@ use crate::{
 pub mod add;
 pub mod attach;
 pub mod blocks;
+pub mod car;
 pub mod directory;
 pub mod export;
 pub mod failure;

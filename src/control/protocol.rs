@@ -3,7 +3,7 @@
 //! Each message is one frame (see [`super::frame`]) holding a `postcard` encoding. The first exchange
 //! on a connection is [`Hello`] and [`Welcome`]. After that the client sends a [`Request`] and reads
 //! [`Response`]s until [`Response::Done`] or [`Response::Failed`]; then it may send the next one.
-//! Bytes of `add -` and `cat` travel as data frames in between. Paths and names are raw bytes, since
+//! Bytes of `add -`, `cat` and CARs travel as data frames in between. Paths and names are raw bytes, since
 //! file names need not be UTF-8. Both ends are normally the same binary; [`PROTOCOL_VERSION`] tells
 //! when they are not.
 
@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{config::PROFILE_DEFAULT, exit::Exit};
 
+pub mod car;
 pub mod name;
 
+use car::{CarExport, CarImport, CarRoot, Exported, Imported};
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +44,11 @@ pub enum Request {
     /// Add files, directories or the data frames that follow. Answers: `Added`, `Skipped`,
     /// `Progress`, then `Done(Outcome::Added)`.
     Add(Add),
+    /// Add the blocks of the CAR that follows as data frames. Answers: `CarRoot`, `Skipped`,
+    /// `Progress`, then `Done(Outcome::Imported)`.
+    CarImport(CarImport),
+    /// Write a CAR as data frames. Answers: data frames, `Phase`, `Done(Outcome::Exported)`.
+    CarExport(CarExport),
     /// Fetch to a path. Answers: `Phase`, `Progress`, then `Done(Outcome::Fetched)`.
     Get(Get),
     /// Write a file's bytes as data frames. Answers: data frames, `Phase`, `Done(Outcome::Read)`.
@@ -247,6 +254,8 @@ pub enum Response {
     Progress(Progress),
     /// One argument of `add` is done.
     Added(Added),
+    /// What came of a root of a CAR.
+    CarRoot(CarRoot),
     /// A source was left out.
     Skipped {
         /// The source's path.
@@ -424,6 +433,10 @@ pub enum Outcome {
     },
     /// Of `rm`.
     Removed(Removed),
+    /// Of `car import`.
+    Imported(Imported),
+    /// Of `car export`.
+    Exported(Exported),
     /// Of `get`.
     Fetched {
         /// The root of what stands at OUT.

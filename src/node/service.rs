@@ -11,7 +11,7 @@ use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
 use shoal_store::{ReadError, Store};
 
 use super::{
-    Node, add,
+    Node, add, car,
     directory::{self, Entries, Found},
     get, pin,
     read::{Bytestream, Reader, Resolved},
@@ -23,8 +23,8 @@ use super::{
 use crate::{
     control::{
         protocol::{
-            Add, Described, Failure, Kind, LISTED_BATCH_MAX, Listed, Meta, Outcome, Request,
-            Response, Wait,
+            Described, Failure, Kind, LISTED_BATCH_MAX, Listed, Meta, Outcome, Request, Response,
+            Wait,
         },
         server::{DataFrames, Responder},
     },
@@ -55,14 +55,19 @@ impl Scope {
         Self { node, sessions: VecDeque::new() }
     }
 
-    /// Adds paths and the bytes that the client sends.
-    pub async fn add_with_data(
+    /// Does what is asked with the bytes that the client sends.
+    pub async fn handle_with_data(
         &mut self,
-        request: &Add,
+        request: Request,
         data: DataFrames<'_>,
         out: &Responder,
     ) -> Response {
-        ended(add::add_with_data(&self.node, request.clone(), data, out.clone()).await)
+        let node = &self.node;
+        ended(match request {
+            Request::Add(request) => add::add_with_data(node, request, data, out.clone()).await,
+            Request::CarImport(request) => car::import(node, request, data, out.clone()).await,
+            _ => Err(Failure::failed("this request takes no data")),
+        })
     }
 
     /// Does what is asked; the last message is returned.
@@ -70,6 +75,8 @@ impl Scope {
         let node = Arc::clone(&self.node);
         ended(match request {
             Request::Add(request) => add::add(&node, request, out.clone()).await,
+            Request::CarImport(_) => Err(Failure::failed("a CAR must follow")),
+            Request::CarExport(request) => car::export(&node, request, out).await,
             Request::Get(request) => get::get(&node, request, out).await,
             Request::Cat { target, range, wait } => self.cat(&target, range, wait, out).await,
             Request::List { target, wait } => self.list(&target, wait, out).await,

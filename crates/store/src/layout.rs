@@ -51,6 +51,24 @@ impl Layout {
         self.root.join("runs")
     }
 
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.log"))
+    }
+
+    /// A journal that is not complete yet.
+    pub(crate) fn new_journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.new"))
+    }
+
+    /// An index that is not complete yet.
+    pub(crate) fn new_index(&self) -> PathBuf {
+        self.root.join("index.new")
+    }
+
     pub(crate) fn run(&self, number: u32) -> PathBuf {
         self.runs().join(format!("{number:08}.run"))
     }
