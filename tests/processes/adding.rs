@@ -1,4 +1,7 @@
 //! `add` and `rm` as a user sees them: writers at the same time, what is left out, what is taken back.
+//!
+//! A writer at the same time is made certain by stopping the adding process while it has read a part of
+//! the file. What depends on the file system's clock is awaited, not timed.
 
 use std::{
     fs::{self, OpenOptions},

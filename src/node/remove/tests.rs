@@ -1,4 +1,6 @@
 //! What `rm` takes back, what it leaves, and how it says that there is nothing.
+//!
+//! On a store without a node: what a running peer tells the network of it is tested between processes.
 
 use std::{fs, path::PathBuf};
 

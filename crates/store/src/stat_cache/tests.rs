@@ -1,4 +1,6 @@
 //! The cache on a real disk: what it finds again, and what damage of every kind makes of it.
+//!
+//! Which files may be remembered is tested with `trust`, and whole adds with the node.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,6 @@
 //! The rules alone: which patterns count where, and which of them decides.
+//!
+//! No walk and no store: the patterns of each directory are given, as the walk would have read them.
 
 use std::fs;
 

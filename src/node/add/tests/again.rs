@@ -1,4 +1,7 @@
 //! Adding again: what need not be read is not, and never is anything taken for what it is not.
+//!
+//! Every root is compared with the one that is computed from the bytes. What is remembered depends on
+//! the file system, so that on tmpfs, where nothing is, these tests end with a word of it.
 
 use std::{
     os::unix::fs::{FileExt, PermissionsExt},

@@ -1,4 +1,6 @@
 //! What is left out on purpose, through a whole add; the rules alone are tested with them.
+//!
+//! What cannot be read and is left out for that is tested elsewhere: it is named, and this is counted.
 
 use super::*;
 use crate::control::protocol::Leaving;
