@@ -41,6 +41,7 @@ pub mod names;
 pub mod pin;
 pub mod read;
 pub mod records;
+pub mod remove;
 pub mod seed;
 pub mod service;
 pub mod sessions;

@@ -58,6 +58,8 @@ pub(crate) enum Line {
         bytes: Option<u64>,
         mended: bool,
     },
+    /// A pin stays.
+    Kept { cid: String, why: String },
     /// A connected peer.
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
@@ -193,7 +195,16 @@ impl From<&PeerLine> for Line {
 #[serde(untagged)]
 pub(crate) enum Details {
     /// Of `add` and `seed`.
-    Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
+    Added {
+        added: u64,
+        skipped: u64,
+        excluded: u64,
+        hidden: u64,
+        unchanged: u64,
+        bytes: u64,
+        files: u64,
+        served: bool,
+    },
     /// Of `car import`.
     Imported(Imported),
     /// Of `car export`.
@@ -219,6 +230,8 @@ pub(crate) enum Details {
     Pins { pins: u64 },
     /// Of `verify`.
     Checked { blocks: u64, bytes: u64, faults: u64, mended: u64, elapsed_ms: u64 },
+    /// Of `rm`.
+    Removed { unpinned: u64, kept: u64, references: u64, references_kept: u64 },
     /// Of `id`.
     Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.

@@ -54,9 +54,9 @@ use crate::key::{Digest, EntryBytes};
 use crate::layout::Layout;
 
 pub(crate) use apply::Changes;
-pub(crate) use error::IndexError;
+use error::Failure;
 pub use error::is_guarded;
-use error::{Failure, guarded};
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
 use journal::Journal;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
