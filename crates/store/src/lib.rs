@@ -50,6 +50,7 @@ mod pins;
 mod presence;
 mod ranges;
 mod read;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
@@ -68,6 +69,7 @@ pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };

@@ -27,6 +27,7 @@ use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
 
+pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 

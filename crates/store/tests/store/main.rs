@@ -5,6 +5,7 @@
     reason = "a panic with its line is what a failing test is for, and a skipped one says why"
 )]
 
+mod answers;
 mod basics;
 mod concurrent;
 mod damage;
@@ -16,5 +17,6 @@ mod model;
 mod move_out;
 mod pins;
 mod races;
+mod rebuild;
 mod recovery;
 mod reference;
