@@ -14,7 +14,6 @@ use crate::error::WriteError;
 use crate::key::{Digest, Entry};
 
 /// One row of a snapshot.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Row {
     /// Dense: below the snapshot's count.

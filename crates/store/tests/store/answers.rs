@@ -99,6 +99,8 @@ pub(crate) struct Filled {
     pub(crate) roots: Vec<Cid>,
     /// Leaves that only presence records and the index say are public.
     pub(crate) passing: Vec<Cid>,
+    /// Leaves of a fetch under way.
+    pub(crate) partial: Vec<Cid>,
     level0_rows: usize,
 }
 
@@ -113,12 +115,58 @@ pub(crate) struct Answers {
     count: u64,
 }
 
+impl Answers {
+    /// What differs: one line each.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (cid, answer) in &self.blocks {
+            let theirs = other.blocks.get(cid);
+            if theirs != Some(answer) {
+                lines.push(format!("{cid}: {answer:?}, {theirs:?}"));
+            }
+        }
+        let mut same = |what: &str, is_same: bool| {
+            lines.extend((!is_same).then(|| format!("{what} differ")));
+        };
+        same("whole files", self.wholes == other.wholes);
+        same("pins", self.pins == other.pins);
+        same("records", self.records == other.records);
+        same("counts", self.count == other.count);
+        lines
+    }
+
+    /// Panics where pins or records differ.
+    #[track_caller]
+    pub(crate) fn assert_tables(
+        &self,
+        pins: &[(Cid, shoal_store::Pin)],
+        records: &[shoal_store::Record],
+        what: &str,
+    ) {
+        assert!(self.pins == pins, "{what}: the pins are {pins:?}");
+        assert!(self.records == records, "{what}: the records are {records:?}");
+    }
+
+    /// Panics where the whole files differ.
+    #[track_caller]
+    pub(crate) fn assert_wholes(&self, other: &Self, what: &str) {
+        assert_eq!(self.wholes, other.wholes, "{what}");
+    }
+
+    /// Panics where something differs.
+    #[track_caller]
+    pub(crate) fn assert_same(&self, other: &Self) {
+        assert_eq!(self.differences(other), Vec::<String>::new());
+    }
+}
+
 impl Filled {
     /// Few `level0_rows` make many runs.
     pub(crate) fn new(level0_rows: usize) -> Self {
         let place = Place::new();
-        let (blocks, roots, passing) = (BTreeMap::new(), Vec::new(), Vec::new());
-        let mut filled = Self { place, blocks, roots, passing, level0_rows };
+        let (roots, passing, partial) = (Vec::new(), Vec::new(), Vec::new());
+        let blocks = BTreeMap::new();
+        let mut filled = Self { place, blocks, roots, passing, partial, level0_rows };
         let store = filled.open();
         filled.put_small(&store);
         filled.put_files(&store);
@@ -166,9 +214,12 @@ impl Filled {
         files[5].fetch(store);
         let out = outside("moved");
         store.move_out(&files[5].root, &out, 0o600, false).unwrap().unwrap().finish(&out).unwrap();
+        // Shared, and then not any more.
         files[6].add(store, true, Some(PinOptions::default()));
-        let hidden: Vec<Cid> = files[6].leaves.iter().map(|leaf| leaf.0).take(4).collect();
+        let leaves = files[6].leaves.iter().map(|leaf| leaf.0);
+        let hidden: Vec<Cid> = leaves.chain(files[6].branches.iter().map(|row| row.0)).collect();
         store.set_public(&hidden, false).unwrap();
+        store.pin(&files[6].root, PinOptions { local: true }).unwrap();
         let alone = File::of(bytes(77, 300_000), 300_000);
         alone.add(store, true, None);
         for file in files.iter().chain([&alone]) {
@@ -181,6 +232,7 @@ impl Filled {
         }
         let passing = [&files[2], &files[3], &files[5], &alone].into_iter();
         self.passing.extend(passing.flat_map(|file| file.leaves.iter().map(|leaf| leaf.0)));
+        self.partial.extend(files[4].leaves.iter().map(|leaf| leaf.0));
         let batch = store.batch(public());
         let alias = block(99).0;
         assert!(batch.alias(&alias, &files[0].root).unwrap());

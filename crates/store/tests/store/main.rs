@@ -11,6 +11,7 @@ mod concurrent;
 mod damage;
 mod fetch;
 mod fixture;
+mod flips;
 mod full_disk;
 mod layer;
 mod model;

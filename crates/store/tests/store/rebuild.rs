@@ -28,9 +28,9 @@ fn an_index_that_is_well_is_made_again_with_the_same_answers() {
         assert_eq!((report.tables, report.pack_damaged), (TablesFrom::Index, 0));
         assert_eq!((report.leaves_wrong, report.kept_from_index), (0, 0));
         let store = filled.open();
-        assert_eq!(filled.answers(&store), before);
+        filled.answers(&store).assert_same(&before);
         drop(store);
-        assert_eq!(filled.answers(&filled.open()), before, "and once more after closing");
+        filled.answers(&filled.open()).assert_same(&before);
         assert_eq!(files_in(&filled.place.path().join("journal")).len(), 1);
         assert!(!filled.place.path().join("index.new").exists());
     }
@@ -48,14 +48,17 @@ fn a_lost_index_file_is_made_again_with_the_same_answers() {
         let report = rebuild(&filled);
         assert_eq!((report.tables, report.journal_damaged), (TablesFrom::Journal, 0));
         let mut after = filled.answers(&filled.open());
-        if level0_rows > 8 {
-            // What was in no run yet, and what no pin reaches: private rather than public.
-            for cid in &filled.passing {
-                assert!(!after.blocks[cid].1);
-                after.blocks.insert(*cid, before.blocks[cid]);
-            }
+        // What was in no run yet, and what no pin reaches, is private rather than public.
+        let forgotten: Vec<_> = filled
+            .passing
+            .iter()
+            .filter(|cid| before.blocks[cid].1 && !after.blocks[cid].1)
+            .collect();
+        assert!(forgotten.len() <= level0_rows.min(filled.passing.len()), "{forgotten:?}");
+        for cid in forgotten {
+            after.blocks.insert(*cid, before.blocks[cid]);
         }
-        assert_eq!(after, before);
+        after.assert_same(&before);
     }
 }
 
@@ -76,7 +79,7 @@ fn nothing_but_the_journal_and_the_data_is_needed_and_nothing_private_is_publish
                 after.blocks.insert(*cid, before.blocks[cid]);
             }
         }
-        assert_eq!(after, before);
+        after.assert_same(&before);
     }
 }
 
@@ -105,12 +108,12 @@ fn a_damaged_journal_does_not_matter_while_the_index_is_well() {
         flip(&journal, at);
     }
     assert_eq!(rebuild(&filled).tables, TablesFrom::Index);
-    assert_eq!(filled.answers(&filled.open()), before);
+    filled.answers(&filled.open()).assert_same(&before);
     // It was written anew with it.
     fs::remove_file(filled.place.path().join("index.redb")).unwrap();
     let report = rebuild(&filled);
     assert_eq!((report.tables, report.journal_damaged), (TablesFrom::Journal, 0));
-    assert_eq!(filled.answers(&filled.open()), before);
+    filled.answers(&filled.open()).assert_same(&before);
 }
 
 #[test]
