@@ -25,6 +25,7 @@
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
 mod error;
 mod file;
@@ -33,7 +34,6 @@ mod level0;
 pub(crate) mod merging;
 pub(crate) mod run;
 mod small;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 pub(crate) mod snapshot;
 mod state;
 mod upgrade;
@@ -53,6 +53,7 @@ use crate::error::{OpenError, WriteError};
 use crate::key::{Digest, EntryBytes};
 use crate::layout::Layout;
 
+pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
 use error::Failure;
 pub use error::is_guarded;

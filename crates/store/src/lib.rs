@@ -56,6 +56,7 @@ mod presence;
 mod ranges;
 mod read;
 mod rebase;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
@@ -80,6 +81,7 @@ pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use rebase::{OLDER_MAX, Rebased, Thinned};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };

@@ -30,6 +30,7 @@ use crate::partial::Partials;
 use crate::recovery;
 use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 

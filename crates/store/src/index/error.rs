@@ -55,6 +55,9 @@ impl IndexError {
     /// What the opener of the store in whose `index` this happened gets: a file that the operating system
     /// refuses is not damaged.
     pub(crate) fn of_open(self, index: &Path) -> OpenError {
+        if let Some(error) = self.write {
+            return OpenError::of_write(index, *error);
+        }
         let path = self.path.unwrap_or_else(|| index.to_owned());
         match self.refused {
             Some(refused) => OpenError::io(path, refused),

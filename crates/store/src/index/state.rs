@@ -86,7 +86,7 @@ impl Index {
     }
 
     /// What the newest row of a digest says; `None` where it has none.
-    pub(super) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+    pub(crate) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
         self.mend();
         let runs = {
             let state = self.state()?;

@@ -98,3 +98,18 @@ fn open_index(layout: &Layout, format: u32, level0_rows: usize) -> Result<Index,
     write_format(layout)?;
     Ok(index)
 }
+
+/// Before the index is made again: a store of format 1 is brought to this one where its index can be read,
+/// and said to be of this one where it cannot.
+pub(crate) fn begin_rebuild(layout: &Layout, level0_rows: usize) -> Result<(), OpenError> {
+    if read_format(layout)?.is_none_or(|format| format == FORMAT) {
+        return Ok(());
+    }
+    match Index::upgrade(layout, level0_rows) {
+        Err(error @ OpenError::Damaged { .. }) => {
+            tracing::warn!(%error, "an index of an older format is given up");
+        }
+        done => drop(done?),
+    }
+    write_format(layout)
+}
