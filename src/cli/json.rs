@@ -174,6 +174,7 @@ pub(crate) const fn fault_kind(kind: FaultKind) -> &'static str {
         FaultKind::Changed => "changed",
         FaultKind::Gone => "gone",
         FaultKind::Orphan => "orphan",
+        FaultKind::Missing => "missing",
     }
 }
 

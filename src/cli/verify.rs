@@ -1,7 +1,8 @@
 //! `shoal verify`: is everything in the store what it should be?
 //!
-//! A line for each thing that is wrong: what it is (`corrupt`, `changed`, `gone`, `orphan`), the CID of
-//! the block as a raw leaf or `-`, where in which file, and ` mended` at the end when it is right again.
+//! A line for each thing that is wrong: what it is (`corrupt`, `changed`, `gone`, `orphan`, or `missing` for
+//! a pin that lacks something), the CID of the block as a raw leaf or of the pin or `-`, where in which
+//! file, and ` mended` at the end when it is right again.
 //! Exit 0 means that nothing is wrong (any more), 6 that something is.
 
 use clap::Args;
@@ -24,8 +25,9 @@ use crate::{
 
 /// Hash everything in the store again, and print what is wrong
 ///
-/// A line for each fault: what it is (corrupt, changed, gone, orphan), the CID of the block or `-`, the
-/// place in the file, and `mended` when it is right again. Exit code 0 means that all is well.
+/// A line for each fault: what it is (corrupt, changed, gone, orphan; missing for a pin that lacks
+/// something), the CID of the block or pin or `-`, the place and the file, and `mended` when it is right
+/// again. Exit code 0 means that all is well.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
     /// Forget what is wrong, and fetch what is pinned of it from peers
@@ -99,7 +101,9 @@ impl Exchange for Check {
 fn line(fault: &FaultLine) -> String {
     let kind = fault_kind(fault.kind);
     let cid = fault.cid.as_deref().unwrap_or("-");
-    let place = fault.offset.map(|offset| format!("{offset} ")).unwrap_or_default();
-    let mended = if fault.mended { " mended" } else { "" };
-    format!("{kind} {cid} {place}{}{mended}", escape(&fault.path))
+    let mut words = vec![kind.to_owned(), cid.to_owned()];
+    words.extend(fault.offset.map(|offset| offset.to_string()));
+    words.extend((!fault.path.is_empty()).then(|| escape(&fault.path)));
+    words.extend(fault.mended.then(|| "mended".to_owned()));
+    words.join(" ")
 }

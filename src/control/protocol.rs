@@ -390,9 +390,9 @@ pub struct PinLine {
 pub struct FaultLine {
     /// What it is.
     pub kind: FaultKind,
-    /// The block, as a raw leaf: the store does not know what it is.
+    /// The block, as a raw leaf (the store does not know what it is), or the pin.
     pub cid: Option<String>,
-    /// The file that it lies in.
+    /// The file that it lies in; empty where there is none.
     pub path: Vec<u8>,
     /// Where in the file it begins.
     pub offset: Option<u64>,
@@ -413,6 +413,8 @@ pub enum FaultKind {
     Gone,
     /// A file of the store that nothing leads to.
     Orphan,
+    /// A pin of which something is not here.
+    Missing,
 }
 
 /// File, directory or symlink.

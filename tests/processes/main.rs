@@ -26,3 +26,4 @@ mod sharded;
 mod sharing;
 mod swarm;
 mod unreadable;
+mod verify;
