@@ -130,7 +130,7 @@ impl Shared {
     }
 
     /// Which of these leaves need not be in this blob.
-    fn dead_of(&self, id: BlobId, group: &[Span]) -> Result<Vec<Span>, WriteError> {
+    pub(super) fn dead_of(&self, id: BlobId, group: &[Span]) -> Result<Vec<Span>, WriteError> {
         let keyed = || group.iter().filter_map(|span| Some((span, Key::of(&span.cid)?)));
         let digests: Vec<Digest> = keyed().map(|(_, key)| key.digest).collect();
         let committed = self.index.entries(&digests).map_err(ReadError::from)?;
