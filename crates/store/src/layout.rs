@@ -43,6 +43,14 @@ impl Layout {
         self.root.join("index.redb")
     }
 
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    pub(crate) fn run(&self, number: u32) -> PathBuf {
+        self.runs().join(format!("{number:08}.run"))
+    }
+
     pub(crate) fn packs(&self) -> PathBuf {
         self.root.join("packs")
     }

@@ -18,7 +18,7 @@ use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
-use crate::index::Index;
+use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
 use crate::leases::Leases;
 use crate::lock::{Holder, Lock};
@@ -35,7 +35,7 @@ const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 6] = ["lock", "index.redb", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 7] = ["lock", "index.redb", "runs", "packs", "blobs", "partial", "secrets"];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -51,11 +51,21 @@ pub struct Options {
     /// Stands around every change of the disk. For tests.
     #[doc(hidden)]
     pub watch: Option<Arc<dyn DiskWatch>>,
+    /// Rows of the index that are not worth a file of their own; a few make every commit write one. For
+    /// tests.
+    #[doc(hidden)]
+    pub level0_rows: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None, watch: None }
+        Self {
+            command: "shoal".to_owned(),
+            boot_id: None,
+            fail_sync: None,
+            watch: None,
+            level0_rows: LEVEL0_ROWS_MAX,
+        }
     }
 }
 
@@ -114,8 +124,8 @@ impl Store {
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
         let index = match read_format(&layout)? {
-            Some(_) => open_index(&layout)?,
-            None => create(&layout)?,
+            Some(_) => open_index(&layout, options.level0_rows)?,
+            None => create(&layout, options.level0_rows)?,
         };
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
         let shared = Shared {
@@ -243,14 +253,14 @@ fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
 }
 
 /// Makes the files of an empty store; `format` last, so that it says that the rest is there.
-fn create(layout: &Layout) -> Result<Index, OpenError> {
+fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
     let disk = layout.disk();
     for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
         disk.make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
     }
     let index_path = layout.index();
     disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(&index_path, disk)?;
+    let index = Index::open(layout, level0_rows)?;
     let path = layout.format();
     let write = || {
         let file = disk.create_new(&path)?;
@@ -267,7 +277,7 @@ fn create(layout: &Layout) -> Result<Index, OpenError> {
 }
 
 /// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
-fn open_index(layout: &Layout) -> Result<Index, OpenError> {
+fn open_index(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
     let path = layout.index();
     let len = match fs::metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
@@ -276,7 +286,7 @@ fn open_index(layout: &Layout) -> Result<Index, OpenError> {
     if len == 0 {
         return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
     }
-    Index::open(&path, layout.disk())
+    Index::open(layout, level0_rows)
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

@@ -7,11 +7,11 @@
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
-use crate::index::{BLOBS, BLOCKS, IndexError};
+use crate::index::{BLOBS, IndexError};
 use crate::key::Digest;
 use crate::store::{Shared, Store};
 
@@ -34,7 +34,8 @@ impl Store {
         let shared = &self.shared;
         // Before the index: what is drained meanwhile is then in both and counts once.
         let (fresh_blocks, fresh_blobs) = shared.overlay.known();
-        let mut usage = shared.index.read(|tx| count(shared, tx, &fresh_blocks, fresh_blobs))?;
+        let mut usage = shared.index.read(|tx| count(shared, tx, fresh_blobs))?;
+        usage.blocks = count_blocks(shared, &fresh_blocks)?;
         usage.pack_bytes = shared.packs.bytes(&shared.index.packs()?);
         Ok(usage)
     }
@@ -43,18 +44,10 @@ impl Store {
 fn count(
     shared: &Shared,
     tx: &ReadTransaction,
-    fresh_blocks: &[(Digest, bool)],
     mut fresh_blobs: HashMap<BlobId, Option<BlobRecord>>,
 ) -> Result<Usage, IndexError> {
-    let (blocks, blobs) = (tx.open_table(BLOCKS)?, tx.open_table(BLOBS)?);
-    let mut usage = Usage { blocks: blocks.len()?, ..Usage::default() };
-    for (digest, is_here) in fresh_blocks {
-        match (is_here, blocks.get(digest)?.is_some()) {
-            (true, false) => usage.blocks += 1,
-            (false, true) => usage.blocks -= 1,
-            _ => {}
-        }
-    }
+    let blobs = tx.open_table(BLOBS)?;
+    let mut usage = Usage::default();
     let mut add = |id: BlobId, record: Option<BlobRecord>| {
         usage.blobs += u64::from(record.is_some());
         usage.blob_bytes += record.map_or(0, |record| own_bytes(shared, id, &record));
@@ -69,6 +62,19 @@ fn count(
         add(id, record);
     }
     Ok(usage)
+}
+
+fn count_blocks(shared: &Shared, fresh: &[(Digest, bool)]) -> Result<u64, IndexError> {
+    let digests: Vec<Digest> = fresh.iter().map(|row| row.0).collect();
+    let (known, mut blocks) = shared.index.entries_and_count(&digests)?;
+    for ((_, is_here), known) in fresh.iter().zip(known) {
+        match (is_here, known.is_some()) {
+            (true, false) => blocks += 1,
+            (false, true) => blocks -= 1,
+            _ => {}
+        }
+    }
+    Ok(blocks)
 }
 
 /// The unit of stat(2)'s block count.

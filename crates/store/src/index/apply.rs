@@ -1,17 +1,18 @@
 //! Taking a set of changes into the index with one commit.
 //!
-//! Entries are inserted sorted by digest, which is what makes them cheap. Where a digest has an entry
-//! already, the better home wins: what the store owns is never given up for what it does not, so that
+//! Where a digest has an entry already, which the filters of the runs know but for one time in a hundred,
+//! the better home wins: what the store owns is never given up for what it does not, so that
 //! a pinned block keeps a copy that nobody else can edit or move away.
 
 use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::{BLOBS, BLOCKS, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
+use super::level0::Rows;
+use super::{BLOBS, COUNT_BLOCKS, COUNTS, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::WriteError;
-use crate::key::{Digest, Entry, EntryBytes, Place};
+use crate::key::{Digest, Entry, Place, Slot};
 
 /// What one commit changes. `None` removes.
 #[derive(Debug, Default)]
@@ -64,16 +65,86 @@ enum Rank {
 }
 
 impl Index {
-    /// Commits the changes, whose entries are sorted for it.
+    /// Commits the changes.
     pub(crate) fn apply(&self, changes: &mut Changes) -> Result<(), WriteError> {
-        changes.entries.sort_unstable_by_key(|entry| entry.0);
-        self.write(|tx| apply(tx, changes)).map_err(|error| self.write_error(error))
+        changes.entries.sort_by_key(|entry| entry.0);
+        let _one = self.writing.lock();
+        let mut made = None;
+        let done = self.write(|tx| {
+            let (rows, blocks) = self.apply_blocks(tx, changes)?;
+            made = Some((rows, blocks));
+            apply_small(tx, changes)
+        });
+        match (done, made) {
+            (Ok(()), made) => {
+                made.into_iter().for_each(|(rows, blocks)| self.committed(rows, blocks));
+                Ok(())
+            }
+            (Err(error), made) => {
+                if let Some((Rows::Run(Some(new)), _)) = made {
+                    self.discard(new);
+                }
+                Err(self.write_error(error))
+            }
+        }
+    }
+
+    /// The rows of blocks, and how many blocks there are then.
+    fn apply_blocks(
+        &self,
+        tx: &WriteTransaction,
+        changes: &Changes,
+    ) -> Result<(Rows, u64), IndexError> {
+        apply_blobs(tx, changes)?;
+        let mut fresh = Fresh { index: self, rows: HashMap::new(), blocks: self.blocks()? };
+        for digest in &changes.forgotten {
+            if fresh.entry(digest)?.is_some() {
+                fresh.set(*digest, None);
+                fresh.blocks -= 1;
+            }
+        }
+        let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
+        for (digest, new) in &changes.entries {
+            let old = fresh.entry(digest)?;
+            let best = match old {
+                Some(old) => ranks.better(old, *new)?,
+                None => *new,
+            };
+            if Some(best) != old {
+                fresh.set(*digest, Some(best));
+            }
+            fresh.blocks += u64::from(old.is_none());
+        }
+        for (digest, public) in &changes.marks {
+            let old = fresh.entry(digest)?.filter(|old| old.public != *public);
+            if let Some(old) = old {
+                fresh.set(*digest, Some(Entry { public: *public, ..old }));
+            }
+        }
+        let Fresh { rows, blocks, .. } = fresh;
+        tx.open_table(COUNTS)?.insert(COUNT_BLOCKS, blocks)?;
+        Ok((self.place_rows(tx, rows)?, blocks))
     }
 }
 
-fn apply(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    apply_blobs(tx, changes)?;
-    apply_blocks(tx, changes)?;
+/// The rows of one commit on top of those of the index.
+struct Fresh<'a> {
+    index: &'a Index,
+    rows: HashMap<Digest, Slot>,
+    blocks: u64,
+}
+
+impl Fresh<'_> {
+    fn entry(&self, digest: &Digest) -> Result<Option<Entry>, IndexError> {
+        self.rows.get(digest).map_or_else(|| self.index.entry(digest), |slot| Ok(*slot))
+    }
+
+    fn set(&mut self, digest: Digest, slot: Slot) {
+        self.rows.insert(digest, slot);
+    }
+}
+
+fn apply_small(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
     let mut wholes = tx.open_table(WHOLES)?;
     for (digest, whole) in &changes.wholes {
         match whole {
@@ -109,40 +180,6 @@ fn apply_blobs(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexErro
             Some(record) => table.insert(id.0, record.to_bytes().as_slice())?,
             None => table.remove(id.0)?,
         };
-    }
-    Ok(())
-}
-
-fn apply_blocks(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    let mut table = tx.open_table(BLOCKS)?;
-    for digest in &changes.forgotten {
-        table.remove(digest)?;
-    }
-    let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
-    for (digest, new) in &changes.entries {
-        let old = table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value()));
-        let best = match old {
-            Some(old) => ranks.better(old, *new)?,
-            None => *new,
-        };
-        if Some(best) != old {
-            table.insert(digest, &best.to_bytes())?;
-        }
-    }
-    for (digest, public) in &changes.marks {
-        mark(&mut table, digest, *public)?;
-    }
-    Ok(())
-}
-
-fn mark(
-    table: &mut Table<'_, &Digest, &EntryBytes>,
-    digest: &Digest,
-    public: bool,
-) -> Result<(), IndexError> {
-    let old = table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value()));
-    if let Some(old) = old.filter(|old| old.public != public) {
-        table.insert(digest, &Entry { public, ..old }.to_bytes())?;
     }
     Ok(())
 }
