@@ -3,12 +3,14 @@
 //! A reader thread fills buffers and cuts them into chunks ([`cutter`]); the calling thread hashes the
 //! chunks, writes them and builds the branches. Between them is a short queue, and buffers go back to
 //! the reader, so that memory is bounded by [`BUFFERS_MAX`] of them whatever the file's size. Content of
-//! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob; the rest goes into packs.
+//! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob, of which the leaves that the
+//! store has already are not written again; the rest goes into packs. Where the file system can, the blob
+//! begins as a clone of the file and is read from there, so that nothing is written at all.
 //! A file that changes while it is read is told and left out rather than kept half old and half new when
 //! it is kept by reference.
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -18,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use shoal_dag::{
     Block, Cid, Metadata,
-    build::{self, FileBuilder, LeafBlock},
+    build::{self, FileBuilder, LeafBlock, LeafForm},
     chunk::Chunker,
 };
 use shoal_store::{BLOB_BYTES_MIN, Batch, BlobWriter, RefWriter, WriteError};
@@ -61,7 +63,7 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
     let metadata = tree::file_metadata(adding, &stat);
     let added = match (adding.reference, adding.batch) {
         (true, Some(batch)) => add_reference(adding, batch, path, metadata),
-        _ => add_bytes(adding, file, metadata, Some(stat.len()), None),
+        _ => add_file(adding, file, metadata, stat.len()),
     };
     match added {
         Ok(root) => Ok(Some(root)),
@@ -71,6 +73,32 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         }
         Err(AddError::Fatal(failure)) => Err(failure),
     }
+}
+
+/// Reads a clone of the file, if there can be one, else the file.
+fn add_file(
+    adding: &mut Adding<'_>,
+    file: File,
+    metadata: Metadata,
+    len: u64,
+) -> Result<Root, AddError> {
+    let batch = adding.batch.filter(|_| LeafForm::new(adding.profile, &metadata).is_raw());
+    match batch.map(|batch| batch.clone_of(&file)).transpose()?.flatten() {
+        Some(blob) => {
+            let clone = blob.reader()?;
+            add_bytes(adding, clone, metadata, Some(len), Some(Begun::Clone(blob)))
+        }
+        None => add_bytes(adding, file, metadata, Some(len), None),
+    }
+}
+
+/// Where the bytes of a file are already.
+#[derive(Debug)]
+pub enum Begun<'a> {
+    /// In the user's file.
+    Reference(RefWriter<'a>),
+    /// In a clone of it.
+    Clone(BlobWriter<'a>),
 }
 
 /// Reads through the descriptor that the store looked at: a file renamed into its place meanwhile is
@@ -88,7 +116,7 @@ fn add_reference<'a>(
     };
     let file = writer.file().try_clone().map_err(AddError::Source)?;
     let len = Some(writer.size());
-    add_bytes(adding, file, metadata, len, Some(writer))
+    add_bytes(adding, file, metadata, len, Some(Begun::Reference(writer)))
 }
 
 /// Why bytes could not be added.
@@ -115,13 +143,13 @@ pub fn add_bytes<'a>(
     source: impl Read + Send,
     metadata: Metadata,
     len: Option<u64>,
-    reference: Option<RefWriter<'a>>,
+    begun: Option<Begun<'a>>,
 ) -> Result<Root, AddError> {
     let (used, spare) = mpsc::sync_channel(BUFFERS_MAX);
     let cutter = Cutter::new(source, Chunker::new(&adding.profile), len, spare);
     if len.is_some_and(|len| len < BLOB_BYTES_MIN) {
         // A thread costs more than it saves here.
-        return write(adding, cutter, metadata, reference, &used);
+        return write(adding, cutter, metadata, begun, &used);
     }
     let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
     std::thread::scope(|scope| {
@@ -132,7 +160,7 @@ pub fn add_bytes<'a>(
                 }
             }
         });
-        write(adding, groups.into_iter(), metadata, reference, &used)
+        write(adding, groups.into_iter(), metadata, begun, &used)
     })
 }
 
@@ -140,10 +168,10 @@ fn write<'a>(
     adding: &mut Adding<'a>,
     groups: impl Iterator<Item = io::Result<Group>>,
     metadata: Metadata,
-    reference: Option<RefWriter<'a>>,
+    begun: Option<Begun<'a>>,
     used: &mpsc::SyncSender<Bytes>,
 ) -> Result<Root, AddError> {
-    let mut target = Target::new(adding, metadata, reference);
+    let mut target = Target::new(adding, metadata, begun);
     for group in groups {
         let group = group.map_err(AddError::Source)?;
         target.group(adding, &group)?;
@@ -170,32 +198,39 @@ struct Target<'a> {
     builder: FileBuilder,
     branches: Vec<Block>,
     offset: u64,
-    /// How much of the file the blob holds.
+    /// How much of the file was given to the blob.
     written: u64,
+    /// The leaves after that.
+    piece: Vec<(Cid, u32)>,
 }
 
 impl<'a> Target<'a> {
-    fn new(adding: &Adding<'a>, metadata: Metadata, reference: Option<RefWriter<'a>>) -> Self {
-        let home = match (adding.batch, reference) {
+    fn new(adding: &Adding<'a>, metadata: Metadata, begun: Option<Begun<'a>>) -> Self {
+        let home = match (adding.batch, begun) {
             (None, _) => Home::Nowhere,
-            (Some(_), Some(writer)) => Home::Reference(writer),
+            (Some(_), Some(Begun::Reference(writer))) => Home::Reference(writer),
+            (Some(_), Some(Begun::Clone(blob))) => Home::Blob(blob),
             (Some(_), None) => Home::Undecided(Vec::new()),
         };
         let builder = FileBuilder::new(adding.profile, metadata);
-        Self { home, builder, branches: Vec::new(), offset: 0, written: 0 }
+        let (branches, piece) = (Vec::new(), Vec::new());
+        Self { home, builder, branches, offset: 0, written: 0, piece }
     }
 
-    /// Takes the next bytes of the file. A blob gets them in one write.
+    /// Takes the next bytes of the file. A blob gets them at once, after they were hashed.
     fn group(&mut self, adding: &mut Adding<'a>, group: &Group) -> Result<(), AddError> {
-        if let Home::Blob(blob) = &mut self.home {
-            blob.write(&group.buffer[..group.len()])?;
-            self.written += group.len() as u64;
-        }
+        let start = self.offset;
         let mut at = 0;
         for len in &group.chunks {
             self.leaf(adding, group.buffer.slice(at..at + len))?;
             at += len;
         }
+        if let Home::Blob(blob) = &mut self.home {
+            let given = self.written.saturating_sub(start) as usize;
+            blob.append(&self.piece, &group.buffer[given..at])?;
+            self.written = self.offset;
+        }
+        self.piece.clear();
         Ok(())
     }
 
@@ -220,13 +255,7 @@ impl<'a> Target<'a> {
                     self.decide_blob(adding)?;
                 }
             }
-            Home::Blob(blob) => {
-                if self.written <= offset {
-                    blob.write(&chunk)?;
-                    self.written += u64::from(len);
-                }
-                blob.leaf(&cid, offset, len)?;
-            }
+            Home::Blob(_) => self.piece.push((cid, len)),
             Home::Reference(writer) => writer.leaf(&cid, offset, len)?,
             Home::Nowhere | Home::Packs => {}
         }
@@ -250,13 +279,10 @@ impl<'a> Target<'a> {
         };
         let mut blob = batch.blob()?;
         if let Home::Undecided(held) = &self.home {
-            let mut offset = 0;
             for (cid, chunk) in held {
-                blob.write(chunk)?;
-                blob.leaf(cid, offset, chunk.len() as u32)?;
-                offset += chunk.len() as u64;
+                blob.append(&[(*cid, chunk.len() as u32)], chunk)?;
+                self.written += chunk.len() as u64;
             }
-            self.written = offset;
         }
         self.home = Home::Blob(blob);
         Ok(())
