@@ -665,6 +665,21 @@ pub struct Status {
     pub received: u64,
     /// Faults of peers, by kind.
     pub violations: Vec<(String, u64)>,
+    /// What is done to make newest versions whole.
+    pub rebasing: Rebasing,
+}
+
+/// What the worker does that makes the newest versions of names whole files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebasing {
+    /// It was told to wait.
+    pub paused: bool,
+    /// The name that is worked on.
+    pub now: Option<String>,
+    /// Names that wait for it.
+    pub waiting: u64,
+    /// Older files whose space comes back when nobody reads them any more.
+    pub in_use: u64,
 }
 
 /// A failure, ready to be told.
