@@ -20,6 +20,7 @@ use crate::{control::protocol::Failure, exit::Exit};
 
 mod add;
 mod args;
+mod car;
 mod cat;
 mod checkout;
 mod completions;
@@ -148,6 +149,7 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Ls(args) => list::run(context, args).await,
         Verb::Stat(args) => stat::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
+        Verb::Car(args) => car::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
         Verb::Name(args) => name::run(context, args).await,
         Verb::Publish(args) => publish::run(context, args).await,

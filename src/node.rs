@@ -31,6 +31,8 @@ use crate::{
 pub mod add;
 pub mod attach;
 pub mod blocks;
+pub mod car;
+pub mod directory;
 pub mod export;
 pub mod failure;
 pub mod get;

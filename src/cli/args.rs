@@ -9,8 +9,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use shoal_net::Network;
 
 use super::{
-    add, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove, publish,
-    resolve, seed, show, stat,
+    add, car, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove,
+    publish, resolve, seed, show, stat,
     values::{self, Bwlimit, Timeout},
     verify_proof,
 };
@@ -45,6 +45,7 @@ pub(crate) enum Verb {
     Ls(list::ListArgs),
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
+    Car(car::CarArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -73,7 +74,11 @@ impl Verb {
 
     /// Its standard output is bytes, not lines: `--json` tells the outcome on standard error.
     pub(crate) const fn writes_bytes(&self) -> bool {
-        matches!(self, Self::Cat(_) | Self::Completions(_))
+        match self {
+            Self::Cat(_) | Self::Completions(_) => true,
+            Self::Car(args) => args.writes_bytes(),
+            _ => false,
+        }
     }
 
     /// It goes on where it stopped when it is run again.
@@ -86,6 +91,7 @@ impl Verb {
         match self {
             Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
+            Self::Car(args) => args.label(),
             _ => "fetched",
         }
     }

@@ -9,6 +9,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde::Serialize;
 
 use super::report::Report;
+use crate::control::protocol::car::{Exported, Imported};
 use crate::control::protocol::{Added, Described, Kind, Listed, Meta, PeerLine, PinLine, Status};
 
 pub(crate) mod name;
@@ -30,6 +31,12 @@ pub(crate) enum Line {
         #[serde(flatten)]
         path: Path,
         why: String,
+    },
+    /// A root of a CAR, and why it is not pinned if it is not.
+    Root {
+        cid: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        incomplete: Option<String>,
     },
     /// An entry of a directory.
     Entry(Entry),
@@ -152,6 +159,10 @@ impl From<&PeerLine> for Line {
 pub(crate) enum Details {
     /// Of `add` and `seed`.
     Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
+    /// Of `car import`.
+    Imported(Imported),
+    /// Of `car export`.
+    Exported(Exported),
     /// Of `get`.
     Fetched {
         cid: String,

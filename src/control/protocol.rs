@@ -3,7 +3,7 @@
 //! Each message is one frame (see [`super::frame`]) holding a `postcard` encoding. The first exchange
 //! on a connection is [`Hello`] and [`Welcome`]. After that the client sends a [`Request`] and reads
 //! [`Response`]s until [`Response::Done`] or [`Response::Failed`]; then it may send the next one.
-//! Bytes of `add -` and `cat` travel as data frames in between. Paths and names are raw bytes, since
+//! Bytes of `add -`, `cat` and CARs travel as data frames in between. Paths and names are raw bytes, since
 //! file names need not be UTF-8. Both ends are normally the same binary; [`PROTOCOL_VERSION`] tells
 //! when they are not.
 
@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
+pub mod car;
 pub mod name;
 
+use car::{CarExport, CarImport, CarRoot, Exported, Imported};
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +44,11 @@ pub enum Request {
     /// Add files, directories or the data frames that follow. Answers: `Added`, `Skipped`,
     /// `Progress`, then `Done(Outcome::Added)`.
     Add(Add),
+    /// Add the blocks of the CAR that follows as data frames. Answers: `CarRoot`, `Skipped`,
+    /// `Progress`, then `Done(Outcome::Imported)`.
+    CarImport(CarImport),
+    /// Write a CAR as data frames. Answers: data frames, `Phase`, `Done(Outcome::Exported)`.
+    CarExport(CarExport),
     /// Fetch to a path. Answers: `Phase`, `Progress`, then `Done(Outcome::Fetched)`.
     Get(Get),
     /// Write a file's bytes as data frames. Answers: data frames, `Phase`, `Done(Outcome::Read)`.
@@ -109,6 +116,18 @@ pub enum Request {
         root: String,
         /// The directory.
         cid: String,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: one entry of a directory. Answers: `Done(Outcome::Entry)` for a sharded directory;
+    /// for one in one block as `Directory`, which costs no more.
+    Entry {
+        /// As in `Nodes`.
+        root: String,
+        /// The directory.
+        cid: String,
+        /// Name of the entry.
+        name: Vec<u8>,
         /// Waiting rules.
         wait: Wait,
     },
@@ -209,6 +228,8 @@ pub enum Response {
     Progress(Progress),
     /// One argument of `add` is done.
     Added(Added),
+    /// What came of a root of a CAR.
+    CarRoot(CarRoot),
     /// A source was left out.
     Skipped {
         /// The source's path.
@@ -358,6 +379,10 @@ pub enum Outcome {
         /// True when a running peer serves it.
         served: bool,
     },
+    /// Of `car import`.
+    Imported(Imported),
+    /// Of `car export`.
+    Exported(Exported),
     /// Of `get`.
     Fetched {
         /// The root of what stands at OUT.
@@ -389,6 +414,8 @@ pub enum Outcome {
         /// The target itself.
         described: Described,
     },
+    /// Of `Entry`: the entry, if the directory has it.
+    Entry(Option<Listed>),
     /// Of `stat`.
     Described(Described),
     /// Of `pin add`.

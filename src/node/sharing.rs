@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use shoal_dag::{
-    Cid, Node as DagNode, hash,
+    Cid, hash,
     path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
@@ -23,6 +23,7 @@ use shoal_swarm::{Holdings, Links, Place, Probe};
 
 use super::{
     Node,
+    directory::{self, Found},
     read::Resolved,
     seed,
     sessions::Session,
@@ -430,13 +431,12 @@ fn covers(
 pub fn resolve_here(store: &Store, path: &CidPath) -> Option<Resolved> {
     let mut resolved = Resolved { cid: path.root, trail: Vec::new() };
     for segment in &path.segments {
-        let data = store.get(&resolved.cid).ok()??;
-        let DagNode::Directory { entries, .. } = DagNode::decode(&resolved.cid, data).ok()? else {
+        let Found::Entry { cid, trail, .. } = directory::find_here(store, &resolved.cid, segment)?
+        else {
             return None;
         };
-        let index = entries.iter().position(|entry| entry.name == *segment)?;
-        resolved.trail.push((resolved.cid, index));
-        resolved.cid = entries[index].cid;
+        resolved.trail.extend(trail);
+        resolved.cid = cid;
     }
     Some(resolved)
 }

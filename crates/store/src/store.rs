@@ -3,6 +3,7 @@
 //! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
+mod format;
 mod ticker;
 
 use std::collections::HashSet;
@@ -27,18 +28,15 @@ use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
 
+use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-const FORMAT_PREFIX: &str = "shoal-store ";
-/// A `format` file is one short line; more is not read.
-const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 9] = [
+const OWN_NAMES: [&str; 10] = [
     "lock",
     "index.redb",
     "runs",
+    "journal",
     "packs",
     "blobs",
     "partial",
@@ -134,10 +132,7 @@ impl Store {
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
-        let index = match read_format(&layout)? {
-            Some(_) => open_index(&layout, options.level0_rows)?,
-            None => create(&layout, options.level0_rows)?,
-        };
+        let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
         let shared = Shared {
             layout,
@@ -240,69 +235,6 @@ fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
 fn make_root(layout: &Layout) -> io::Result<()> {
     layout.disk().make_parents(layout.root())?;
     layout.disk().make_dir(layout.root()).map(drop)
-}
-
-/// Reads the format; `None` where there is none yet.
-fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
-    let path = layout.format();
-    let mut text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| OpenError::io(&path, error))?,
-    };
-    text.truncate(FORMAT_BYTES_MAX);
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let number = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok());
-    match number {
-        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
-        Some(found) if found > 0 => Ok(Some(found)),
-        _ => {
-            let first = text.lines().next().unwrap_or_default();
-            let reason = format!("its first line is {first:?}, not \"{FORMAT_PREFIX}{FORMAT}\"");
-            Err(OpenError::NotAStore { path, reason })
-        }
-    }
-}
-
-/// Makes the files of an empty store; `format` last, so that it says that the rest is there.
-fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
-    let disk = layout.disk();
-    for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
-        disk.make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
-    }
-    let index_path = layout.index();
-    disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(layout, level0_rows)?;
-    let (path, new) = (layout.format(), layout.new_format());
-    let write = || {
-        // Under its name it is whole or not there: one that is cut short would be no store's.
-        disk.remove(&new)?;
-        let file = disk.create_new(&new)?;
-        file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
-        file.sync_data()?;
-        // What it says is there has to be there first.
-        disk.sync_dir_io(layout.root())?;
-        disk.rename(&new, &path)?;
-        disk.sync_dir_io(layout.root())?;
-        match layout.root().parent() {
-            Some(parent) => disk.sync_dir_io(parent),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| OpenError::io(&path, error))?;
-    Ok(index)
-}
-
-/// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
-fn open_index(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
-    let path = layout.index();
-    let len = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        metadata => metadata.map_err(|error| OpenError::io(&path, error))?.len(),
-    };
-    if len == 0 {
-        return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
-    }
-    Index::open(layout, level0_rows)
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

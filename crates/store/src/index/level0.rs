@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 
 use redb::WriteTransaction;
 
+use super::apply::Done;
+use super::journal::Position;
 use super::run::{Run, RunWriter, Written};
-use super::{BLOCKS, Index, IndexError, RUNS, closed};
+use super::small::{Marked, Noted};
+use super::{BLOCKS, Index, IndexError, RUNS};
 use crate::error::WriteError;
 use crate::key::{Digest, Slot, slot_to_bytes};
 
@@ -40,7 +43,7 @@ impl Index {
         tx: &WriteTransaction,
         rows: HashMap<Digest, Slot>,
     ) -> Result<Rows, IndexError> {
-        let level0 = self.state.read().as_ref().ok_or_else(closed)?.level0.len();
+        let level0 = self.state()?.level0.len();
         if rows.len() >= self.level0_rows / RUN_SHARE || level0 + rows.len() > self.level0_rows {
             return self.write_level0(tx, rows).map(Rows::Run);
         }
@@ -68,8 +71,7 @@ impl Index {
         rows: HashMap<Digest, Slot>,
     ) -> Result<Option<NewRun>, IndexError> {
         let (mut all, runs, age) = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed)?;
+            let state = self.state()?;
             let all: BTreeMap<_, _> = state.level0.iter().map(|row| (*row.0, *row.1)).collect();
             (all, Arc::clone(&state.runs), state.next_age())
         };
@@ -112,32 +114,22 @@ impl Index {
     /// Writes level 0 into a run, unless it is empty. The caller holds the lock of `writing`.
     pub(super) fn flush_level0(&self) -> Result<(), WriteError> {
         let (is_empty, blocks) = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed).map_err(|e| self.write_error(e))?;
+            let state = self.state().map_err(|e| self.write_error(e))?;
             (state.level0.is_empty(), state.blocks)
         };
         if is_empty {
             return Ok(());
         }
-        let mut made = None;
-        let done = self.write(|tx| {
-            made = self.write_level0(tx, HashMap::new())?;
-            Ok(())
-        });
-        match done {
-            Ok(()) => {
-                self.committed(Rows::Run(made), blocks);
-                Ok(())
-            }
-            Err(error) => {
-                made.into_iter().for_each(|new| self.discard(new));
-                Err(self.write_error(error))
-            }
-        }
+        self.commit(|tx| {
+            let rows = Rows::Run(self.write_level0(tx, HashMap::new())?);
+            let done = Done { rows, blocks, noted: Noted::default() };
+            self.hide(tx, &Marked::default(), done)
+        })
     }
 
     /// Takes over what a commit did.
-    pub(super) fn committed(&self, rows: Rows, blocks: u64) {
+    pub(super) fn committed(&self, done: Done, journal: Position) {
+        let Done { rows, blocks, .. } = done;
         let run = match rows {
             Rows::Level0(placed) => {
                 if let Some(state) = self.state.write().as_mut() {
@@ -147,7 +139,7 @@ impl Index {
                             None => state.level0.remove(&digest),
                         };
                     }
-                    state.blocks = blocks;
+                    (state.blocks, state.journal) = (blocks, journal);
                 }
                 return;
             }
@@ -156,9 +148,12 @@ impl Index {
         };
         if let Some(state) = self.state.write().as_mut() {
             state.level0.clear();
+            // It is there already where redb was opened again since.
+            let is_new = |run: &Arc<Run>| state.runs.iter().all(|old| old.number != run.number);
+            let run = run.filter(is_new);
             let runs = run.into_iter().chain(state.runs.iter().map(Arc::clone)).collect();
             state.runs = Arc::new(runs);
-            state.blocks = blocks;
+            (state.blocks, state.journal) = (blocks, journal);
         }
         self.wake.work();
     }

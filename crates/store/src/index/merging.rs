@@ -72,7 +72,6 @@ impl Wake {
 }
 
 /// While it lives, nothing is merged.
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 #[derive(Debug)]
 pub(crate) struct Paused<'a>(&'a Wake);
 
@@ -220,7 +219,9 @@ impl Index {
         if let Some(state) = self.state.write().as_mut() {
             let is_part = |run: &&Arc<Run>| parts.iter().any(|part| part.number == run.number);
             let mut runs: Vec<_> = state.runs.iter().filter(|run| !is_part(run)).cloned().collect();
-            runs.extend(run);
+            // It is there already where redb was opened again since.
+            let is_new = |run: &Arc<Run>| state.runs.iter().all(|old| old.number != run.number);
+            runs.extend(run.filter(is_new));
             runs.sort_by_key(|run| std::cmp::Reverse(run.row.age));
             state.runs = Arc::new(runs);
         }

@@ -51,7 +51,7 @@ const VERSION: u32 = 1;
 const PAGES_MAX: u64 = 1 << 28;
 
 /// The checksum of a part.
-fn checksum(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn checksum(bytes: &[u8]) -> [u8; 32] {
     HashKind::Blake3.digest(bytes)
 }
 
