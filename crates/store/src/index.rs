@@ -245,10 +245,17 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
-            *self.why_closed.lock() = error.to_string();
             self.is_lost.store(true, Ordering::Release);
+            *self.why_closed.lock() = error.to_string();
         }
         *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     fn closed(&self) -> IndexError {
@@ -257,14 +264,8 @@ impl Index {
 
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        self.mend();
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
-    }
-
-    /// Opens redb again where that failed before: a disk that was full may have room by now.
-    fn mend(&self) {
-        if self.is_lost.load(Ordering::Acquire) {
-            self.reopen();
-        }
     }
 
     /// The record of a blob; one that cannot be read is none.

@@ -39,11 +39,6 @@ impl Layout {
         self.root.join("format")
     }
 
-    /// The format on its way to its name.
-    pub(crate) fn new_format(&self) -> PathBuf {
-        self.root.join("format.new")
-    }
-
     /// Is there after a sync failed, until the store was opened again.
     pub(crate) fn sync_failed(&self) -> PathBuf {
         self.root.join("sync-failed")

@@ -159,7 +159,7 @@ impl Expected {
             match question.ask(store) {
                 Ok(answer) if answers.contains(&answer) => {}
                 Ok(answer) => {
-                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)))
+                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)));
                 }
                 Err(error) => wrong.push(format!("{}: {error}, not {right:?}", question.name())),
             }
