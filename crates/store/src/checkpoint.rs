@@ -149,8 +149,10 @@ impl Shared {
             all.blobs.insert(id, record);
         }
         all.wholes.append(&mut changes.wholes);
+        all.forgotten.append(&mut changes.forgotten);
         let rest = std::mem::take(changes);
-        *changes = Changes { entries: all.entries, blobs: all.blobs, wholes: all.wholes, ..rest };
+        let Changes { entries, forgotten, blobs, wholes, .. } = all;
+        *changes = Changes { entries, forgotten, blobs, wholes, ..rest };
         Ok(())
     }
 

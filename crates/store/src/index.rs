@@ -16,6 +16,8 @@
 //! ```
 
 mod apply;
+#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
+pub(crate) mod snapshot;
 
 use std::cell::Cell;
 use std::fmt;

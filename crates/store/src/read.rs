@@ -167,12 +167,11 @@ impl Shared {
 
     /// Finds a block.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Found>, IndexError> {
-        let fresh = self.overlay.entry(&key.digest);
-        let entry = match fresh {
-            Some(entry) => Some(entry),
-            None => self.index.entry(&key.digest)?,
-        };
-        self.complete(key, entry, fresh.is_some())
+        match self.overlay.entry(&key.digest) {
+            Known::Is(entry) => self.complete(key, Some(entry), true),
+            Known::Gone => Ok(None),
+            Known::Nothing => self.complete(key, self.index.entry(&key.digest)?, false),
+        }
     }
 
     /// Adds the blob's record to an entry.
@@ -197,24 +196,23 @@ impl Shared {
     /// Finds many blocks, with one look at the index for their entries.
     pub(crate) fn find_many(&self, cids: &[Cid]) -> Result<Vec<Option<Found>>, IndexError> {
         let keys: Vec<Option<Key>> = cids.iter().map(Key::of).collect();
-        let look = |key: &Option<Key>| key.and_then(|key| self.overlay.entry(&key.digest));
-        let fresh: Vec<Option<Entry>> = keys.iter().map(look).collect();
-        let missing: Vec<_> = keys
-            .iter()
-            .zip(&fresh)
-            .filter(|row| row.1.is_none())
-            .filter_map(|row| *row.0)
-            .collect();
-        let digests: Vec<_> = missing.iter().map(|key| key.digest).collect();
+        let look = |key: &Option<Key>| match key {
+            Some(key) => self.overlay.entry(&key.digest),
+            None => Known::Gone,
+        };
+        let fresh: Vec<Known<Entry>> = keys.iter().map(look).collect();
+        let missing = keys.iter().zip(&fresh).filter(|row| *row.1 == Known::Nothing);
+        let digests: Vec<_> = missing.filter_map(|row| Some(row.0.as_ref()?.digest)).collect();
         let mut indexed = self.index.entries(&digests)?.into_iter();
         let mut found = Vec::with_capacity(cids.len());
         for (key, fresh) in keys.into_iter().zip(fresh) {
-            let Some(key) = key else {
-                found.push(None);
-                continue;
-            };
-            let entry = fresh.or_else(|| indexed.next().flatten());
-            found.push(self.complete(&key, entry, fresh.is_some())?);
+            found.push(match (key, fresh) {
+                (Some(key), Known::Is(entry)) => self.complete(&key, Some(entry), true)?,
+                (Some(key), Known::Nothing) => {
+                    self.complete(&key, indexed.next().flatten(), false)?
+                }
+                _ => None,
+            });
         }
         Ok(found)
     }

@@ -43,13 +43,17 @@ impl Store {
 fn count(
     shared: &Shared,
     tx: &ReadTransaction,
-    fresh_blocks: &[Digest],
+    fresh_blocks: &[(Digest, bool)],
     mut fresh_blobs: HashMap<BlobId, Option<BlobRecord>>,
 ) -> Result<Usage, IndexError> {
     let (blocks, blobs) = (tx.open_table(BLOCKS)?, tx.open_table(BLOBS)?);
     let mut usage = Usage { blocks: blocks.len()?, ..Usage::default() };
-    for digest in fresh_blocks {
-        usage.blocks += u64::from(blocks.get(digest)?.is_none());
+    for (digest, is_here) in fresh_blocks {
+        match (is_here, blocks.get(digest)?.is_some()) {
+            (true, false) => usage.blocks += 1,
+            (false, true) => usage.blocks -= 1,
+            _ => {}
+        }
     }
     let mut add = |id: BlobId, record: Option<BlobRecord>| {
         usage.blobs += u64::from(record.is_some());
