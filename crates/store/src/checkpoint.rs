@@ -115,8 +115,9 @@ impl Shared {
         self.sync_files(&commit.files)?;
         commit.dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir))?;
         let mut changes = commit.changes;
-        if let Some(drained) = &drained {
-            self.take_along(&mut changes, drained)?;
+        match &drained {
+            Some(drained) => self.take_along(&mut changes, drained)?,
+            None => changes.forgotten.extend(self.overlay.removed_among(&changes.entries)),
         }
         changes.packs = lens;
         if changes.is_empty() {
@@ -150,9 +151,10 @@ impl Shared {
         }
         all.wholes.append(&mut changes.wholes);
         all.forgotten.append(&mut changes.forgotten);
+        all.doomed.append(&mut changes.doomed);
         let rest = std::mem::take(changes);
-        let Changes { entries, forgotten, blobs, wholes, .. } = all;
-        *changes = Changes { entries, forgotten, blobs, wholes, ..rest };
+        let Changes { entries, forgotten, blobs, wholes, doomed, .. } = all;
+        *changes = Changes { entries, forgotten, blobs, wholes, doomed, ..rest };
         Ok(())
     }
 

@@ -11,12 +11,12 @@
 //! blobs    id u64               -> blob record (see `blob`)
 //! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
-//! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
+//! pins     multihash            -> see `pins`
 //! records  namespace, 0, key    -> value
+//! doomed   home u64 (see `key`) -> nothing: a blob or pack that nothing leads to; its files are to go
 //! ```
 
 mod apply;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 pub(crate) mod snapshot;
 
 use std::cell::Cell;
@@ -29,10 +29,10 @@ use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, 
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::{OpenError, ReadError, WriteError};
-use crate::key::{Digest, Entry, EntryBytes};
+use crate::key::{Digest, Entry, EntryBytes, Place};
 use crate::layout::open_or_create;
 
-pub(crate) use apply::Changes;
+pub(crate) use apply::{Changes, Moved};
 
 /// redb's page cache: the process has 60 MB in all when idle, and branches of a tree of 10^7 entries
 /// fit into this.
@@ -43,6 +43,7 @@ pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
+pub(crate) const DOOMED: TableDefinition<'_, u64, ()> = TableDefinition::new("doomed");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 
 /// A root whose content is one blob.
@@ -182,7 +183,7 @@ impl Index {
 
     /// Makes the tables in a new file, so that reading never meets a missing one.
     fn make_tables(&self) -> Result<(), IndexError> {
-        let complete = self.read(|tx| Ok(tx.list_tables()?.count() == 6))?;
+        let complete = self.read(|tx| Ok(tx.list_tables()?.count() == 7))?;
         if complete {
             return Ok(());
         }
@@ -193,6 +194,7 @@ impl Index {
             tx.open_table(PACKS)?;
             tx.open_table(PINS)?;
             tx.open_table(RECORDS)?;
+            tx.open_table(DOOMED)?;
             Ok(())
         })
     }
@@ -285,6 +287,42 @@ impl Index {
                 let (number, len) = row?;
                 Ok((number.value(), len.value()))
             });
+            rows.collect()
+        })
+    }
+
+    /// Every blob with its record, in the order of their ids; those that cannot be read are left out.
+    pub(crate) fn blobs(
+        &self,
+        each: &mut dyn FnMut(BlobId, BlobRecord),
+    ) -> Result<(), IndexError> {
+        self.read(|tx| {
+            for row in tx.open_table(BLOBS)?.iter()? {
+                let (id, record) = row?;
+                if let Some(record) = BlobRecord::from_bytes(record.value()) {
+                    each(BlobId(id.value()), record);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Every root whose content is one blob.
+    pub(crate) fn wholes(&self, each: &mut dyn FnMut(Digest, Whole)) -> Result<(), IndexError> {
+        self.read(|tx| {
+            for row in tx.open_table(WHOLES)?.iter()? {
+                let (digest, whole) = row?;
+                each(*digest.value(), Whole::from_bytes(whole.value()));
+            }
+            Ok(())
+        })
+    }
+
+    /// The homes whose files are to go.
+    pub(crate) fn doomed(&self) -> Result<Vec<Place>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(DOOMED)?;
+            let rows = table.iter()?.map(|row| Ok(Place::of_home(row?.0.value())));
             rows.collect()
         })
     }

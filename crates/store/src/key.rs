@@ -66,6 +66,21 @@ pub(crate) enum Place {
     Blob(BlobId),
 }
 
+impl Place {
+    /// The place as the index stores it.
+    pub(crate) fn home(self) -> u64 {
+        match self {
+            Self::Pack(number) => PACK_BIT | u64::from(number),
+            Self::Blob(id) => id.0,
+        }
+    }
+
+    /// Reads what [`home`](Self::home) wrote.
+    pub(crate) fn of_home(home: u64) -> Self {
+        if home & PACK_BIT == 0 { Self::Blob(BlobId(home)) } else { Self::Pack(home as u32) }
+    }
+}
+
 /// Where a block is, and whom it may be given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -84,12 +99,8 @@ pub(crate) struct Entry {
 impl Entry {
     /// The entry as the index stores it.
     pub(crate) fn to_bytes(self) -> EntryBytes {
-        let home = match self.place {
-            Place::Pack(number) => PACK_BIT | u64::from(number),
-            Place::Blob(id) => id.0,
-        };
         let mut bytes = [0; 20];
-        bytes[..8].copy_from_slice(&home.to_le_bytes());
+        bytes[..8].copy_from_slice(&self.place.home().to_le_bytes());
         bytes[8..14].copy_from_slice(&self.offset.to_le_bytes()[..6]);
         bytes[14..18].copy_from_slice(&self.len.to_le_bytes());
         bytes[18] = self.hash;
@@ -106,10 +117,8 @@ impl Entry {
         wide[..6].copy_from_slice(&bytes[8..14]);
         let mut len = [0; 4];
         len.copy_from_slice(&bytes[14..18]);
-        let place =
-            if home & PACK_BIT == 0 { Place::Blob(BlobId(home)) } else { Place::Pack(home as u32) };
         Self {
-            place,
+            place: Place::of_home(home),
             offset: u64::from_le_bytes(wide),
             len: u32::from_le_bytes(len),
             hash: bytes[18],

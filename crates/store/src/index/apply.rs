@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::{BLOBS, BLOCKS, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
+use super::{BLOBS, BLOCKS, DOOMED, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::WriteError;
 use crate::key::{Digest, Entry, EntryBytes, Place};
@@ -18,8 +18,12 @@ use crate::key::{Digest, Entry, EntryBytes, Place};
 pub(crate) struct Changes {
     /// Blocks that have a (perhaps better) home now.
     pub(crate) entries: Vec<(Digest, Entry)>,
-    /// Blocks to forget.
+    /// Blocks to forget, before the new entries are taken: one that is in both gets the new home,
+    /// whatever the old one was.
     pub(crate) forgotten: Vec<Digest>,
+    /// Blocks that moved: where the entry still leads to the first home, it leads to the second from
+    /// now on, without a look at which is better.
+    pub(crate) moved: Vec<Moved>,
     /// Blocks whose public mark is set to this.
     pub(crate) marks: Vec<(Digest, bool)>,
     /// Blobs.
@@ -28,6 +32,10 @@ pub(crate) struct Changes {
     pub(crate) wholes: Vec<(Digest, Option<Whole>)>,
     /// Lengths of packs.
     pub(crate) packs: Vec<(u32, u64)>,
+    /// Packs that are no more.
+    pub(crate) packs_gone: Vec<u32>,
+    /// Homes whose files are to go (true), or are gone (false).
+    pub(crate) doomed: Vec<(Place, bool)>,
     /// Pins, by multihash.
     pub(crate) pins: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Records, by namespace and key.
@@ -42,9 +50,28 @@ impl Changes {
             && self.marks.is_empty()
             && self.blobs.is_empty()
             && self.wholes.is_empty()
+            && self.moved.is_empty()
             && self.packs.is_empty()
+            && self.packs_gone.is_empty()
+            && self.doomed.is_empty()
             && self.pins.is_empty()
             && self.records.is_empty()
+    }
+}
+
+/// A block that moves from one home to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) digest: Digest,
+    pub(crate) from: Entry,
+    pub(crate) to: Entry,
+}
+
+impl Moved {
+    /// What `now`, the entry of the block, becomes; `None` where it is not the one that was moved.
+    pub(crate) fn of(&self, now: Entry) -> Option<Entry> {
+        let is_same = Entry { public: self.from.public, ..now } == self.from;
+        is_same.then_some(Entry { public: now.public, ..self.to })
     }
 }
 
@@ -82,6 +109,13 @@ fn apply(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
     let mut packs = tx.open_table(PACKS)?;
     for (number, len) in &changes.packs {
         packs.insert(number, len)?;
+    }
+    for number in &changes.packs_gone {
+        packs.remove(number)?;
+    }
+    let mut doomed = tx.open_table(DOOMED)?;
+    for (place, is_doomed) in &changes.doomed {
+        if *is_doomed { doomed.insert(place.home(), ())? } else { doomed.remove(place.home())? };
     }
     apply_bytes(&mut tx.open_table(PINS)?, &changes.pins)?;
     apply_bytes(&mut tx.open_table(RECORDS)?, &changes.records)
@@ -125,6 +159,12 @@ fn apply_blocks(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexErr
         };
         if Some(best) != old {
             table.insert(digest, &best.to_bytes())?;
+        }
+    }
+    for moved in &changes.moved {
+        let now = table.get(&moved.digest)?.map(|bytes| Entry::from_bytes(bytes.value()));
+        if let Some(to) = now.and_then(|now| moved.of(now)) {
+            table.insert(&moved.digest, &to.to_bytes())?;
         }
     }
     for (digest, public) in &changes.marks {
