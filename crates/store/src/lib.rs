@@ -14,6 +14,7 @@
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
 //!   partial/ID             beside a blob that is not whole yet: what is present (see `presence`)
 //!   partial/ID.moved       a blob that became the user's file (see `blob`)
+//!   reserve                space that is given up when the disk is full (see `gc`)
 //!   secrets/NAME           small secret files
 //! ```
 //!
@@ -26,8 +27,9 @@
 //! commit (two-phase, immediate), acknowledgement. After a failed sync nothing is acknowledged until
 //! the store is opened again.
 //!
-//! What this package does not do: know what a block links to, decide what may be served, delete
-//! what nobody pins.
+//! **One way out.** [`Store::collect`] removes what no pin leads to, while everything else goes on.
+//!
+//! What this package does not do: fetch, or decide what may be served.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -36,6 +38,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod gc;
 mod index;
 mod keep;
 mod key;
@@ -60,11 +63,12 @@ mod usage;
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
 pub use error::{OpenError, ReadError, WriteError};
+pub use gc::{CollectOptions, Collected, Hold, Lease, Progress};
 pub use index::is_guarded;
 pub use keep::KeepPlace;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
-pub use pins::{Pin, PinOptions};
+pub use pins::{PIN_NAME_BYTES_MAX, Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,

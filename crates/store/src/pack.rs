@@ -105,6 +105,22 @@ impl Packs {
         self.writer.lock().next = (number, len);
     }
 
+    /// The pack that is written to now, or next.
+    pub(crate) fn number(&self) -> u32 {
+        self.writer.lock().next.0
+    }
+
+    /// Ends the pack that is written now, if it has records: the next one goes to a new pack. Returns
+    /// the number of that one.
+    pub(crate) fn roll(&self) -> u32 {
+        let mut writer = self.writer.lock();
+        if writer.next.1 > FILE_MAGIC.len() as u64 {
+            writer.open = None;
+            writer.next = (writer.next.0 + 1, 0);
+        }
+        writer.next.0
+    }
+
     /// Notes a pack whose tail was read again into the overlay: its bytes were never synced.
     pub(crate) fn found(&self, number: u32, len: u64, file: File, path: PathBuf) {
         let mut writer = self.writer.lock();

@@ -329,6 +329,18 @@ impl Partials {
         dirty
     }
 
+    /// The blob is to go: nothing is written to it any more, and a new one may be begun.
+    pub(crate) fn give_up(&self, root: &Digest, id: BlobId) {
+        let mut set = self.set.lock();
+        if let Some(partial) = set.open.get(root).filter(|partial| partial.id == id) {
+            partial.seal();
+            set.open.remove(root);
+        }
+        if set.ids.get(root) == Some(&id) {
+            set.ids.remove(root);
+        }
+    }
+
     /// The blob of this root is not partial any more.
     pub(crate) fn remove(&self, root: &Digest) {
         let mut set = self.set.lock();

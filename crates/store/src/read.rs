@@ -13,6 +13,7 @@ use shoal_dag::{BLOCK_BYTES_MAX, Bytes, Cid};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
 use crate::files::read_at;
+use crate::gc::Lease;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
 use crate::overlay::Known;
@@ -50,6 +51,9 @@ pub struct WholeFile {
     pub len: u64,
     /// It is a user's file, which may be edited at any time: hash what is read, never pass it through.
     pub reference: bool,
+    /// While it lives, no hole is made in the file. Whoever keeps the file or its path keeps this too;
+    /// none for a user's file.
+    pub lease: Option<Lease>,
 }
 
 impl Store {
@@ -104,6 +108,8 @@ impl Store {
     /// looked at.
     pub fn whole_file(&self, root: &Cid) -> Result<Option<WholeFile>, ReadError> {
         let Some(key) = Key::of(root) else { return Ok(None) };
+        // Until there is a lease, nobody may find that the file is whole no more.
+        let _entering = self.shared.shields.entering();
         let Some((id, record)) = self.shared.whole(&key)? else { return Ok(None) };
         let len = record.len;
         if let Some(reference) = &record.reference {
@@ -111,13 +117,14 @@ impl Store {
             let Some(file) = reference.open() else {
                 return Err(ReadError::changed(*root, path));
             };
-            return Ok(Some(WholeFile { file, path, len, reference: true }));
+            return Ok(Some(WholeFile { file, path, len, reference: true, lease: None }));
         }
         let path = self.shared.layout.blob(id);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((found, file)) if found == len => {
-                Ok(Some(WholeFile { file, path, len, reference: false }))
+                let lease = Some(self.shared.leases.take(id));
+                Ok(Some(WholeFile { file, path, len, reference: false, lease }))
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ReadError::io(path, error))

@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; shields (see `gc::shields`); commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod ticker;
@@ -10,7 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::Mutex;
 
@@ -18,6 +18,7 @@ use crate::blob::BlobId;
 use crate::disk::Disk;
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::gc::{Leases, Shields};
 use crate::index::Index;
 use crate::layout::{Layout, create_new, make_dir, remove};
 use crate::lock::{Holder, Lock};
@@ -34,7 +35,8 @@ const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 6] = ["lock", "index.redb", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 7] =
+    ["lock", "index.redb", "packs", "blobs", "partial", "secrets", "reserve"];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -84,6 +86,14 @@ pub(crate) struct Shared {
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// What no collection may take.
+    pub(crate) shields: Arc<Shields>,
+    /// Blobs that others read by themselves.
+    pub(crate) leases: Arc<Leases>,
+    /// One collection, or other upkeep of everything, at a time.
+    pub(crate) maintenance: Mutex<()>,
+    /// See [`Store::generation`].
+    pub(crate) generation: AtomicU64,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -115,10 +125,15 @@ impl Store {
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            shields: Arc::default(),
+            leases: Arc::default(),
+            maintenance: Mutex::default(),
+            generation: AtomicU64::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
         recovery::recover(&shared)?;
+        shared.recover_collection()?;
         let shared = Arc::new(shared);
         let ticking = Arc::new(ticker::start(&shared)?);
         Ok(Self { shared, _ticking: ticking })

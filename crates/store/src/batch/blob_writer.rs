@@ -78,6 +78,7 @@ impl<'a> BlobWriter<'a> {
     /// written goes again.
     pub fn finish(mut self, root: &Cid) -> Result<(), WriteError> {
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        self.batch.shield(&key);
         let entries = std::mem::take(&mut self.entries);
         if !self.is_spilled && self.is_owned_already(&key)? {
             let public = self.batch.options.public;
@@ -170,6 +171,7 @@ pub(super) fn leaf_entry(
         return Ok(None);
     }
     let key = Key::of(cid).ok_or(WriteError::Unsupported { cid: *cid })?;
+    batch.shield(&key);
     let end = offset.saturating_add(u64::from(len));
     if end > size {
         return Err(WriteError::TooLarge { what: "the leaf's end", found: end, max: size });
