@@ -10,7 +10,6 @@ mod blob_writer;
 mod ref_writer;
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ use shoal_dag::{Bytes, Cid};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::checkpoint::Commit;
+use crate::disk::DiskFile;
 use crate::error::{ReadError, WriteError};
 use crate::gc::{Hold, Shield};
 use crate::index::{Changes, Whole};
@@ -55,7 +55,7 @@ struct Pending {
     marks: Vec<(Digest, bool)>,
     blobs: HashMap<BlobId, BlobRecord>,
     wholes: HashMap<Digest, Whole>,
-    files: Vec<(File, PathBuf)>,
+    files: Vec<(DiskFile, PathBuf)>,
     dirs: BTreeSet<PathBuf>,
     /// Presence records, of no use after the commit.
     unlink: Vec<PathBuf>,

@@ -17,6 +17,7 @@
 //! ```
 
 mod apply;
+mod file;
 pub(crate) mod snapshot;
 
 use std::cell::Cell;
@@ -28,11 +29,12 @@ use parking_lot::RwLock;
 use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
 
 use crate::blob::{BlobId, BlobRecord};
+use crate::disk::Disk;
 use crate::error::{OpenError, ReadError, WriteError};
 use crate::key::{Digest, Entry, EntryBytes, Place};
-use crate::layout::open_or_create;
 
 pub(crate) use apply::{Changes, Moved};
+use file::IndexFile;
 
 /// redb's page cache: the process has 60 MB in all when idle, and branches of a tree of 10^7 entries
 /// fit into this.
@@ -162,22 +164,24 @@ pub fn is_guarded() -> bool {
 #[derive(Debug)]
 pub(crate) struct Index {
     path: PathBuf,
+    disk: Disk,
     database: RwLock<Option<Database>>,
 }
 
 impl Index {
     /// Opens the index file, or makes it where it is not.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let database = Self::open_database(path).map_err(|error| error.of_open(path))?;
-        let index = Self { path: path.to_owned(), database: RwLock::new(Some(database)) };
+    pub(crate) fn open(path: &Path, disk: &Disk) -> Result<Self, OpenError> {
+        let database = Self::open_database(path, disk).map_err(|error| error.of_open(path))?;
+        let (path_owned, disk) = (path.to_owned(), disk.clone());
+        let index = Self { path: path_owned, disk, database: RwLock::new(Some(database)) };
         index.make_tables().map_err(|error| error.of_open(path))?;
         Ok(index)
     }
 
-    fn open_database(path: &Path) -> Result<Database, IndexError> {
+    fn open_database(path: &Path, disk: &Disk) -> Result<Database, IndexError> {
         guarded(|| {
-            let file = open_or_create(path).map_err(redb::Error::Io)?;
-            Ok(Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?)
+            let file = IndexFile(disk.open_or_create(path).map_err(redb::Error::Io)?);
+            Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file)?)
         })
     }
 
@@ -238,7 +242,7 @@ impl Index {
             drop(old);
             Ok(())
         });
-        match closed.and_then(|()| Self::open_database(&self.path)) {
+        match closed.and_then(|()| Self::open_database(&self.path, &self.disk)) {
             Ok(opened) => *database = Some(opened),
             Err(error) => tracing::error!(%error, "the index could not be opened again"),
         }

@@ -62,6 +62,8 @@ mod usage;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
+#[doc(hidden)]
+pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use gc::{CollectOptions, Collected, Hold, Lease, Progress};
 pub use index::is_guarded;

@@ -8,10 +8,9 @@
 mod blobs;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs;
 
 use crate::error::OpenError;
-use crate::layout::open_or_create;
 use crate::pack::scan::scan;
 use crate::store::Shared;
 
@@ -63,12 +62,13 @@ fn recover_pack(shared: &Shared, number: u32, from: u64) -> Result<u64, OpenErro
     .map_err(failed)?;
     if end < len {
         tracing::info!(path = %path.display(), cut = len - end, "cut off a torn tail");
-        let file: File = open_or_create(&path).map_err(failed)?;
+        let file = shared.disk.open_or_create(&path).map_err(failed)?;
         file.set_len(end).map_err(failed)?;
     }
     if found > 0 {
         tracing::info!(path = %path.display(), found, "found blocks that were not indexed");
-        shared.packs.found(number, end, File::open(&path).map_err(failed)?, path.clone());
+        let file = shared.disk.open_to_sync(&path).map_err(failed)?;
+        shared.packs.found(number, end, file, path.clone());
     }
     Ok(end)
 }

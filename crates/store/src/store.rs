@@ -15,12 +15,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use parking_lot::Mutex;
 
 use crate::blob::BlobId;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
 use crate::gc::{Leases, Shields};
 use crate::index::Index;
-use crate::layout::{Layout, create_new, make_dir, remove};
+use crate::layout::Layout;
 use crate::lock::{Holder, Lock};
 use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
@@ -49,11 +49,14 @@ pub struct Options {
     /// Makes every sync fail while it is true. For tests.
     #[doc(hidden)]
     pub fail_sync: Option<Arc<AtomicBool>>,
+    /// Stands around every change of the disk. For tests.
+    #[doc(hidden)]
+    pub watch: Option<Arc<dyn DiskWatch>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None }
+        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None, watch: None }
     }
 }
 
@@ -105,9 +108,10 @@ impl Store {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         // The layout's root is absolute: the caller may change its directory.
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
-        let layout = Layout::new(&dir);
+        let disk = Disk::new(options.fail_sync, options.watch);
+        let layout = Layout::new(&dir, disk.clone());
         check_is_ours(&layout)?;
-        make_root(layout.root()).map_err(|error| OpenError::io(layout.root(), error))?;
+        make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
         let index = match read_format(&layout)? {
             Some(_) => open_index(&layout)?,
@@ -121,7 +125,7 @@ impl Store {
             packs: Packs::default(),
             partials: Partials::default(),
             files: Files::default(),
-            disk: Disk::new(options.fail_sync),
+            disk,
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
@@ -141,7 +145,7 @@ impl Store {
 
     /// Who has the store in `dir` open, if anybody has.
     pub fn holder(dir: &Path) -> Option<Holder> {
-        Lock::holder(&Layout::new(dir))
+        Lock::holder(&Layout::new(dir, Disk::default()))
     }
 
     /// The store's directory, absolute.
@@ -176,7 +180,7 @@ impl Shared {
 /// Whether `dir` is a store, of whatever format and whoever owns it: it has a `format` file that says so
 /// beside a `lock` or an index. Reads a few bytes and opens nothing but a regular file.
 pub fn is_store(dir: &Path) -> bool {
-    let layout = Layout::new(dir);
+    let layout = Layout::new(dir, Disk::default());
     let is_file =
         |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|stat| stat.file_type().is_file());
     if !is_file(layout.format()) || !(is_file(layout.lock()) || is_file(layout.index())) {
@@ -213,11 +217,9 @@ fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn make_root(root: &Path) -> io::Result<()> {
-    if let Some(parent) = root.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    make_dir(root).map(drop)
+fn make_root(layout: &Layout) -> io::Result<()> {
+    layout.disk().make_parents(layout.root())?;
+    layout.disk().make_dir(layout.root()).map(drop)
 }
 
 /// Reads the format; `None` where there is none yet.
@@ -243,20 +245,21 @@ fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
 
 /// Makes the files of an empty store; `format` last, so that it says that the rest is there.
 fn create(layout: &Layout) -> Result<Index, OpenError> {
+    let disk = layout.disk();
     for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
-        make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
+        disk.make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
     }
     let index_path = layout.index();
-    remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(&index_path)?;
+    disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
+    let index = Index::open(&index_path, disk)?;
     let path = layout.format();
     let write = || {
-        let file = create_new(&path)?;
-        io::Write::write_all(&mut &file, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::File::open(layout.root())?.sync_all()?;
+        let file = disk.create_new(&path)?;
+        file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
+        file.sync_data()?;
+        disk.sync_dir_io(layout.root())?;
         match layout.root().parent() {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
+            Some(parent) => disk.sync_dir_io(parent),
             None => Ok(()),
         }
     };
@@ -274,7 +277,7 @@ fn open_index(layout: &Layout) -> Result<Index, OpenError> {
     if len == 0 {
         return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
     }
-    Index::open(&path)
+    Index::open(&path, layout.disk())
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

@@ -3,15 +3,13 @@
 //! The blob's file and an empty presence record are made first; the record goes when the blob is
 //! committed, so that an add that dies leaves nothing that the next open would not remove.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use shoal_dag::Cid;
 
 use super::{Batch, PENDING_ENTRIES_MAX};
 use crate::blob::{BlobId, BlobRecord, PartialState};
-use crate::disk::Disk;
+use crate::disk::DiskFile;
 use crate::error::WriteError;
 use crate::index::Whole;
 use crate::key::{Digest, Entry, Key, Place};
@@ -28,7 +26,7 @@ const WRITE_OUT_BYTES: u64 = 8 * 1024 * 1024;
 pub struct BlobWriter<'a> {
     batch: &'a Batch,
     id: BlobId,
-    file: Option<File>,
+    file: Option<DiskFile>,
     path: PathBuf,
     marker: PathBuf,
     len: u64,
@@ -61,7 +59,7 @@ impl<'a> BlobWriter<'a> {
         file.write_all_at(bytes, self.len).map_err(|error| WriteError::io(&self.path, error))?;
         self.len = len;
         if self.len - self.writing_out >= WRITE_OUT_BYTES {
-            Disk::begin(file, self.writing_out..self.len);
+            file.begin_write_out(self.writing_out..self.len);
             self.writing_out = self.len;
         }
         Ok(())

@@ -16,7 +16,6 @@ use crate::error::OpenError;
 use crate::files::read_at;
 use crate::index::Whole;
 use crate::key::{Entry, Key, Place};
-use crate::layout::remove;
 use crate::move_out::note::read_note;
 use crate::pack::scan::matches;
 use crate::presence::{Header, Presence, Record};
@@ -33,7 +32,7 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
         match name.split_once('.') {
             Some((name, "moved")) => notes.extend(BlobId::parse(name)),
             // What another process was about to rename.
-            Some((_, "copy" | "new")) => remove(&dir.join(name)).map_err(failed)?,
+            Some((_, "copy" | "new")) => shared.disk.remove(&dir.join(name)).map_err(failed)?,
             Some(_) => {}
             None => presences.extend(BlobId::parse(name)),
         }
@@ -93,19 +92,19 @@ fn recover_presence(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     let failed = |error| OpenError::io(&path, error);
     let record = record_of(shared, id)?;
     let is_whole = record.as_ref().is_some_and(|record| record.partial.is_none());
-    let opened = Presence::open(&path).map_err(failed)?;
+    let opened = Presence::open(&shared.disk, &path).map_err(failed)?;
     let Some((presence, header, root)) =
         opened.and_then(|(presence, header)| header.root.map(|root| (presence, header, root)))
     else {
         // An add that was not committed, or a record that a power loss emptied.
         if record.is_none() {
             let blob = shared.layout.blob(id);
-            remove(&blob).map_err(|error| OpenError::io(&blob, error))?;
+            shared.disk.remove(&blob).map_err(|error| OpenError::io(&blob, error))?;
         }
-        return remove(&path).map_err(failed);
+        return shared.disk.remove(&path).map_err(failed);
     };
     if is_whole {
-        return remove(&path).map_err(failed);
+        return shared.disk.remove(&path).map_err(failed);
     }
     recover_fetch(shared, id, record, Found { presence, header, root })
 }
@@ -133,7 +132,7 @@ fn recover_fetch(
     };
     let Some(file) = file else {
         shared.overlay.change(|layer| drop(layer.blobs.insert(id, None)));
-        return remove(&path).map_err(|error| OpenError::io(&path, error));
+        return shared.disk.remove(&path).map_err(|error| OpenError::io(&path, error));
     };
     let taken = known.as_ref().and_then(|record| record.partial).map_or(0, |state| state.records);
     let (count, entries) = replay(shared, id, &presence, &header, &file, taken)
@@ -220,7 +219,7 @@ fn replay(
     if is_same_boot {
         return Ok((presence.count, entries));
     }
-    rewrite(&shared.layout.presence(id), header, &shared.boot_id, &good)?;
+    rewrite(shared, &shared.layout.presence(id), header, &good)?;
     Ok((good.len() as u64, entries))
 }
 
@@ -236,15 +235,15 @@ fn is_sound(file: &File, size: u64, record: &Record, is_same_boot: bool) -> bool
             .is_ok_and(|data| data.len() == record.len as usize && matches(&key, &data))
 }
 
-fn rewrite(path: &Path, header: &Header, boot_id: &str, good: &[Record]) -> std::io::Result<()> {
+fn rewrite(shared: &Shared, path: &Path, header: &Header, good: &[Record]) -> std::io::Result<()> {
     let new = path.with_extension("new");
-    remove(&new)?;
-    let header = Header { boot_id: boot_id.to_owned(), ..header.clone() };
-    let mut presence = Presence::create(&new, &header)?;
+    shared.disk.remove(&new)?;
+    let header = Header { boot_id: shared.boot_id.clone(), ..header.clone() };
+    let mut presence = Presence::create(&shared.disk, &new, &header)?;
     for record in good {
         presence.append(*record)?;
     }
-    fs::rename(&new, path)
+    shared.disk.rename(&new, path)
 }
 
 fn record_of(shared: &Shared, id: BlobId) -> Result<Option<BlobRecord>, OpenError> {

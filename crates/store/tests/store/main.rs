@@ -11,6 +11,7 @@ mod damage;
 mod fetch;
 mod fixture;
 mod full_disk;
+mod layer;
 mod model;
 mod move_out;
 mod pins;
