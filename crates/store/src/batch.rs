@@ -143,8 +143,8 @@ impl Batch {
     }
 
     /// Pins a root with the commit.
-    pub fn pin(&self, cid: &Cid, options: &PinOptions) -> Result<(), WriteError> {
-        check_name(options)?;
+    pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
+        check_name(&options)?;
         let hold = self.store.hold(cid);
         self.keep_hold(hold);
         let pins = &mut self.pending.lock().pins;
@@ -156,7 +156,7 @@ impl Batch {
                 max,
             });
         }
-        pins.push((cid.hash().to_bytes(), Some(encode_pin(cid, options))));
+        pins.push((cid.hash().to_bytes(), Some(encode_pin(cid, &options))));
         Ok(())
     }
 

@@ -66,7 +66,7 @@ impl Shared {
         let _one = self.commit.lock();
         self.disk.check()?;
         let lens = self.packs.lens();
-        if !commit.drain {
+        if !commit.drain && !self.overlay.has_removals() {
             // Lengths may not run ahead of entries that stay in the overlay.
             let lens = if self.overlay.has_packed() { Vec::new() } else { lens };
             return self.write_out(commit, None, lens);
@@ -114,9 +114,8 @@ impl Shared {
         sync_files(&commit.files)?;
         commit.dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir))?;
         let mut changes = commit.changes;
-        match &drained {
-            Some(drained) => self.take_along(&mut changes, drained)?,
-            None => changes.forgotten.extend(self.overlay.removed_among(&changes.entries)),
+        if let Some(drained) = &drained {
+            self.take_along(&mut changes, drained)?;
         }
         changes.packs = lens;
         if changes.is_empty() {

@@ -296,10 +296,7 @@ impl Index {
     }
 
     /// Every blob with its record, in the order of their ids; those that cannot be read are left out.
-    pub(crate) fn blobs(
-        &self,
-        each: &mut dyn FnMut(BlobId, BlobRecord),
-    ) -> Result<(), IndexError> {
+    pub(crate) fn blobs(&self, each: &mut dyn FnMut(BlobId, BlobRecord)) -> Result<(), IndexError> {
         self.read(|tx| {
             for row in tx.open_table(BLOBS)?.iter()? {
                 let (id, record) = row?;
@@ -319,6 +316,14 @@ impl Index {
                 each(*digest.value(), Whole::from_bytes(whole.value()));
             }
             Ok(())
+        })
+    }
+
+    /// The value of a record.
+    pub(crate) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(RECORDS)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
         })
     }
 

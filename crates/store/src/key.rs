@@ -14,6 +14,7 @@
 //! ```
 
 use shoal_dag::Cid;
+use shoal_dag::hash::DAG_PB;
 
 use crate::blob::BlobId;
 
@@ -49,6 +50,15 @@ impl Key {
             _ => return None,
         };
         Some(Self { digest: hash.digest().try_into().ok()?, hash: code })
+    }
+}
+
+impl Key {
+    /// A CID of the block, which says that it is dag-pb: for reading, to which the codec is nothing.
+    pub(crate) fn to_cid(self) -> Cid {
+        let mut bytes = vec![1, DAG_PB as u8, self.hash, self.digest.len() as u8];
+        bytes.extend_from_slice(&self.digest);
+        Cid::try_from(bytes.as_slice()).expect("version, codec, function and length are there")
     }
 }
 
@@ -97,6 +107,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Where the block begins and ends in its file.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (self.offset, self.offset.saturating_add(u64::from(self.len)))
+    }
+
     /// The entry as the index stores it.
     pub(crate) fn to_bytes(self) -> EntryBytes {
         let mut bytes = [0; 20];

@@ -84,7 +84,7 @@ impl Partial {
         size: u64,
         boot_id: &str,
     ) -> Result<Self, WriteError> {
-        let header = Header { root: Some(root), size, boot_id: boot_id.to_owned() };
+        let header = Header { root: Some(root), size, boot_id: boot_id.to_owned(), is_list: false };
         let (id, file, presence) = create_blob(layout, &header)?;
         let (path, presence_path) = (layout.blob(id), layout.presence(id));
         if let Err(error) = file.set_len(size) {

@@ -10,7 +10,7 @@ use shoal_dag::Cid;
 use crate::checkpoint::Commit;
 use crate::error::{ReadError, WriteError};
 use crate::index::{Changes, IndexError, PINS};
-use crate::store::Store;
+use crate::store::{Shared, Store};
 
 /// The encoding that is written; version 1 had no name: flags, created, CID.
 ///
@@ -53,11 +53,11 @@ impl Store {
     /// Pins a root, after making everything durable that was kept or owned before. Pinning again
     /// replaces the pin. Whoever brought together what lies below the root has a
     /// [`hold`](Self::hold) on it from before he looked, so that nothing of it was collected meanwhile.
-    pub fn pin(&self, cid: &Cid, options: &PinOptions) -> Result<(), WriteError> {
-        check_name(options)?;
+    pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
+        check_name(&options)?;
         // A collection that runs now does not see the pin in the index.
         let _hold = self.hold(cid);
-        let pins = vec![(cid.hash().to_bytes(), Some(encode_pin(cid, options)))];
+        let pins = vec![(cid.hash().to_bytes(), Some(encode_pin(cid, &options)))];
         self.change_pins(pins)
     }
 
@@ -94,8 +94,24 @@ impl Store {
 
     /// At most `limit` pins in the order of their multihashes, after the pin `after`.
     pub fn pins(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<(Cid, Pin)>, ReadError> {
+        self.shared.pins(after, limit)
+    }
+
+    fn change_pins(&self, pins: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), WriteError> {
+        let changes = Changes { pins, ..Changes::default() };
+        self.shared.commit(Commit { changes, drain: true, ..Commit::default() })
+    }
+}
+
+impl Shared {
+    /// See [`Store::pins`].
+    pub(crate) fn pins(
+        &self,
+        after: Option<&Cid>,
+        limit: usize,
+    ) -> Result<Vec<(Cid, Pin)>, ReadError> {
         let after = after.map(|cid| cid.hash().to_bytes()).unwrap_or_default();
-        let rows = self.shared.index.read(|tx| {
+        let rows = self.index.read(|tx| {
             let table = tx.open_table(PINS)?;
             let mut rows = Vec::new();
             for row in table.range(after.as_slice()..)? {
@@ -110,11 +126,6 @@ impl Store {
             Ok::<_, IndexError>(rows)
         })?;
         Ok(rows)
-    }
-
-    fn change_pins(&self, pins: Vec<(Vec<u8>, Option<Vec<u8>>)>) -> Result<(), WriteError> {
-        let changes = Changes { pins, ..Changes::default() };
-        self.shared.commit(Commit { changes, drain: true, ..Commit::default() })
     }
 }
 

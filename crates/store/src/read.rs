@@ -134,6 +134,9 @@ impl Store {
     }
 }
 
+/// A way to find a block.
+type Look = fn(&Shared, &Key) -> Result<Option<Found>, IndexError>;
+
 /// A block that was found.
 #[derive(Debug, Clone)]
 pub(crate) struct Found {
@@ -175,9 +178,21 @@ impl Shared {
     /// Finds a block.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Found>, IndexError> {
         match self.overlay.entry(&key.digest) {
-            Known::Is(entry) => self.complete(key, Some(entry), true),
+            Known::Is(entry) => match self.complete(key, Some(entry), true)? {
+                // Its blob is gone, and the index may know where a collection has moved it.
+                None => self.complete(key, self.index.entry(&key.digest)?, false),
+                found => Ok(found),
+            },
             Known::Gone => Ok(None),
             Known::Nothing => self.complete(key, self.index.entry(&key.digest)?, false),
+        }
+    }
+
+    /// As [`find`](Self::find), where the index says it is.
+    pub(crate) fn find_old(&self, key: &Key) -> Result<Option<Found>, IndexError> {
+        match self.overlay.entry(&key.digest) {
+            Known::Gone => Ok(None),
+            _ => self.complete(key, self.index.entry(&key.digest)?, false),
         }
     }
 
@@ -269,23 +284,32 @@ impl Shared {
         })
     }
 
-    fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
+    /// Reads a block and checks its bytes.
+    pub(crate) fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
         if let Some(bytes) = inline(cid) {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }
         let Some(key) = Key::of(cid) else { return Ok(None) };
-        // Twice: between the look at the index and the open, a blob may move out.
-        for is_last in [false, true] {
-            let Some(found) = self.find(&key)? else { return Ok(None) };
+        // Again: between the look at the index and the open, a blob may move out. Then without the
+        // overlay: a collection may have moved the block below an entry that waits there.
+        let mut wrong = None;
+        for look in [Self::find as Look, Self::find, Self::find_old] {
+            let Some(found) = look(self, &key)? else { break };
             if public_only && !found.entry.public {
                 return Ok(None);
             }
             match self.read_found(cid, &key, &found) {
-                Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) if !is_last => {}
+                Err(error @ (ReadError::Corrupt { .. } | ReadError::Changed { .. })) => {
+                    wrong = Some(error);
+                }
                 done => return done.map(Some),
             }
         }
-        Ok(None)
+        // Gone meanwhile, or wrong where everything says that it is.
+        match wrong {
+            Some(error) if self.find(&key)?.is_some() => Err(error),
+            _ => Ok(None),
+        }
     }
 
     /// Reads the bytes of a block that was found, and hashes them.

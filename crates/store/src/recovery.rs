@@ -16,6 +16,7 @@ use crate::store::Shared;
 
 /// Recovers what can be.
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
+    shared.recover_doomed()?;
     recover_packs(shared)?;
     blobs::recover(shared)?;
     if !shared.overlay.is_empty() {

@@ -137,7 +137,7 @@ impl Store {
             _lock: lock,
         };
         recovery::recover(&shared)?;
-        shared.recover_collection()?;
+        shared.resume_collecting()?;
         let shared = Arc::new(shared);
         let ticking = Arc::new(ticker::start(&shared)?);
         Ok(Self { shared, _ticking: ticking })

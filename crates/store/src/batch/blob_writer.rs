@@ -41,7 +41,8 @@ impl<'a> BlobWriter<'a> {
     pub(super) fn new(batch: &'a Batch) -> Result<Self, WriteError> {
         let shared = &batch.store.shared;
         shared.disk.check()?;
-        let header = Header { root: None, size: 0, boot_id: shared.boot_id.clone() };
+        let boot_id = shared.boot_id.clone();
+        let header = Header { root: None, size: 0, boot_id, is_list: false };
         let (id, file, _) = create_blob(&shared.layout, &header)?;
         let (path, marker) = (shared.layout.blob(id), shared.layout.presence(id));
         let (file, entries) = (Some(file), Vec::new());

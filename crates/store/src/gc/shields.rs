@@ -126,8 +126,8 @@ impl Shield {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) key: Key,
-    /// The codec, where everything below it that is here is relied on too.
-    pub(crate) below: Option<u64>,
+    /// What is here of everything below it is relied on too.
+    pub(crate) below: bool,
 }
 
 #[derive(Debug, Default)]
@@ -230,13 +230,13 @@ impl Shields {
 impl Entering<'_> {
     /// This block is relied on from now on.
     pub(crate) fn rely(&self, key: &Key) {
-        self.shields.say(Said { key: *key, below: None });
+        self.shields.say(Said { key: *key, below: false });
     }
 
     /// This block, and what is here of everything below it, is relied on from now on.
     pub(crate) fn rely_below(&self, cid: &Cid) {
         if let Some(key) = Key::of(cid) {
-            let below = (cid.codec() != RAW).then_some(cid.codec());
+            let below = cid.codec() != RAW;
             self.shields.say(Said { key, below });
         }
     }
@@ -322,7 +322,7 @@ mod tests {
         assert!(batches[0].covers(&digest(1)) && holds.is_empty());
         assert_eq!(shields.first_pack(), Some(7));
         shields.entering().rely(&key(2));
-        assert_eq!(shields.take(), Some(vec![Said { key: key(2), below: None }]));
+        assert_eq!(shields.take(), Some(vec![Said { key: key(2), below: false }]));
         assert_eq!(shields.take(), Some(Vec::new()));
         (0..=SAID_MAX as u64).for_each(|_| shields.entering().rely(&key(3)));
         assert_eq!(shields.take(), None, "too much was said");

@@ -14,7 +14,7 @@ use crate::error::WriteError;
 use crate::key::{Digest, Entry, EntryBytes, Place};
 
 /// What one commit changes. `None` removes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
     /// Blocks that have a (perhaps better) home now.
     pub(crate) entries: Vec<(Digest, Entry)>,
@@ -115,7 +115,11 @@ fn apply(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
     }
     let mut doomed = tx.open_table(DOOMED)?;
     for (place, is_doomed) in &changes.doomed {
-        if *is_doomed { doomed.insert(place.home(), ())? } else { doomed.remove(place.home())? };
+        if *is_doomed {
+            doomed.insert(place.home(), ())?
+        } else {
+            doomed.remove(place.home())?
+        };
     }
     apply_bytes(&mut tx.open_table(PINS)?, &changes.pins)?;
     apply_bytes(&mut tx.open_table(RECORDS)?, &changes.records)

@@ -85,6 +85,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::disk::Disk;
     use crate::index::Changes;
     use crate::key::Place;
 
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn ids_are_dense_and_only_the_newest_row_of_a_digest_is_said_to_be() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("index.redb")).unwrap();
+        let index = Index::open(&dir.path().join("index.redb"), &Disk::default()).unwrap();
         let rows: BTreeMap<Digest, Entry> =
             (0..200u8).map(|n| ([n; 32], entry(n.into()))).collect();
         for part in rows.iter().collect::<Vec<_>>().chunks(70) {

@@ -6,6 +6,8 @@
 )]
 
 mod basics;
+mod collect;
+mod collect_fixture;
 mod concurrent;
 mod damage;
 mod fetch;
