@@ -8,6 +8,8 @@
 mod basics;
 mod collect;
 mod collect_fixture;
+mod collect_model;
+mod collect_races;
 mod concurrent;
 mod damage;
 mod fetch;
