@@ -20,6 +20,7 @@ use crate::{control::protocol::Failure, exit::Exit};
 
 mod add;
 mod args;
+mod car;
 mod cat;
 mod checkout;
 mod completions;
@@ -50,6 +51,7 @@ mod standing;
 mod stat;
 mod talk;
 mod values;
+mod verify;
 mod verify_proof;
 
 use args::{Cli, Verb};
@@ -148,6 +150,8 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Ls(args) => list::run(context, args).await,
         Verb::Stat(args) => stat::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
+        Verb::Car(args) => car::run(context, args).await,
+        Verb::Verify(args) => verify::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
         Verb::Name(args) => name::run(context, args).await,
         Verb::Publish(args) => publish::run(context, args).await,

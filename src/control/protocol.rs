@@ -3,7 +3,7 @@
 //! Each message is one frame (see [`super::frame`]) holding a `postcard` encoding. The first exchange
 //! on a connection is [`Hello`] and [`Welcome`]. After that the client sends a [`Request`] and reads
 //! [`Response`]s until [`Response::Done`] or [`Response::Failed`]; then it may send the next one.
-//! Bytes of `add -` and `cat` travel as data frames in between. Paths and names are raw bytes, since
+//! Bytes of `add -`, `cat` and CARs travel as data frames in between. Paths and names are raw bytes, since
 //! file names need not be UTF-8. Both ends are normally the same binary; [`PROTOCOL_VERSION`] tells
 //! when they are not.
 
@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::exit::Exit;
 
+pub mod car;
 pub mod name;
 
+use car::{CarExport, CarImport, CarRoot, Exported, Imported};
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -42,6 +44,11 @@ pub enum Request {
     /// Add files, directories or the data frames that follow. Answers: `Added`, `Skipped`,
     /// `Progress`, then `Done(Outcome::Added)`.
     Add(Add),
+    /// Add the blocks of the CAR that follows as data frames. Answers: `CarRoot`, `Skipped`,
+    /// `Progress`, then `Done(Outcome::Imported)`.
+    CarImport(CarImport),
+    /// Write a CAR as data frames. Answers: data frames, `Phase`, `Done(Outcome::Exported)`.
+    CarExport(CarExport),
     /// Fetch to a path. Answers: `Phase`, `Progress`, then `Done(Outcome::Fetched)`.
     Get(Get),
     /// Write a file's bytes as data frames. Answers: data frames, `Phase`, `Done(Outcome::Read)`.
@@ -83,6 +90,8 @@ pub enum Request {
     },
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
     PinList,
+    /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
+    Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
     /// answers `Failed`. Answers: as `Add`, then `Done(Outcome::Nothing)`.
     Seed(Seed),
@@ -109,6 +118,18 @@ pub enum Request {
         root: String,
         /// The directory.
         cid: String,
+        /// Waiting rules.
+        wait: Wait,
+    },
+    /// For a mount: one entry of a directory. Answers: `Done(Outcome::Entry)` for a sharded directory;
+    /// for one in one block as `Directory`, which costs no more.
+    Entry {
+        /// As in `Nodes`.
+        root: String,
+        /// The directory.
+        cid: String,
+        /// Name of the entry.
+        name: Vec<u8>,
         /// Waiting rules.
         wait: Wait,
     },
@@ -182,6 +203,15 @@ pub struct Get {
     pub wait: Wait,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Verify {
+    /// Fetch again what is wrong and pinned.
+    pub repair: bool,
+    /// Waiting rules.
+    pub wait: Wait,
+}
+
 /// Arguments of `seed`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
@@ -209,6 +239,8 @@ pub enum Response {
     Progress(Progress),
     /// One argument of `add` is done.
     Added(Added),
+    /// What came of a root of a CAR.
+    CarRoot(CarRoot),
     /// A source was left out.
     Skipped {
         /// The source's path.
@@ -222,6 +254,8 @@ pub enum Response {
     Listed(Vec<Listed>),
     /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
     Pins(Vec<PinLine>),
+    /// Something that `verify` found.
+    Fault(FaultLine),
     /// Names, in batches of at most [`LISTED_BATCH_MAX`].
     Names(Vec<NameLine>),
     /// Versions of a name, in batches of at most [`LISTED_BATCH_MAX`].
@@ -301,6 +335,36 @@ pub struct PinLine {
     pub local: bool,
 }
 
+/// Something that `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultLine {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The block, as a raw leaf: the store does not know what it is.
+    pub cid: Option<String>,
+    /// The file that it lies in.
+    pub path: Vec<u8>,
+    /// Where in the file it begins.
+    pub offset: Option<u64>,
+    /// Its length.
+    pub bytes: Option<u64>,
+    /// It is right now, or nothing needs it.
+    pub mended: bool,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Bytes that are not the block's.
+    Corrupt,
+    /// A user's file that was given by reference and is another one now.
+    Changed,
+    /// A user's file that was given by reference and is not there.
+    Gone,
+    /// A file of the store that nothing leads to.
+    Orphan,
+}
+
 /// File, directory or symlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -358,6 +422,10 @@ pub enum Outcome {
         /// True when a running peer serves it.
         served: bool,
     },
+    /// Of `car import`.
+    Imported(Imported),
+    /// Of `car export`.
+    Exported(Exported),
     /// Of `get`.
     Fetched {
         /// The root of what stands at OUT.
@@ -389,6 +457,8 @@ pub enum Outcome {
         /// The target itself.
         described: Described,
     },
+    /// Of `Entry`: the entry, if the directory has it.
+    Entry(Option<Listed>),
     /// Of `stat`.
     Described(Described),
     /// Of `pin add`.
@@ -400,6 +470,19 @@ pub enum Outcome {
     Unpinned {
         /// The root.
         cid: String,
+    },
+    /// Of `verify`.
+    Verified {
+        /// Blocks that were hashed.
+        blocks: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// What was wrong.
+        faults: u64,
+        /// What of it is right now, or not needed by anything.
+        mended: u64,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
     },
     /// Of `id`.
     Identity {

@@ -8,8 +8,10 @@
 
 mod blob_writer;
 mod ref_writer;
+mod stored;
 
 use std::collections::{BTreeSet, HashMap};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,6 +122,12 @@ impl Batch {
         BlobWriter::new(self)
     }
 
+    /// Begins a blob as a clone of the user's file, which takes no space of its own as long as neither
+    /// changes; `None` where the file is small, or the file systems cannot.
+    pub fn clone_of(&self, source: &File) -> Result<Option<BlobWriter<'_>>, WriteError> {
+        BlobWriter::cloning(self, source)
+    }
+
     /// Begins a reference to a user's file, which is opened and looked at now.
     pub fn reference(&self, path: &Path) -> Result<RefWriter<'_>, WriteError> {
         RefWriter::new(self, path)
@@ -165,6 +173,14 @@ impl Batch {
         self.store.shared.shields.entering().shield(&self.shield, key);
     }
 
+    /// As [`shield`](Self::shield), for many.
+    fn shield_all(&self, cids: &[Cid]) {
+        let entering = self.store.shared.shields.entering();
+        for key in cids.iter().filter_map(Key::of) {
+            entering.shield(&self.shield, &key);
+        }
+    }
+
     /// Keeps a root from being collected as long as the batch lives.
     fn keep_hold(&self, hold: Hold) {
         let holds = &mut self.pending.lock().holds;
@@ -200,6 +216,17 @@ impl Batch {
         }
         self.pending.lock().needs_drain |= !shared.overlay.is_empty();
         Ok(Some((id, record)))
+    }
+
+    /// Is this blob whole, the store's own and of this length? One of this batch counts.
+    fn is_whole(&self, id: BlobId, len: u64) -> Result<bool, WriteError> {
+        let is_such =
+            |record: &BlobRecord| record.is_owned() && record.is_whole() && record.len == len;
+        if let Some(record) = self.pending.lock().blobs.get(&id) {
+            return Ok(is_such(record));
+        }
+        let known = self.store.shared.record(id).map_err(ReadError::from)?;
+        Ok(known.is_some_and(|(record, _)| is_such(&record)))
     }
 
     fn flush_if_large(&self) -> Result<(), WriteError> {

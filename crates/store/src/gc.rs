@@ -13,7 +13,7 @@
 //! before the first byte is given back; files that are to go are noted in the same commit (`doomed`),
 //! so that they go at the next open at the latest. A blob that loses a part of its bytes is first made
 //! sparse, with a list of its leaves beside it, so that nobody takes it for whole. Blobs that somebody
-//! reads by himself ([`leases`]) get no holes, nor do files that have a second name.
+//! reads by himself (see `leases`) get no holes, nor do files that have a second name.
 //!
 //! A full disk is a reason to collect: the commits may use the [`reserve`]. Users' files are forgotten
 //! and never touched. What a collection leaves (leased, in use, no room to move it) the next one takes.
@@ -24,7 +24,6 @@
 mod account;
 mod blobs;
 mod holes;
-mod leases;
 mod mark;
 mod packs;
 mod repoint;
@@ -41,8 +40,6 @@ use crate::error::{OpenError, WriteError};
 use crate::key::Place;
 use crate::store::{Shared, Store};
 
-pub use leases::Lease;
-pub(crate) use leases::Leases;
 pub use shields::Hold;
 pub(crate) use shields::{Shield, Shields};
 

@@ -8,6 +8,7 @@ use crate::checkpoint::Commit;
 use crate::error::{ReadError, WriteError};
 use crate::index::Changes;
 use crate::key::{Entry, Key, Place, inline};
+use crate::read::Found;
 use crate::store::{Shared, Store};
 
 impl Store {
@@ -30,9 +31,7 @@ impl Store {
             return Ok(false);
         }
         if public && !found.entry.public {
-            let entry = Entry { public: true, ..found.entry };
-            let pressure = self.shared.overlay.insert(key.digest, entry);
-            self.shared.relieve(pressure)?;
+            self.shared.publish(&key)?;
         }
         Ok(true)
     }
@@ -40,6 +39,7 @@ impl Store {
     /// Says whether peers may be given these blocks; those that are not here are skipped.
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
+        let _stay = self.shared.moving.read();
         for key in &keys {
             self.shared.overlay.mark(&key.digest, public);
         }
@@ -72,7 +72,8 @@ impl Store {
         let Some(key) = Key::of(root) else { return Ok(false) };
         let shared = &self.shared;
         let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else {
-            return Ok(false);
+            // An earlier try may have forgotten it and failed to say so durably.
+            return shared.checkpoint().map(|()| false);
         };
         {
             let _homes = shared.homes.lock();
@@ -93,24 +94,38 @@ impl Store {
 }
 
 impl Shared {
+    /// Peers may be given this block, wherever it is now.
+    fn publish(&self, key: &Key) -> Result<(), WriteError> {
+        let pressure = {
+            let _stay = self.moving.read();
+            let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
+            self.overlay.insert(key.digest, Entry { public: true, ..found.entry })
+        };
+        self.relieve(pressure)
+    }
+
     /// See [`Store::forget_block`].
     pub(crate) fn forget(&self, key: &Key) -> Result<(), WriteError> {
         // First the overlay into the index, so that one removal does it.
         self.checkpoint()?;
         let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
-        if let Place::Blob(id) = found.entry.place {
-            match found.record.and_then(|record| Some((record.partial?.root?, record.len))) {
-                Some((root, len)) => {
-                    if let Some(partial) = self.partial(&root, len)? {
-                        partial.release(found.entry.offset, found.entry.len);
-                    }
-                }
-                None => self.damage(id)?,
-            }
+        if let (Place::Blob(id), false) = (found.entry.place, self.release_partial(&found)?) {
+            self.damage(id)?;
         }
         self.overlay.forget(&key.digest);
         let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
         self.commit(Commit { changes, drain: true, ..Commit::default() })
+    }
+
+    /// Gives up the range of a block in a blob that is being fetched; says whether it was in one.
+    pub(crate) fn release_partial(&self, found: &Found) -> Result<bool, WriteError> {
+        let record = found.record.as_ref();
+        let state = record.and_then(|record| Some((record.partial?.root?, record.len)));
+        let Some((root, len)) = state else { return Ok(false) };
+        if let Some(partial) = self.partial(&root, len)? {
+            partial.release(found.entry.offset, found.entry.len);
+        }
+        Ok(true)
     }
 
     /// Marks a whole blob as damaged, on top of the newest record of it. The next commit that drains the

@@ -13,9 +13,9 @@ use shoal_dag::{BLOCK_BYTES_MAX, Bytes, Cid};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
 use crate::files::read_at;
-use crate::gc::Lease;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
+use crate::leases::Lease;
 use crate::overlay::Known;
 use crate::pack::scan::matches;
 use crate::store::{Shared, Store};
@@ -51,8 +51,8 @@ pub struct WholeFile {
     pub len: u64,
     /// It is a user's file, which may be edited at any time: hash what is read, never pass it through.
     pub reference: bool,
-    /// While it lives, no hole is made in the file. Whoever keeps the file or its path keeps this too;
-    /// none for a user's file.
+    /// Keeps the bytes where they are; for a file of the store's own. Whoever passes the path or the
+    /// file on keeps it too.
     pub lease: Option<Lease>,
 }
 
@@ -108,8 +108,6 @@ impl Store {
     /// looked at.
     pub fn whole_file(&self, root: &Cid) -> Result<Option<WholeFile>, ReadError> {
         let Some(key) = Key::of(root) else { return Ok(None) };
-        // Until there is a lease, nobody may find that the file is whole no more.
-        let _entering = self.shared.shields.entering();
         let Some((id, record)) = self.shared.whole(&key)? else { return Ok(None) };
         let len = record.len;
         if let Some(reference) = &record.reference {
@@ -119,11 +117,16 @@ impl Store {
             };
             return Ok(Some(WholeFile { file, path, len, reference: true, lease: None }));
         }
+        let lease = Some(self.shared.leases.take(id));
+        let still = self.shared.whole(&key)?;
+        if still.is_none_or(|(now, record)| now != id || record.reference.is_some()) {
+            // It changed its home, or became sparse, before the lease was there.
+            return Ok(None);
+        }
         let path = self.shared.layout.blob(id);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((found, file)) if found == len => {
-                let lease = Some(self.shared.leases.take(id));
                 Ok(Some(WholeFile { file, path, len, reference: false, lease }))
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -133,9 +136,6 @@ impl Store {
         }
     }
 }
-
-/// A way to find a block.
-type Look = fn(&Shared, &Key) -> Result<Option<Found>, IndexError>;
 
 /// A block that was found.
 #[derive(Debug, Clone)]
@@ -178,21 +178,9 @@ impl Shared {
     /// Finds a block.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Found>, IndexError> {
         match self.overlay.entry(&key.digest) {
-            Known::Is(entry) => match self.complete(key, Some(entry), true)? {
-                // Its blob is gone, and the index may know where a collection has moved it.
-                None => self.complete(key, self.index.entry(&key.digest)?, false),
-                found => Ok(found),
-            },
+            Known::Is(entry) => self.complete(key, Some(entry), true),
             Known::Gone => Ok(None),
             Known::Nothing => self.complete(key, self.index.entry(&key.digest)?, false),
-        }
-    }
-
-    /// As [`find`](Self::find), where the index says it is.
-    pub(crate) fn find_old(&self, key: &Key) -> Result<Option<Found>, IndexError> {
-        match self.overlay.entry(&key.digest) {
-            Known::Gone => Ok(None),
-            _ => self.complete(key, self.index.entry(&key.digest)?, false),
         }
     }
 
@@ -248,6 +236,17 @@ impl Shared {
         }
     }
 
+    /// The blob that was made for a root, whatever its state.
+    pub(crate) fn blob_of(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
+        let whole = match self.overlay.whole(&root.digest) {
+            Known::Is(whole) => Some(whole),
+            Known::Gone => None,
+            Known::Nothing => self.index.whole(&root.digest)?,
+        };
+        let Some(whole) = whole.filter(|whole| whole.hash == root.hash) else { return Ok(None) };
+        Ok(self.record(whole.blob)?.map(|(record, _)| (whole.blob, record)))
+    }
+
     /// The blob that is the whole content of a root.
     pub(crate) fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
         let whole = match self.overlay.whole(&root.digest) {
@@ -290,26 +289,18 @@ impl Shared {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }
         let Some(key) = Key::of(cid) else { return Ok(None) };
-        // Again: between the look at the index and the open, a blob may move out. Then without the
-        // overlay: a collection may have moved the block below an entry that waits there.
-        let mut wrong = None;
-        for look in [Self::find as Look, Self::find, Self::find_old] {
-            let Some(found) = look(self, &key)? else { break };
+        // Twice: between the look at the index and the open, a blob may move out.
+        for is_last in [false, true] {
+            let Some(found) = self.find(&key)? else { return Ok(None) };
             if public_only && !found.entry.public {
                 return Ok(None);
             }
             match self.read_found(cid, &key, &found) {
-                Err(error @ (ReadError::Corrupt { .. } | ReadError::Changed { .. })) => {
-                    wrong = Some(error);
-                }
+                Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) if !is_last => {}
                 done => return done.map(Some),
             }
         }
-        // Gone meanwhile, or wrong where everything says that it is.
-        match wrong {
-            Some(error) if self.find(&key)?.is_some() => Err(error),
-            _ => Ok(None),
-        }
+        Ok(None)
     }
 
     /// Reads the bytes of a block that was found, and hashes them.

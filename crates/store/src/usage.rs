@@ -8,11 +8,11 @@ use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
-use crate::index::{BLOBS, BLOCKS, IndexError};
+use crate::index::{BLOBS, IndexError};
 use crate::key::Digest;
 use crate::store::{Shared, Store};
 
@@ -35,7 +35,8 @@ impl Store {
         let shared = &self.shared;
         // Before the index: what is drained meanwhile is then in both and counts once.
         let (fresh_blocks, fresh_blobs) = shared.overlay.known();
-        let mut usage = shared.index.read(|tx| count(shared, tx, &fresh_blocks, fresh_blobs))?;
+        let mut usage = shared.index.read(|tx| count(shared, tx, fresh_blobs))?;
+        usage.blocks = count_blocks(shared, &fresh_blocks)?;
         let packs = shared.packs.all(&shared.index.packs()?);
         let taken = |(number, len): (u32, u64)| on_disk(&shared.layout.pack(number)).min(len);
         usage.pack_bytes = packs.into_iter().map(taken).sum();
@@ -46,18 +47,10 @@ impl Store {
 fn count(
     shared: &Shared,
     tx: &ReadTransaction,
-    fresh_blocks: &[(Digest, bool)],
     mut fresh_blobs: HashMap<BlobId, Option<BlobRecord>>,
 ) -> Result<Usage, IndexError> {
-    let (blocks, blobs) = (tx.open_table(BLOCKS)?, tx.open_table(BLOBS)?);
-    let mut usage = Usage { blocks: blocks.len()?, ..Usage::default() };
-    for (digest, is_here) in fresh_blocks {
-        match (is_here, blocks.get(digest)?.is_some()) {
-            (true, false) => usage.blocks += 1,
-            (false, true) => usage.blocks -= 1,
-            _ => {}
-        }
-    }
+    let blobs = tx.open_table(BLOBS)?;
+    let mut usage = Usage::default();
     let mut add = |id: BlobId, record: Option<BlobRecord>| {
         usage.blobs += u64::from(record.is_some());
         usage.blob_bytes += record.map_or(0, |record| own_bytes(shared, id, &record));
@@ -72,6 +65,19 @@ fn count(
         add(id, record);
     }
     Ok(usage)
+}
+
+fn count_blocks(shared: &Shared, fresh: &[(Digest, bool)]) -> Result<u64, IndexError> {
+    let digests: Vec<Digest> = fresh.iter().map(|row| row.0).collect();
+    let (known, mut blocks) = shared.index.entries_and_count(&digests)?;
+    for ((_, is_here), known) in fresh.iter().zip(known) {
+        match (is_here, known.is_some()) {
+            (true, false) => blocks += 1,
+            (false, true) => blocks -= 1,
+            _ => {}
+        }
+    }
+    Ok(blocks)
 }
 
 /// The unit of stat(2)'s block count.

@@ -18,7 +18,7 @@ use std::{
 
 use shoal_dag::{
     Block, Metadata, Mtime,
-    build::{self, DirectoryBuilder, DirectoryError},
+    build::{self, DirectoryBuilder},
 };
 
 use super::{Adding, Root, file};
@@ -70,12 +70,7 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
             }
             None => {
                 let Some(open) = stack.pop() else { continue };
-                done = finish(adding, open)?;
-                if done.is_none() {
-                    // A directory that cannot be written down takes its argument with it: a parent
-                    // without it would be silently incomplete.
-                    return Ok(None);
-                }
+                done = Some(finish(adding, open)?);
             }
         }
     }
@@ -158,18 +153,13 @@ fn insert(
     Ok(())
 }
 
-fn finish(adding: &mut Adding<'_>, open: Open) -> Result<Option<Root>, Failure> {
-    match open.builder.finish() {
-        Ok((block, dag_size)) => {
-            put(adding, &block)?;
-            Ok(Some(Root { cid: block.cid, dag_size, size: open.size, files: open.files }))
-        }
-        Err(error @ DirectoryError::TooLarge { .. }) => {
-            adding.skip(&open.path, error)?;
-            Ok(None)
-        }
-        Err(error) => Err(Failure::failed(format!("{}: {error}", open.path.display()))),
-    }
+fn finish(adding: &mut Adding<'_>, open: Open) -> Result<Root, Failure> {
+    // A large directory has tens of thousands of blocks.
+    let (cid, dag_size) = open.builder.finish_into(|block| {
+        adding.count(0)?;
+        put(adding, &block)
+    })?;
+    Ok(Root { cid, dag_size, size: open.size, files: open.files })
 }
 
 fn symlink(adding: &mut Adding<'_>, path: &Path, stat: &Stat) -> Result<Option<Root>, Failure> {

@@ -21,7 +21,11 @@ pub fn node(store: &Store, cid: &Cid) -> Result<DagNode, Failure> {
     DagNode::decode(cid, block(store, cid)?).map_err(|error| Failure::bad_dag(cid, error))
 }
 
-fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
+/// A block.
+///
+/// # Errors
+/// It is missing or corrupt.
+pub(super) fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
     if let Some(data) = hash::identity(cid) {
         return Ok(Bytes::copy_from_slice(data));
     }
@@ -67,7 +71,12 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         store.verify_whole(file, &mut leaves)?;
         leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
     }
-    let whole = store.settle(file, size, &mut leaves, SettleOptions { sync: false, kept })?;
+    let whole = store.settle(
+        file,
+        size,
+        &mut leaves,
+        SettleOptions { sync: false, kept, sparse: false },
+    )?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),

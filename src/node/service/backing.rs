@@ -29,7 +29,7 @@ pub(super) fn file(store: &Store, file: &Cid) -> Option<PathBuf> {
 }
 
 /// Whole from now on, and never moved out.
-const KEPT: SettleOptions = SettleOptions { sync: false, kept: true };
+const KEPT: SettleOptions = SettleOptions { sync: false, kept: true, sparse: false };
 
 /// A file that cannot be kept is read through the node.
 fn kept<E: std::fmt::Debug>(settled: Result<bool, E>) -> bool {

@@ -40,6 +40,11 @@ impl DiskFile {
         Ok(Self::new(&self.disk, self.file.try_clone()?))
     }
 
+    /// The file, for reading only.
+    pub(crate) fn into_plain(self) -> File {
+        self.file
+    }
+
     /// Writes all of the bytes.
     pub(crate) fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let change = Change::Write { file: &self.file, offset, parts: [bytes, &[]] };

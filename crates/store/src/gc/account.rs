@@ -161,6 +161,22 @@ impl Homes {
     }
 }
 
+impl Shared {
+    /// Gives every root whose content is one blob to `each`.
+    pub(super) fn each_whole(&self, each: &mut dyn FnMut(Digest, Whole)) -> Result<(), ReadError> {
+        let mut after = None;
+        loop {
+            let rows = self.index.wholes(after.as_ref(), WHOLES_AT_ONCE)?;
+            let Some((last, _)) = rows.last() else { return Ok(()) };
+            after = Some(*last);
+            rows.into_iter().for_each(|(digest, whole)| each(digest, whole));
+        }
+    }
+}
+
+/// Rows of whole files that are read in one look at the index.
+const WHOLES_AT_ONCE: usize = 4096;
+
 /// The bytes that a block takes in its home.
 pub(super) fn bytes_of(entry: &Entry) -> u64 {
     let header = match entry.place {
@@ -174,8 +190,7 @@ impl Run<'_> {
     /// Finds out which blobs a root keeps whole.
     pub(super) fn find_roots(&mut self) -> Result<(), Stop> {
         let mut wholes = std::mem::take(&mut self.homes.fetched);
-        let mut each = |digest, whole: Whole| wholes.push((digest, whole.blob));
-        self.shared.index.wholes(&mut each).map_err(ReadError::from)?;
+        self.shared.each_whole(&mut |digest, whole| wholes.push((digest, whole.blob)))?;
         for (digest, id) in wholes {
             let stays = self.stays(&digest)?;
             let Some(blob) = self.homes.blobs.get_mut(&id) else { continue };

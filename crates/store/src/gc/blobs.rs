@@ -188,7 +188,7 @@ impl Run<'_> {
             self.step(Progress::Freeing(n as u64))?;
             for (place, lodgers) in self.lodgers(&group)? {
                 let Place::Blob(id) = place else { continue };
-                let is_free = !self.shared.leases.is_leased(id);
+                let is_free = !self.shared.leases.is_held(id);
                 if !is_free || !self.punch_blob(id, &lodgers)? {
                     self.report.left += 1;
                 }

@@ -153,7 +153,7 @@ impl Run<'_> {
             if is_last || moved.len() >= MOVED_AT_ONCE || bytes >= MOVED_BYTES_AT_ONCE {
                 self.step(Progress::Freeing(u64::from(pack.number)))?;
                 let now = std::mem::take(&mut moved);
-                self.commit(&Changes { moved: now, ..Changes::default() })?;
+                self.commit_moved(now)?;
                 bytes = 0;
             }
         }

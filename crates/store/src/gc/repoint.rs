@@ -12,9 +12,8 @@ use shoal_dag::{Bytes, Cid, Node};
 use super::run::{Run, Stop};
 use super::{Progress, account};
 use crate::blob::BlobId;
-use crate::error::ReadError;
 use crate::files::read_at;
-use crate::index::{Changes, Moved, Whole};
+use crate::index::{Moved, Whole};
 use crate::key::{Digest, Entry, Key, Place};
 use crate::pack::scan::matches;
 
@@ -43,7 +42,7 @@ impl Run<'_> {
             blobs.get(&whole.blob).is_some_and(|blob| blob.is_rooted && blob.is_whole)
         };
         let mut each = |digest, whole: Whole| wholes.extend(may(&whole).then_some((digest, whole)));
-        self.shared.index.wholes(&mut each).map_err(ReadError::from)?;
+        self.shared.each_whole(&mut each)?;
         let mut moves = Vec::new();
         for (root, whole) in wholes {
             self.step(Progress::Counting(self.snapshot.count(), self.snapshot.count()))?;
@@ -96,7 +95,7 @@ impl Run<'_> {
             return Ok(());
         }
         let moved = moves.iter().map(|one| one.moved).collect();
-        self.commit(&Changes { moved, ..Changes::default() })?;
+        self.commit_moved(moved)?;
         for Move { id, moved } in moves.drain(..) {
             let stays = self.marks.stays(id);
             if let Some(life) = self.homes.life(moved.from.place) {

@@ -13,8 +13,8 @@ use super::shields::Said;
 use super::{CollectOptions, Collected, Collecting, Progress};
 use crate::checkpoint::Commit;
 use crate::error::WriteError;
-use crate::index::Changes;
 use crate::index::snapshot::Snapshot;
+use crate::index::{Changes, Moved};
 use crate::key::{Digest, Place};
 use crate::store::Shared;
 
@@ -179,6 +179,14 @@ impl<'a> Run<'a> {
             shared.commit(Commit { changes, drain: true, ..Commit::default() })
         });
         Ok(done?)
+    }
+
+    /// Commits that blocks have moved, while nobody repeats where they were.
+    pub(super) fn commit_moved(&self, moved: Vec<Moved>) -> Result<(), Stop> {
+        // What waits for a commit goes first, so that the lock is held for a short one.
+        self.commit(&Changes::default())?;
+        let _alone = self.shared.moving.write();
+        self.commit(&Changes { moved, ..Changes::default() })
     }
 
     /// Removes the files of homes, which the index has noted to go, and counts what that frees.

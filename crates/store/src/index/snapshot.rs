@@ -6,10 +6,10 @@
 //! wants everything makes a checkpoint first. Nothing is locked while a snapshot lives.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use redb::ReadableTable;
-
-use super::{BLOCKS, Index, IndexError};
+use super::run::{Run, Scan, find_newest};
+use super::{Index, IndexError};
 use crate::error::WriteError;
 use crate::key::{Digest, Entry};
 
@@ -27,39 +27,43 @@ pub(crate) struct Row {
 /// The rows of one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    rows: Vec<(Digest, Entry)>,
+    /// The newest first.
+    runs: Vec<Arc<Run>>,
+    /// The id of the first row of each run, and the count at the end.
+    bases: Vec<u64>,
 }
 
 impl Index {
-    /// The committed entries of this moment.
-    pub(crate) fn snapshot(&self) -> Result<std::sync::Arc<Snapshot>, WriteError> {
-        let rows = self.read(|tx| {
-            let table = tx.open_table(BLOCKS)?;
-            let rows = table.iter()?.map(|row| {
-                let (digest, entry) = row?;
-                Ok((*digest.value(), Entry::from_bytes(entry.value())))
-            });
-            rows.collect()
-        });
-        Ok(std::sync::Arc::new(Snapshot { rows: rows.map_err(|error| self.write_error(error))? }))
+    /// The committed rows of this moment: level 0 becomes a run first.
+    pub(crate) fn snapshot(&self) -> Result<Arc<Snapshot>, WriteError> {
+        let _one = self.writing.lock();
+        self.flush_level0()?;
+        let runs = self.runs().map_err(|error| self.write_error(error))?.to_vec();
+        let mut bases = vec![0];
+        for run in &runs {
+            bases.push(bases.last().copied().unwrap_or(0) + run.row.rows);
+        }
+        Ok(Arc::new(Snapshot { runs, bases }))
     }
 }
 
 impl Snapshot {
     /// How many rows there are: the ids are those below it.
     pub(crate) fn count(&self) -> u64 {
-        self.rows.len() as u64
+        self.bases.last().copied().unwrap_or(0)
     }
 
     /// The newest row of a digest; `None` where there is none or it says that the block is gone.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Option<(u64, Entry)>, IndexError> {
-        let found = self.rows.binary_search_by(|row| row.0.cmp(digest));
-        Ok(found.ok().map(|at| (at as u64, self.rows[at].1)))
+        let found = find_newest(&self.runs, digest)?;
+        Ok(found.and_then(|(at, rank, slot)| Some((self.bases[at] + rank, slot?))))
     }
 
     /// The digest of a row; `None` where there is no such row.
     pub(crate) fn digest_of(&self, id: u64) -> Result<Option<Digest>, IndexError> {
-        Ok(self.rows.get(id as usize).map(|row| row.0))
+        let Some(at) = self.run_of(id) else { return Ok(None) };
+        let row = self.runs[at].row_at(id - self.bases[at])?;
+        Ok(row.map(|(digest, _)| digest))
     }
 
     /// Gives the rows from `from` on to `each` in the order of their ids, reading the disk in
@@ -70,13 +74,24 @@ impl Snapshot {
         from: u64,
         mut each: impl FnMut(Row) -> ControlFlow<()>,
     ) -> Result<u64, IndexError> {
-        for (id, (digest, entry)) in self.rows.iter().enumerate().skip(from as usize) {
-            let (id, is_newest) = (id as u64, true);
-            if each(Row { id, digest: *digest, entry: *entry, is_newest }).is_break() {
-                return Ok(id + 1);
+        let Some(first) = self.run_of(from) else { return Ok(self.count()) };
+        for at in first..self.runs.len() {
+            let base = self.bases[at];
+            let mut scan = Scan::new(&self.runs[at], from.saturating_sub(base));
+            while let Some((rank, digest, slot)) = scan.next()? {
+                let Some(entry) = slot else { continue };
+                let is_newest = find_newest(&self.runs[..at], &digest)?.is_none();
+                if each(Row { id: base + rank, digest, entry, is_newest }).is_break() {
+                    return Ok(base + rank + 1);
+                }
             }
         }
         Ok(self.count())
+    }
+
+    /// The place of the run in which an id lies.
+    fn run_of(&self, id: u64) -> Option<usize> {
+        (id < self.count()).then(|| self.bases.partition_point(|base| *base <= id) - 1)
     }
 }
 
@@ -88,6 +103,7 @@ mod tests {
     use crate::disk::Disk;
     use crate::index::Changes;
     use crate::key::Place;
+    use crate::layout::Layout;
 
     fn entry(offset: u64) -> Entry {
         Entry { place: Place::Pack(1), offset, len: 1, hash: 0x1e, public: false }
@@ -96,7 +112,7 @@ mod tests {
     #[test]
     fn ids_are_dense_and_only_the_newest_row_of_a_digest_is_said_to_be() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Index::open(&dir.path().join("index.redb"), &Disk::default()).unwrap();
+        let index = Index::open(&Layout::new(dir.path(), Disk::default()), 40).unwrap();
         let rows: BTreeMap<Digest, Entry> =
             (0..200u8).map(|n| ([n; 32], entry(n.into()))).collect();
         for part in rows.iter().collect::<Vec<_>>().chunks(70) {
