@@ -19,8 +19,9 @@
 //! blobs    id u64               -> blob record (see `blob`)
 //! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
-//! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
+//! pins     multihash            -> see `pins`
 //! records  namespace, 0, key    -> value
+//! doomed   home u64 (see `key`) -> nothing: a blob or pack that nothing leads to; its files are to go
 //! hidden   digest 32            -> u8: not for peers, whatever its pack says (0) or until a run says so (1)
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
@@ -50,11 +51,11 @@ use redb::{
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::{OpenError, WriteError};
-use crate::key::{Digest, EntryBytes};
+use crate::key::{Digest, EntryBytes, Place};
 use crate::layout::Layout;
 
 pub(crate) use anew::is_plain_index;
-pub(crate) use apply::Changes;
+pub(crate) use apply::{Changes, Moved};
 use error::Failure;
 pub use error::is_guarded;
 pub(crate) use error::{IndexError, guarded};
@@ -74,11 +75,12 @@ pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
+pub(crate) const DOOMED: TableDefinition<'_, u64, ()> = TableDefinition::new("doomed");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const HIDDEN: TableDefinition<'_, &Digest, u8> = TableDefinition::new("hidden");
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 /// How many tables there are.
-const TABLES: usize = 9;
+const TABLES: usize = 10;
 /// The name of the count of blocks.
 const COUNT_BLOCKS: &str = "blocks";
 
@@ -175,6 +177,7 @@ impl Index {
             tx.open_table(RECORDS)?;
             tx.open_table(HIDDEN)?;
             tx.open_table(COUNTS)?;
+            tx.open_table(DOOMED)?;
             Ok(())
         })
     }
@@ -309,6 +312,36 @@ impl Index {
                 let (number, len) = row?;
                 Ok((number.value(), len.value()))
             });
+            rows.collect()
+        })
+    }
+
+    /// Every blob with its record, in the order of their ids; those that cannot be read are left out.
+    pub(crate) fn blobs(&self, each: &mut dyn FnMut(BlobId, BlobRecord)) -> Result<(), IndexError> {
+        self.read(|tx| {
+            for row in tx.open_table(BLOBS)?.iter()? {
+                let (id, record) = row?;
+                if let Some(record) = BlobRecord::from_bytes(record.value()) {
+                    each(BlobId(id.value()), record);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The value of a record.
+    pub(crate) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(RECORDS)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    /// The homes whose files are to go.
+    pub(crate) fn doomed(&self) -> Result<Vec<Place>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(DOOMED)?;
+            let rows = table.iter()?.map(|row| Ok(Place::of_home(row?.0.value())));
             rows.collect()
         })
     }
