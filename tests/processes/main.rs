@@ -23,3 +23,4 @@ mod second_hand;
 mod sharing;
 mod swarm;
 mod unreadable;
+mod versions;
