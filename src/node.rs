@@ -5,6 +5,7 @@
 //!
 //! - [`add`] files to blocks; [`read`] paths, ranges and listings; [`get`] and [`export`] trees to disk;
 //! - [`swarm`] the one task that owns the engine and the network, and [`sessions`] what a fetch sees of it;
+//! - [`verify`] everything hashed again, and mended;
 //! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served; [`records`] what
 //!   the DHT is kept for;
 //! - [`names`] ledgers: what is signed, followed, resolved and answered.
@@ -31,6 +32,8 @@ use crate::{
 pub mod add;
 pub mod attach;
 pub mod blocks;
+pub mod car;
+pub mod directory;
 pub mod export;
 pub mod failure;
 pub mod get;
@@ -39,12 +42,14 @@ pub mod pin;
 pub mod read;
 pub mod rebase;
 pub mod records;
+pub mod remove;
 pub mod seed;
 pub mod service;
 pub mod sessions;
 pub mod sharing;
 pub mod status;
 pub mod swarm;
+pub mod verify;
 
 /// How long shutting down may take: then the process ends anyway, which loses nothing acknowledged.
 const SHUT_DOWN_MAX: Duration = Duration::from_millis(1800);

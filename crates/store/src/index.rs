@@ -21,23 +21,28 @@
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
 //! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
 //! records  namespace, 0, key    -> value
-//! counts   name                 -> u64: "blocks", how many there are
+//! hidden   digest 32            -> u8: not for peers, whatever its pack says (0) or until a run says so (1)
+//! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
 mod error;
 mod file;
+mod journal;
 mod level0;
 pub(crate) mod merging;
 pub(crate) mod run;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
+mod small;
 pub(crate) mod snapshot;
 mod state;
+mod upgrade;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use redb::{
     Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
     WriteTransaction,
@@ -48,11 +53,13 @@ use crate::error::{OpenError, WriteError};
 use crate::key::{Digest, EntryBytes};
 use crate::layout::Layout;
 
+pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
-pub(crate) use error::IndexError;
+use error::Failure;
 pub use error::is_guarded;
-use error::{Failure, guarded};
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
+use journal::Journal;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
 use merging::Wake;
 use run::RunRow;
@@ -68,9 +75,10 @@ pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinitio
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+const HIDDEN: TableDefinition<'_, &Digest, u8> = TableDefinition::new("hidden");
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 /// How many tables there are.
-const TABLES: usize = 8;
+const TABLES: usize = 9;
 /// The name of the count of blocks.
 const COUNT_BLOCKS: &str = "blocks";
 
@@ -103,6 +111,12 @@ pub(crate) struct Index {
     database: RwLock<Option<Database>>,
     /// What the last commit left; `None` when redb could not be opened again.
     state: RwLock<Option<State>>,
+    /// redb could not be opened again: whoever asks next tries it once more.
+    is_lost: AtomicBool,
+    /// Why it could not.
+    why_closed: Mutex<String>,
+    /// Where the small tables have their second copy; `None` while an index is made under another name.
+    journal: Mutex<Option<Journal>>,
     /// One commit at a time.
     writing: Mutex<()>,
     next_run: AtomicU32,
@@ -115,13 +129,10 @@ impl Index {
     /// Opens the index of a store, or makes it where it is not.
     /// `level0_rows` is how many rows level 0 takes at most.
     pub(crate) fn open(layout: &Layout, level0_rows: usize) -> Result<Self, OpenError> {
-        Self::open_at(layout, &layout.index(), level0_rows)
-    }
-
-    /// Opens the index whose redb file is at `path`.
-    fn open_at(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, OpenError> {
+        let path = &layout.index();
         let index = Self::new(layout, path, level0_rows).map_err(|error| error.of_open(path))?;
         index.remove_unnamed().map_err(|error| OpenError::io(layout.runs(), error))?;
+        index.open_journal().map_err(|error| OpenError::of_write(path, error))?;
         Ok(index)
     }
 
@@ -133,6 +144,9 @@ impl Index {
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
             state: RwLock::default(),
+            is_lost: AtomicBool::new(false),
+            why_closed: Mutex::default(),
+            journal: Mutex::default(),
             writing: Mutex::default(),
             next_run: AtomicU32::default(),
             level0_rows,
@@ -147,7 +161,7 @@ impl Index {
 
     /// Makes the tables in a new file, so that reading never meets a missing one.
     fn make_tables(&self) -> Result<(), IndexError> {
-        let complete = self.read(|tx| Ok(tx.list_tables()?.count() == TABLES))?;
+        let complete = self.read_once(|tx| Ok(tx.list_tables()?.count() == TABLES))?;
         if complete {
             return Ok(());
         }
@@ -159,6 +173,7 @@ impl Index {
             tx.open_table(PACKS)?;
             tx.open_table(PINS)?;
             tx.open_table(RECORDS)?;
+            tx.open_table(HIDDEN)?;
             tx.open_table(COUNTS)?;
             Ok(())
         })
@@ -169,8 +184,23 @@ impl Index {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
+        let done = self.read_once(work);
+        if done.as_ref().is_err_and(|error| error.kind != Failure::Other)
+            // Where somebody commits, he meets the same error.
+            && let Some(_one) = self.writing.try_lock()
+        {
+            self.reopen();
+        }
+        done
+    }
+
+    fn read_once<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         let database = self.database.read();
-        guarded(|| work(&database.as_ref().ok_or_else(closed)?.begin_read()?))
+        guarded(|| work(&database.as_ref().ok_or_else(|| self.closed())?.begin_read()?))
     }
 
     /// Writes and commits: immediate, two-phase, quick to repair.
@@ -178,10 +208,11 @@ impl Index {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = {
             let database = self.database.read();
             guarded(|| {
-                let mut tx = database.as_ref().ok_or_else(closed)?.begin_write()?;
+                let mut tx = database.as_ref().ok_or_else(|| self.closed())?.begin_write()?;
                 tx.set_durability(redb::Durability::Immediate)?;
                 tx.set_quick_repair(true);
                 let given = work(&tx)?;
@@ -198,6 +229,7 @@ impl Index {
     /// Opens the file again after an I/O error, after which redb refuses to work, and looks what it says:
     /// nobody knows whether the commit that failed is in it.
     fn reopen(&self) {
+        self.is_lost.store(false, Ordering::Release);
         let opened = {
             let mut database = self.database.write();
             let old = database.take();
@@ -213,8 +245,26 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
+            *self.why_closed.lock() = error.to_string();
+            self.is_lost.store(true, Ordering::Release);
         }
         *self.state.write() = state.ok();
+    }
+
+    fn closed(&self) -> IndexError {
+        IndexError::other(format!("it could not be opened again: {}", self.why_closed.lock()))
+    }
+
+    /// What the last commit left.
+    fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     /// The record of a blob; one that cannot be read is none.
@@ -230,6 +280,23 @@ impl Index {
         self.read(|tx| {
             let table = tx.open_table(WHOLES)?;
             Ok(table.get(digest)?.map(|bytes| Whole::from_bytes(bytes.value())))
+        })
+    }
+
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
         })
     }
 
@@ -269,10 +336,6 @@ fn open_database(layout: &Layout, path: &Path) -> Result<Database, IndexError> {
         let file = IndexFile(layout.disk().open_or_create(path).map_err(redb::Error::Io)?);
         Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file)?)
     })
-}
-
-fn closed() -> IndexError {
-    IndexError::other("it could not be opened again".to_owned())
 }
 
 #[cfg(test)]

@@ -39,12 +39,44 @@ impl Layout {
         self.root.join("format")
     }
 
+    /// The format on its way to its name.
+    pub(crate) fn new_format(&self) -> PathBuf {
+        self.root.join("format.new")
+    }
+
+    /// Is there after a sync failed, until the store was opened again.
+    pub(crate) fn sync_failed(&self) -> PathBuf {
+        self.root.join("sync-failed")
+    }
+
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.redb")
     }
 
+    pub(crate) fn stats(&self) -> PathBuf {
+        self.root.join("stat.redb")
+    }
+
     pub(crate) fn runs(&self) -> PathBuf {
         self.root.join("runs")
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.log"))
+    }
+
+    /// A journal that is not complete yet.
+    pub(crate) fn new_journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.new"))
+    }
+
+    /// An index that is not complete yet.
+    pub(crate) fn new_index(&self) -> PathBuf {
+        self.root.join("index.new")
     }
 
     pub(crate) fn run(&self, number: u32) -> PathBuf {

@@ -3,6 +3,7 @@
 //! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
+mod format;
 mod ticker;
 
 use std::collections::HashSet;
@@ -18,6 +19,7 @@ use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
 use crate::leases::Leases;
@@ -26,16 +28,25 @@ use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
+use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-const FORMAT_PREFIX: &str = "shoal-store ";
-/// A `format` file is one short line; more is not read.
-const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 7] = ["lock", "index.redb", "runs", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 10] = [
+    "lock",
+    "format.new",
+    "sync-failed",
+    "index.redb",
+    "runs",
+    "journal",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -93,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
@@ -120,15 +133,16 @@ impl Store {
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
         let disk = Disk::new(options.fail_sync, options.watch);
         let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
-        let index = match read_format(&layout)? {
-            Some(_) => open_index(&layout, options.level0_rows)?,
-            None => create(&layout, options.level0_rows)?,
-        };
+        let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.clone()),
             layout,
             index,
             overlay: Overlay::default(),
@@ -229,64 +243,6 @@ fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
 fn make_root(layout: &Layout) -> io::Result<()> {
     layout.disk().make_parents(layout.root())?;
     layout.disk().make_dir(layout.root()).map(drop)
-}
-
-/// Reads the format; `None` where there is none yet.
-fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
-    let path = layout.format();
-    let mut text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| OpenError::io(&path, error))?,
-    };
-    text.truncate(FORMAT_BYTES_MAX);
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let number = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok());
-    match number {
-        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
-        Some(found) if found > 0 => Ok(Some(found)),
-        _ => {
-            let first = text.lines().next().unwrap_or_default();
-            let reason = format!("its first line is {first:?}, not \"{FORMAT_PREFIX}{FORMAT}\"");
-            Err(OpenError::NotAStore { path, reason })
-        }
-    }
-}
-
-/// Makes the files of an empty store; `format` last, so that it says that the rest is there.
-fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
-    let disk = layout.disk();
-    for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
-        disk.make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
-    }
-    let index_path = layout.index();
-    disk.remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(layout, level0_rows)?;
-    let path = layout.format();
-    let write = || {
-        let file = disk.create_new(&path)?;
-        file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
-        file.sync_data()?;
-        disk.sync_dir_io(layout.root())?;
-        match layout.root().parent() {
-            Some(parent) => disk.sync_dir_io(parent),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| OpenError::io(&path, error))?;
-    Ok(index)
-}
-
-/// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
-fn open_index(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
-    let path = layout.index();
-    let len = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        metadata => metadata.map_err(|error| OpenError::io(&path, error))?.len(),
-    };
-    if len == 0 {
-        return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
-    }
-    Index::open(layout, level0_rows)
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

@@ -21,7 +21,11 @@ pub fn node(store: &Store, cid: &Cid) -> Result<DagNode, Failure> {
     DagNode::decode(cid, block(store, cid)?).map_err(|error| Failure::bad_dag(cid, error))
 }
 
-fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
+/// A block.
+///
+/// # Errors
+/// It is missing or corrupt.
+pub(super) fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
     if let Some(data) = hash::identity(cid) {
         return Ok(Bytes::copy_from_slice(data));
     }

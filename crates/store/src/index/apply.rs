@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use redb::{ReadableTable, Table, WriteTransaction};
 
 use super::level0::Rows;
-use super::{BLOBS, COUNT_BLOCKS, COUNTS, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
+use super::small::{Marked, Noted, apply_blobs, apply_hidden, apply_small};
+use super::{BLOBS, COUNT_BLOCKS, COUNTS, Index, IndexError, Whole};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::WriteError;
 use crate::key::{Digest, Entry, Place, Slot};
@@ -69,19 +70,29 @@ impl Index {
     pub(crate) fn apply(&self, changes: &mut Changes) -> Result<(), WriteError> {
         changes.entries.sort_by_key(|entry| entry.0);
         let _one = self.writing.lock();
-        let mut made = None;
-        let done = self.write(|tx| {
-            let (rows, blocks) = self.apply_blocks(tx, changes)?;
-            made = Some((rows, blocks));
-            apply_small(tx, changes)
+        self.commit(|tx| self.apply_all(tx, changes))?;
+        self.tend_journal();
+        Ok(())
+    }
+
+    /// Commits what `work` does and takes it over. The caller holds the lock of `writing`.
+    pub(super) fn commit(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<Done, IndexError>,
+    ) -> Result<(), WriteError> {
+        let mut done = None;
+        let committed = self.write(|tx| {
+            let Done { noted, .. } = done.insert(work(tx)?);
+            let position = self.append(tx, std::mem::take(noted))?;
+            Ok(position)
         });
-        match (done, made) {
-            (Ok(()), made) => {
-                made.into_iter().for_each(|(rows, blocks)| self.committed(rows, blocks));
+        match (committed, done) {
+            (Ok(position), done) => {
+                done.into_iter().for_each(|done| self.committed(done, position));
                 Ok(())
             }
-            (Err(error), made) => {
-                if let Some((Rows::Run(Some(new)), _)) = made {
+            (Err(error), done) => {
+                if let Some(Done { rows: Rows::Run(Some(new)), .. }) = done {
                     self.discard(new);
                 }
                 Err(self.write_error(error))
@@ -89,42 +100,52 @@ impl Index {
         }
     }
 
-    /// The rows of blocks, and how many blocks there are then.
-    fn apply_blocks(
+    fn apply_all(&self, tx: &WriteTransaction, changes: &Changes) -> Result<Done, IndexError> {
+        let mut noted = Noted::default();
+        apply_blobs(tx, changes, &mut noted)?;
+        let mut fresh = Fresh {
+            index: self,
+            rows: HashMap::new(),
+            blocks: self.blocks()?,
+            marked: Marked::default(),
+        };
+        fresh.take(tx, changes)?;
+        let Fresh { rows, blocks, marked, .. } = fresh;
+        tx.open_table(COUNTS)?.insert(COUNT_BLOCKS, blocks)?;
+        apply_small(tx, changes, &mut noted)?;
+        let rows = self.place_rows(tx, rows)?;
+        let done = Done { rows, blocks, noted };
+        self.hide(tx, &marked, done)
+    }
+
+    /// Notes what is hidden, once it is known whether all rows are in runs. A run whose commit comes to
+    /// nothing here goes again.
+    pub(super) fn hide(
         &self,
         tx: &WriteTransaction,
-        changes: &Changes,
-    ) -> Result<(Rows, u64), IndexError> {
-        apply_blobs(tx, changes)?;
-        let mut fresh = Fresh { index: self, rows: HashMap::new(), blocks: self.blocks()? };
-        for digest in &changes.forgotten {
-            if fresh.entry(digest)?.is_some() {
-                fresh.set(*digest, None);
-                fresh.blocks -= 1;
+        marked: &Marked,
+        mut done: Done,
+    ) -> Result<Done, IndexError> {
+        let is_run = matches!(done.rows, Rows::Run(_));
+        match apply_hidden(tx, marked, is_run, &mut done.noted) {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                if let Rows::Run(Some(new)) = done.rows {
+                    self.discard(new);
+                }
+                Err(error)
             }
         }
-        let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
-        for (digest, new) in &changes.entries {
-            let old = fresh.entry(digest)?;
-            let best = match old {
-                Some(old) => ranks.better(old, *new)?,
-                None => *new,
-            };
-            if Some(best) != old {
-                fresh.set(*digest, Some(best));
-            }
-            fresh.blocks += u64::from(old.is_none());
-        }
-        for (digest, public) in &changes.marks {
-            let old = fresh.entry(digest)?.filter(|old| old.public != *public);
-            if let Some(old) = old {
-                fresh.set(*digest, Some(Entry { public: *public, ..old }));
-            }
-        }
-        let Fresh { rows, blocks, .. } = fresh;
-        tx.open_table(COUNTS)?.insert(COUNT_BLOCKS, blocks)?;
-        Ok((self.place_rows(tx, rows)?, blocks))
     }
+}
+
+/// What a commit does.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) rows: Rows,
+    /// How many blocks there are then.
+    pub(super) blocks: u64,
+    pub(super) noted: Noted,
 }
 
 /// The rows of one commit on top of those of the index.
@@ -132,56 +153,54 @@ struct Fresh<'a> {
     index: &'a Index,
     rows: HashMap<Digest, Slot>,
     blocks: u64,
+    marked: Marked,
 }
 
 impl Fresh<'_> {
+    fn take(&mut self, tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
+        for digest in &changes.forgotten {
+            if self.entry(digest)?.is_some() {
+                self.rows.insert(*digest, None);
+                self.blocks -= 1;
+            }
+        }
+        let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
+        for (digest, new) in &changes.entries {
+            let old = self.entry(digest)?;
+            let best = match old {
+                Some(old) => ranks.better(old, *new)?,
+                None => *new,
+            };
+            self.set(digest, old, best);
+            self.blocks += u64::from(old.is_none());
+        }
+        for (digest, public) in &changes.marks {
+            if let Some(old) = self.entry(digest)? {
+                self.set(digest, Some(old), Entry { public: *public, ..old });
+            }
+        }
+        Ok(())
+    }
+
     fn entry(&self, digest: &Digest) -> Result<Option<Entry>, IndexError> {
         self.rows.get(digest).map_or_else(|| self.index.entry(digest), |slot| Ok(*slot))
     }
 
-    fn set(&mut self, digest: Digest, slot: Slot) {
-        self.rows.insert(digest, slot);
+    fn set(&mut self, digest: &Digest, old: Option<Entry>, new: Entry) {
+        if old == Some(new) {
+            return;
+        }
+        let was_public = old.is_some_and(|old| old.public);
+        match (was_public, new.public) {
+            (true, false) => {
+                let is_packed = matches!(new.place, Place::Pack(_));
+                self.marked.hidden.push((*digest, is_packed));
+            }
+            (false, true) => self.marked.shown.push(*digest),
+            _ => {}
+        }
+        self.rows.insert(*digest, Some(new));
     }
-}
-
-fn apply_small(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    let mut wholes = tx.open_table(WHOLES)?;
-    for (digest, whole) in &changes.wholes {
-        match whole {
-            Some(whole) => wholes.insert(digest, &whole.to_bytes())?,
-            None => wholes.remove(digest)?,
-        };
-    }
-    let mut packs = tx.open_table(PACKS)?;
-    for (number, len) in &changes.packs {
-        packs.insert(number, len)?;
-    }
-    apply_bytes(&mut tx.open_table(PINS)?, &changes.pins)?;
-    apply_bytes(&mut tx.open_table(RECORDS)?, &changes.records)
-}
-
-fn apply_bytes(
-    table: &mut Table<'_, &[u8], &[u8]>,
-    rows: &[(Vec<u8>, Option<Vec<u8>>)],
-) -> Result<(), IndexError> {
-    for (key, value) in rows {
-        match value {
-            Some(value) => table.insert(key.as_slice(), value.as_slice())?,
-            None => table.remove(key.as_slice())?,
-        };
-    }
-    Ok(())
-}
-
-fn apply_blobs(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    let mut table = tx.open_table(BLOBS)?;
-    for (id, record) in &changes.blobs {
-        match record {
-            Some(record) => table.insert(id.0, record.to_bytes().as_slice())?,
-            None => table.remove(id.0)?,
-        };
-    }
-    Ok(())
 }
 
 /// Ranks of homes, as of this transaction.

@@ -6,8 +6,11 @@ use std::sync::atomic::Ordering;
 
 use redb::WriteTransaction;
 
+use super::apply::Done;
+use super::journal::Position;
 use super::run::{Run, RunWriter, Written};
-use super::{BLOCKS, Index, IndexError, RUNS, closed};
+use super::small::{Marked, Noted};
+use super::{BLOCKS, Index, IndexError, RUNS};
 use crate::error::WriteError;
 use crate::key::{Digest, Slot, slot_to_bytes};
 
@@ -29,7 +32,6 @@ pub(super) enum Rows {
 #[derive(Debug)]
 pub(super) struct NewRun {
     pub(super) number: u32,
-    pub(super) age: u32,
     pub(super) written: Written,
 }
 
@@ -40,7 +42,7 @@ impl Index {
         tx: &WriteTransaction,
         rows: HashMap<Digest, Slot>,
     ) -> Result<Rows, IndexError> {
-        let level0 = self.state.read().as_ref().ok_or_else(closed)?.level0.len();
+        let level0 = self.state()?.level0.len();
         if rows.len() >= self.level0_rows / RUN_SHARE || level0 + rows.len() > self.level0_rows {
             return self.write_level0(tx, rows).map(Rows::Run);
         }
@@ -68,8 +70,7 @@ impl Index {
         rows: HashMap<Digest, Slot>,
     ) -> Result<Option<NewRun>, IndexError> {
         let (mut all, runs, age) = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed)?;
+            let state = self.state()?;
             let all: BTreeMap<_, _> = state.level0.iter().map(|row| (*row.0, *row.1)).collect();
             (all, Arc::clone(&state.runs), state.next_age())
         };
@@ -77,20 +78,20 @@ impl Index {
         tx.delete_table(BLOCKS)?;
         tx.open_table(BLOCKS)?;
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
-        let Some(written) = self.write_run(number, &runs, &all)? else { return Ok(None) };
-        tx.open_table(RUNS)?.insert(number, &written.row(age).to_bytes())?;
-        Ok(Some(NewRun { number, age, written }))
+        let Some(written) = self.write_run((number, age), &runs, &all)? else { return Ok(None) };
+        tx.open_table(RUNS)?.insert(number, &written.row().to_bytes())?;
+        Ok(Some(NewRun { number, written }))
     }
 
     fn write_run(
         &self,
-        number: u32,
+        (number, age): (u32, u32),
         runs: &[Arc<Run>],
         rows: &BTreeMap<Digest, Slot>,
     ) -> Result<Option<Written>, IndexError> {
         let (path, disk) = (self.layout.run(number), self.layout.disk());
         let mut writer =
-            RunWriter::create(disk, &path, rows.len() as u64).map_err(IndexError::write)?;
+            RunWriter::create(disk, &path, age, rows.len() as u64).map_err(IndexError::write)?;
         for (digest, slot) in rows {
             if slot.is_some() || may_have(runs, digest)? {
                 writer.push(digest, *slot).map_err(IndexError::write)?;
@@ -112,32 +113,22 @@ impl Index {
     /// Writes level 0 into a run, unless it is empty. The caller holds the lock of `writing`.
     pub(super) fn flush_level0(&self) -> Result<(), WriteError> {
         let (is_empty, blocks) = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed).map_err(|e| self.write_error(e))?;
+            let state = self.state().map_err(|e| self.write_error(e))?;
             (state.level0.is_empty(), state.blocks)
         };
         if is_empty {
             return Ok(());
         }
-        let mut made = None;
-        let done = self.write(|tx| {
-            made = self.write_level0(tx, HashMap::new())?;
-            Ok(())
-        });
-        match done {
-            Ok(()) => {
-                self.committed(Rows::Run(made), blocks);
-                Ok(())
-            }
-            Err(error) => {
-                made.into_iter().for_each(|new| self.discard(new));
-                Err(self.write_error(error))
-            }
-        }
+        self.commit(|tx| {
+            let rows = Rows::Run(self.write_level0(tx, HashMap::new())?);
+            let done = Done { rows, blocks, noted: Noted::default() };
+            self.hide(tx, &Marked::default(), done)
+        })
     }
 
     /// Takes over what a commit did.
-    pub(super) fn committed(&self, rows: Rows, blocks: u64) {
+    pub(super) fn committed(&self, done: Done, journal: Position) {
+        let Done { rows, blocks, .. } = done;
         let run = match rows {
             Rows::Level0(placed) => {
                 if let Some(state) = self.state.write().as_mut() {
@@ -147,18 +138,21 @@ impl Index {
                             None => state.level0.remove(&digest),
                         };
                     }
-                    state.blocks = blocks;
+                    (state.blocks, state.journal) = (blocks, journal);
                 }
                 return;
             }
             Rows::Run(None) => None,
-            Rows::Run(Some(new)) => Some(Arc::new(new.written.into_run(new.number, new.age))),
+            Rows::Run(Some(new)) => Some(Arc::new(new.written.into_run(new.number))),
         };
         if let Some(state) = self.state.write().as_mut() {
             state.level0.clear();
+            // It is there already where redb was opened again since.
+            let is_new = |run: &Arc<Run>| state.runs.iter().all(|old| old.number != run.number);
+            let run = run.filter(is_new);
             let runs = run.into_iter().chain(state.runs.iter().map(Arc::clone)).collect();
             state.runs = Arc::new(runs);
-            state.blocks = blocks;
+            (state.blocks, state.journal) = (blocks, journal);
         }
         self.wake.work();
     }

@@ -9,8 +9,10 @@ use std::sync::Arc;
 
 use redb::ReadableTable;
 
+use super::journal::Position;
 use super::run::{Run, RunRow, find_newest};
-use super::{BLOCKS, COUNT_BLOCKS, COUNTS, Index, IndexError, RUNS, closed};
+use super::small::read_position;
+use super::{BLOCKS, COUNT_BLOCKS, COUNTS, Index, IndexError, RUNS};
 use crate::key::{Digest, Entry, Slot, slot_from_bytes};
 
 /// Level 0 and the runs.
@@ -21,6 +23,8 @@ pub(super) struct State {
     pub(super) runs: Arc<Vec<Arc<Run>>>,
     /// How many blocks there are.
     pub(super) blocks: u64,
+    /// How far the journal counts.
+    pub(super) journal: Position,
 }
 
 impl State {
@@ -38,7 +42,7 @@ impl State {
 impl Index {
     /// Reads what the index file says.
     pub(super) fn load(&self) -> Result<State, IndexError> {
-        let (level0, rows, blocks) = self.read(|tx| {
+        let (level0, rows, blocks, journal) = self.read_once(|tx| {
             let mut level0 = HashMap::new();
             for row in tx.open_table(BLOCKS)?.iter()? {
                 let (digest, slot) = row?;
@@ -50,12 +54,12 @@ impl Index {
                 rows.push((number.value(), RunRow::from_bytes(row.value())));
             }
             let blocks = tx.open_table(COUNTS)?.get(COUNT_BLOCKS)?.map_or(0, |count| count.value());
-            Ok((level0, rows, blocks))
+            Ok((level0, rows, blocks, read_position(tx)?))
         })?;
         let open = |(number, row)| Run::open(number, row, &self.layout.run(number)).map(Arc::new);
         let mut runs = rows.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         runs.sort_by_key(|run| std::cmp::Reverse(run.row.age));
-        Ok(State { level0, runs: Arc::new(runs), blocks })
+        Ok(State { level0, runs: Arc::new(runs), blocks, journal })
     }
 
     /// Removes the files of runs that no commit named, or that a merge has left behind.
@@ -77,14 +81,15 @@ impl Index {
 
     /// The runs, the newest first.
     pub(super) fn runs(&self) -> Result<Arc<Vec<Arc<Run>>>, IndexError> {
-        self.state.read().as_ref().map(|state| Arc::clone(&state.runs)).ok_or_else(closed)
+        self.mend();
+        self.state().map(|state| Arc::clone(&state.runs))
     }
 
     /// What the newest row of a digest says; `None` where it has none.
-    pub(super) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+    pub(crate) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+        self.mend();
         let runs = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed)?;
+            let state = self.state()?;
             if let Some(slot) = state.level0.get(digest) {
                 return Ok(Some(*slot));
             }
@@ -95,7 +100,8 @@ impl Index {
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> Result<u64, IndexError> {
-        self.state.read().as_ref().map(|state| state.blocks).ok_or_else(closed)
+        self.mend();
+        self.state().map(|state| state.blocks)
     }
 
     /// The entry of a digest.
@@ -113,9 +119,9 @@ impl Index {
         &self,
         digests: &[Digest],
     ) -> Result<(Vec<Option<Entry>>, u64), IndexError> {
+        self.mend();
         let (fresh, runs, blocks) = {
-            let state = self.state.read();
-            let state = state.as_ref().ok_or_else(closed)?;
+            let state = self.state()?;
             let fresh: Vec<Option<Slot>> =
                 digests.iter().map(|digest| state.level0.get(digest).copied()).collect();
             (fresh, Arc::clone(&state.runs), state.blocks)
