@@ -9,6 +9,8 @@
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
 mod bad_input;
+mod bombs;
+mod car;
 mod chain;
 mod demo;
 mod durability;
