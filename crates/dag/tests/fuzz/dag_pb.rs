@@ -82,7 +82,7 @@ fn number(bytes: &mut &[u8]) -> Option<u64> {
     let len = bytes.iter().position(|byte| byte & 0x80 == 0)? + 1;
     let (own, rest) = bytes.split_at(len);
     *bytes = rest;
-    let parts = own.iter().rev();
+    let mut parts = own.iter().rev();
     parts.try_fold(0_u64, |value, byte| value.checked_mul(128)?.checked_add(u64::from(byte & 0x7f)))
 }
 

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 /// together: inputs are small, and nothing may be allocated from a length that they declare.
 const MEMORY_GROWTH_MAX: u64 = 512 << 20;
 
+/// Bytes of a failing input that are printed: its seed makes it again.
+const SHOWN_BYTES_MAX: usize = 2000;
+
 /// Bytes that parsers look at more closely than others.
 const INTERESTING: [u8; 16] =
     [0, 1, 0x0a, 0x12, 0x20, 0x40, 0x5b, 0x7f, 0x80, 0x81, 0x9b, 0xa2, 0xbb, 0xd8, 0xfe, 0xff];
@@ -73,7 +76,8 @@ fn number(variable: &str) -> Option<u64> {
 /// Runs a case; of one that fails the input is told.
 fn guarded(name: &str, which: &str, input: &[u8], target: fn(&[u8])) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
-        println!("{name} fails on {which}, {} bytes: {}", input.len(), input.escape_ascii());
+        let shown = input[..input.len().min(SHOWN_BYTES_MAX)].escape_ascii();
+        println!("{name} fails on {which}, {} bytes: {shown}", input.len());
         resume_unwind(panic);
     }
 }
