@@ -19,7 +19,7 @@ pub mod write;
 
 use thiserror::Error;
 
-use cid::Cid;
+use crate::Cid;
 
 use crate::BLOCK_BYTES_MAX;
 use crate::cbor::CborError;

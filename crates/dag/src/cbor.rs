@@ -9,7 +9,7 @@
 //! once each, no tag but 42, finite floats of 64 bits, no simple value but false, true and null.
 //! Specification: IPLD dag-cbor, "Strictness". Entries of ledgers are read by the ledger package.
 
-use cid::Cid;
+use crate::Cid;
 use thiserror::Error;
 
 use crate::hash;

@@ -8,10 +8,12 @@
 //! It does not parse text: see [`crate::path`]. Limits follow boxo's `verifcid`: digests of at
 //! least 20 bytes, identity of at most 128.
 
-use cid::{Cid, Version};
+use cid::Version;
 use multihash::Multihash;
 use sha2::Digest as _;
 use thiserror::Error;
+
+use crate::Cid;
 
 /// Codec of a leaf that is file bytes and nothing else.
 pub const RAW: u64 = 0x55;
@@ -32,7 +34,7 @@ pub const BLAKE3: u64 = 0x1e;
 /// Shortest digest accepted, in bytes: 160 bits, as boxo's `verifcid` has it.
 pub const DIGEST_BYTES_MIN: usize = 20;
 /// Longest identity digest accepted, in bytes (UnixFS specification and IPIP-0512). The [`Cid`]
-/// type itself ends at 64 bytes of digest, so longer ones fail to parse before this limit.
+/// type has no room for more, so longer ones fail to parse.
 pub const IDENTITY_BYTES_MAX: usize = 128;
 
 /// A hash function that new blocks are made with.
@@ -102,7 +104,7 @@ pub enum Mismatch {
 /// Version 0 exists for dag-pb with SHA-256 only; any other combination gets version 1, as kubo
 /// does for raw leaves below a CIDv0 root.
 pub fn cid_of(kind: HashKind, codec: u64, version: Version, data: &[u8]) -> Cid {
-    let hash = Multihash::wrap(kind.code(), &kind.digest(data)).expect("32 bytes fit in 64");
+    let hash = Multihash::wrap(kind.code(), &kind.digest(data)).expect("32 bytes fit in 128");
     match (version, codec, kind) {
         (Version::V0, DAG_PB, HashKind::Sha256) => {
             Cid::new_v0(hash).expect("a SHA-256 of 32 bytes is what version 0 asks for")
@@ -163,7 +165,8 @@ pub fn identity(cid: &Cid) -> Option<&[u8]> {
 
 /// Reads a binary CID that is all of `bytes`.
 ///
-/// No allow-list: see [`check`] for that.
+/// No allow-list: see [`check`] for that. A CID has one form in bytes: numbers that are too long, of
+/// which the `cid` crate drops bits, are refused.
 pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     if let [1, codec @ 0..0x80, code @ 0..0x80, len @ 0..0x80, digest @ ..] = bytes
         && digest.len() == usize::from(*len)
@@ -173,7 +176,8 @@ pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     }
     let mut rest = bytes;
     let cid = Cid::read_bytes(&mut rest).map_err(|_| CidError::Malformed)?;
-    if rest.is_empty() { Ok(cid) } else { Err(CidError::Malformed) }
+    let is_whole = rest.is_empty() && cid.to_bytes() == bytes;
+    if is_whole { Ok(cid) } else { Err(CidError::Malformed) }
 }
 
 #[cfg(test)]

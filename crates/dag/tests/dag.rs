@@ -12,11 +12,17 @@ mod codecs;
 mod frozen;
 #[path = "dag/hostile.rs"]
 mod hostile;
+#[path = "dag/hostile_shards.rs"]
+mod hostile_shards;
 #[path = "dag/kubo.rs"]
 mod kubo;
+#[path = "dag/layouts.rs"]
+mod layouts;
 #[path = "dag/memory.rs"]
 mod memory;
 #[path = "dag/properties.rs"]
 mod properties;
+#[path = "dag/sharded.rs"]
+mod sharded;
 #[path = "dag/vectors.rs"]
 mod vectors;

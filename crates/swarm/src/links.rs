@@ -26,7 +26,8 @@ pub struct Place {
 pub enum LinksKind {
     /// An inner block of a file: children are consecutive spans of it.
     File,
-    /// A directory: every child is the root of a file or of another directory.
+    /// A directory, or a shard of one: every child is the root of a file or of another directory, or
+    /// another shard.
     Directory,
     /// Links without a meaning known here: children are fetched, without places.
     Other,
@@ -77,6 +78,13 @@ impl Links {
                     size: entry.dag_size,
                 };
                 (LinksKind::Directory, entries.iter().map(child).collect())
+            }
+            Node::Shard(shard) => {
+                let child = |link: &shoal_dag::hamt::ShardLink| Child {
+                    cid: link.cid,
+                    size: link.dag_size,
+                };
+                (LinksKind::Directory, shard.links.iter().map(child).collect())
             }
         };
         Ok(Some(Self { kind, children }))

@@ -3,7 +3,7 @@
 //! Writers disagree about the order of the two keys, so both are read; one is written, the
 //! canonical one. A header without roots is read as one with none: a stream of blocks may have no root.
 
-use cid::Cid;
+use crate::Cid;
 
 use super::{CarFault, ROOTS_MAX};
 use crate::cbor::{self, Major, Reader};

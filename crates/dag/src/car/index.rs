@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use cid::Cid;
+use crate::Cid;
 
 use crate::hash;
 use crate::wire::put_varint;

@@ -3,8 +3,8 @@
 //! It holds what was fed and not yet read. A caller that feeds only when [`Event::More`] says so
 //! makes that one section and one piece at most.
 
+use crate::Cid;
 use bytes::{Buf as _, Bytes, BytesMut};
-use cid::Cid;
 
 use super::{
     CID_BYTES_MAX, CarError, CarFault, HEADER_BYTES_MAX, Header, PRAGMA, Refused,

@@ -3,7 +3,7 @@
 //! Version 1 needs nothing beforehand. Version 2 says in its head how long the payload is, so the
 //! caller finds that out first, with [`section_len`].
 
-use cid::Cid;
+use crate::Cid;
 
 use super::{Header, PRAGMA, V2_PAYLOAD_MIN};
 use crate::wire::{put_varint, varint_len};

@@ -13,16 +13,16 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::{Budget, Cost, WalkError};
 use crate::BLOCK_BYTES_MAX;
+use crate::Cid;
 use crate::cbor;
 use crate::hash::{self, DAG_CBOR, DAG_PB, DIGEST_BYTES_MIN, RAW};
 use crate::node::{Node, NodeError};
 use crate::pb;
 
-/// Links that may wait to be visited: about 100 MB. A block of 2 MiB has at most some 45,000 links,
+/// Links that may wait to be visited: about 170 MB. A block of 2 MiB has at most some 45,000 links,
 /// and ordinary trees have a dozen levels of a few thousand.
 pub const PENDING_MAX: usize = 1 << 20;
 
@@ -43,7 +43,7 @@ pub enum BlockKind {
     Leaf,
     /// Links to parts of a file.
     Branch,
-    /// A directory.
+    /// A directory, or a shard of one.
     Directory,
     /// A symbolic link.
     Symlink,
@@ -201,7 +201,7 @@ fn node_of(cid: &Cid, data: Bytes) -> Result<(BlockKind, Vec<Cid>), NodeError> {
     let kind = match node {
         Node::Leaf { .. } => BlockKind::Leaf,
         Node::File(_) => BlockKind::Branch,
-        Node::Directory { .. } => BlockKind::Directory,
+        Node::Directory { .. } | Node::Shard(_) => BlockKind::Directory,
         Node::Symlink { .. } => BlockKind::Symlink,
     };
     Ok((kind, node.links().collect()))

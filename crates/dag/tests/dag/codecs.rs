@@ -74,7 +74,9 @@ fn the_links_of_dag_cbor_fixtures_are_those_of_another_decoder() {
         let mut links = Vec::new();
         value.references(&mut links);
         let mut found = cbor::links(&block).unwrap_or_else(|error| panic!("{cid}: {error}"));
-        // That decoder orders maps by the bytes of the keys alone.
+        // That decoder has another type of CID, and orders maps by the bytes of the keys alone.
+        let mut links: Vec<_> =
+            links.iter().map(|link| hash::cid_from_bytes(&link.to_bytes()).unwrap()).collect();
         found.sort();
         links.sort();
         assert_eq!(found, links, "{cid}");
@@ -127,7 +129,7 @@ fn multihash_vectors_verify() {
         let [algorithm, bits, input, hash] = line.split(',').collect::<Vec<_>>()[..] else {
             panic!("{line}");
         };
-        let Ok(hash) = multihash::Multihash::<64>::from_bytes(&unhex(hash)) else {
+        let Ok(hash) = multihash::Multihash::from_bytes(&unhex(hash)) else {
             continue;
         };
         let cid = Cid::new_v1(hash::RAW, hash);
@@ -186,7 +188,7 @@ fn blake3_vectors_are_our_digests() {
 }
 
 /// Blocks of a CAR version 1: a header, then sections of length, CID and block.
-fn car(file: &Path) -> Vec<(Cid, Bytes)> {
+pub(crate) fn car(file: &Path) -> Vec<(Cid, Bytes)> {
     fn varint(bytes: &mut &[u8]) -> usize {
         let mut value = 0;
         for shift in (0..).step_by(7) {
@@ -214,7 +216,7 @@ fn car(file: &Path) -> Vec<(Cid, Bytes)> {
     blocks
 }
 
-fn cars(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn cars(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

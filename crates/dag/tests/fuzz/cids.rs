@@ -49,10 +49,9 @@ fn fuzz_cid() {
     corpus.push([&[1, 0xa9, 0x02, 0x1b, 32][..], &[7; 32]].concat());
     mutate::run("cid", &corpus, 20_000, |bytes| {
         let read = hash::cid_from_bytes(bytes);
-        assert_eq!(
-            read.ok(),
-            Cid::try_from(bytes).ok().filter(|cid| cid.encoded_len() == bytes.len())
-        );
+        // That crate drops bits of numbers that are too long; then it does not give the bytes back.
+        let theirs = Cid::try_from(bytes).ok().filter(|cid| cid.to_bytes() == bytes);
+        assert_eq!(read.ok(), theirs);
         let Ok(cid) = read else { return };
         assert_eq!(cid.to_bytes(), bytes);
         match hash::check(&cid) {
