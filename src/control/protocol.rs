@@ -221,6 +221,8 @@ pub struct Get {
     pub force: bool,
     /// End only when the bytes are synced.
     pub sync: bool,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Seed on after the end, until what was taken is given back.
     pub seed_on: bool,
     /// The asking process's umask, for files whose DAG carries no mode.

@@ -10,6 +10,8 @@
 
 mod adding;
 mod bad_input;
+mod bombs;
+mod car;
 mod chain;
 mod demo;
 mod durability;

@@ -138,6 +138,7 @@ impl Task<'_> {
             copy: true,
             sync: true,
             umask: self.request.umask,
+            size_max: None,
             out: self.answers.clone(),
         };
         let Exported { files, refused, .. } = blocking(move || export.run()).await?;
