@@ -134,9 +134,18 @@ impl Index {
     }
 
     fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let mut index = Self::unread(layout, path, level0_rows)?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// An index whose file is open, and of which nothing else is known.
+    fn unread(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
         let runs = layout.runs();
         layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
-        let mut index = Self {
+        let index = Self {
             layout: layout.clone(),
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
@@ -149,9 +158,6 @@ impl Index {
             wake: Wake::default(),
         };
         index.make_tables()?;
-        let state = index.load()?;
-        *index.next_run.get_mut() = state.newest_number() + 1;
-        *index.state.write() = Some(state);
         Ok(index)
     }
 

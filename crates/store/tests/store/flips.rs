@@ -14,7 +14,7 @@ use crate::answers::{Answers, Filled};
 use crate::fixture::files_in;
 
 /// Enough to meet every kind of file a few times.
-const FLIPS: u64 = 300;
+const FLIPS: u64 = 200;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Met {
