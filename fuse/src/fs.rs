@@ -26,7 +26,7 @@ use crate::errno::FsError;
 use crate::handle::DirectoryHandles;
 use crate::inode::{Inodes, Known, ROOT};
 use crate::listing::{LISTED_ENTRIES_MAX, Listing, Listings};
-use crate::tree::{Attributes, Directory, Entry, Kind, Tree, TreeError};
+use crate::tree::{Attributes, Directory, Entry, Kind, Named, Tree, TreeError};
 
 use root::{Root, Shown};
 
@@ -102,6 +102,9 @@ impl Fs {
             return Err(FsError::NameTooLong);
         }
         let _asking = self.root.asking(parent);
+        if let Some(looked) = self.lookup_alone(parent, name)? {
+            return Ok(looked);
+        }
         let mut listing = self.listing(parent)?;
         let mut place = self.place(parent, &listing, name);
         for _ in 1..root::LOOKUP_ROOTS_MAX {
@@ -115,6 +118,32 @@ impl Fs {
             None => Ok(Looked::Absent),
             Some((position, attributes)) => self.found(parent, &listing, position, attributes),
         }
+    }
+
+    /// Lookup in a directory that was not listed, and is so large that it should not be; otherwise
+    /// `None`, its listing being in memory.
+    fn lookup_alone(&self, parent: u64, name: &[u8]) -> Result<Option<Looked>, FsError> {
+        // Of a root that may be switched its listing tells what changed.
+        if self.root.is_live(parent) || self.known_listing(parent)?.is_some() {
+            return Ok(None);
+        }
+        let known = self.known(parent)?;
+        let named = self.tree.entry(&known.cid, name);
+        let entry = match named.map_err(|error| self.failed(parent, error))? {
+            Named::Absent => return Ok(Some(Looked::Absent)),
+            Named::Entry(entry) => entry,
+            Named::Listing(directory) => {
+                self.listings.keep(known.cid, Listing::new(directory));
+                return Ok(None);
+            }
+        };
+        let attributes = if let Some(attributes) = entry.attributes {
+            attributes
+        } else {
+            let ino = self.inodes.first_number(parent, name, &entry.cid);
+            self.tree.attributes(&entry.cid).map_err(|error| self.failed(ino, error))?
+        };
+        self.found_entry(parent, &entry, attributes).map(Some)
     }
 
     /// Where a name stands in a listing, and what it is; may ask the tree.
@@ -199,6 +228,15 @@ impl Fs {
         attributes: Attributes,
     ) -> Result<Looked, FsError> {
         let entry = listing.entry(position).ok_or(FsError::Stale)?;
+        self.found_entry(parent, entry, attributes)
+    }
+
+    fn found_entry(
+        &self,
+        parent: u64,
+        entry: &Entry,
+        attributes: Attributes,
+    ) -> Result<Looked, FsError> {
         // Judged before it is remembered: a refused entry must not count as a lookup.
         self.owner.stat(0, &attributes)?;
         let ino = self.inodes.remember(parent, &entry.name, entry.cid, Some(attributes));

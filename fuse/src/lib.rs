@@ -29,7 +29,7 @@ pub use mount::{
 };
 pub use statistics::Statistics;
 pub use tree::{
-    ATTRIBUTES_OF_MAX, Attributes, BACKING_BYTES_MIN, Directory, Entry, Kind, READ_BYTES_MAX, Tree,
-    TreeError,
+    ATTRIBUTES_OF_MAX, Attributes, BACKING_BYTES_MIN, Directory, Entry, Kind, Named,
+    READ_BYTES_MAX, Tree, TreeError,
 };
 pub use unmount::{UnmountError, unmount};

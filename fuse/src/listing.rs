@@ -16,7 +16,7 @@ use shoal_dag::{Cid, name};
 
 use crate::tree::{Attributes, Directory, Entry};
 
-/// Entries kept over all cached listings: about 250 bytes each, so at most about 50 MB. The listings
+/// Entries kept over all cached listings: about 330 bytes each, so at most about 66 MB. The listings
 /// of open directories are held by their handles besides.
 pub(crate) const LISTED_ENTRIES_MAX: usize = 200_000;
 

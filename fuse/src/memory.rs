@@ -7,7 +7,7 @@
 //! Its CIDs are made up: unique and of the right shape, but not hashes of the content, so nothing
 //! here may be given to something that verifies. Does not know FUSE.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use bytes::Bytes;
 use parking_lot::{Condvar, Mutex};
 use shoal_dag::Cid;
 
-use crate::tree::{Attributes, Directory, Entry, Kind, Tree, TreeError};
+use crate::tree::{Attributes, Directory, Entry, Kind, Named, Tree, TreeError};
 
 /// How a thing behaves when it is asked for.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -37,6 +37,8 @@ pub struct Calls {
     pub attributes: AtomicU64,
     /// [`Tree::directory`].
     pub directory: AtomicU64,
+    /// [`Tree::entry`] of a large directory.
+    pub entry: AtomicU64,
     /// [`Tree::readlink`].
     pub readlink: AtomicU64,
     /// [`Tree::read`].
@@ -74,6 +76,7 @@ pub struct MemoryTree {
     things: HashMap<Cid, Thing>,
     behaviours: Mutex<HashMap<Cid, Behaviour>>,
     backings: Mutex<HashMap<Cid, PathBuf>>,
+    large: Mutex<HashSet<Cid>>,
     released: Mutex<bool>,
     release: Condvar,
     calls: Calls,
@@ -153,6 +156,7 @@ impl MemoryTreeBuilder {
             things: self.things,
             behaviours: Mutex::default(),
             backings: Mutex::default(),
+            large: Mutex::default(),
             released: Mutex::new(false),
             release: Condvar::new(),
             calls: Calls::default(),
@@ -186,6 +190,11 @@ impl MemoryTree {
     /// Reads of `cid` may be served from this local file.
     pub fn back(&self, cid: Cid, path: &Path) {
         self.backings.lock().insert(cid, path.to_path_buf());
+    }
+
+    /// One name of this directory is answered without its listing.
+    pub fn enlarge(&self, cid: Cid) {
+        self.large.lock().insert(cid);
     }
 
     /// How often each method was called.
@@ -230,6 +239,18 @@ impl Tree for MemoryTree {
             Content::Directory(directory) => Ok(Arc::clone(directory)),
             Content::File(_) | Content::Symlink(_) => Err(TreeError::NotDirectory),
         }
+    }
+
+    fn entry(&self, cid: &Cid, name: &[u8]) -> Result<Named, TreeError> {
+        if !self.large.lock().contains(cid) {
+            return self.directory(cid).map(Named::Listing);
+        }
+        count(&self.calls.entry);
+        let Content::Directory(directory) = &self.thing(cid)?.content else {
+            return Err(TreeError::NotDirectory);
+        };
+        let found = directory.entries.iter().find(|entry| entry.name == name);
+        Ok(found.cloned().map_or(Named::Absent, Named::Entry))
     }
 
     fn readlink(&self, cid: &Cid) -> Result<Vec<u8>, TreeError> {

@@ -72,6 +72,17 @@ pub struct Directory {
     pub entries: Vec<Entry>,
 }
 
+/// What a name stands for in a directory, or all that it has.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// The whole listing: it costs no more than the one entry, and answers for all others.
+    Listing(Arc<Directory>),
+    /// The entry of that name.
+    Entry(Entry),
+    /// The directory was read as far as it could have the name, and lacks it.
+    Absent,
+}
+
 /// A tree that can be mounted. See the module documentation for threads and deadlines.
 pub trait Tree: Send + Sync + 'static {
     /// The CID shown as the mount's root at first. When it is a file or a link, the mount shows a directory
@@ -90,6 +101,13 @@ pub trait Tree: Send + Sync + 'static {
 
     /// The whole listing of a directory.
     fn directory(&self, cid: &Cid) -> Result<Arc<Directory>, TreeError>;
+
+    /// One name of a directory whose listing nobody asked for yet. An implementer that has large
+    /// directories answers with the entry alone.
+    fn entry(&self, cid: &Cid, name: &[u8]) -> Result<Named, TreeError> {
+        let _ = name;
+        self.directory(cid).map(Named::Listing)
+    }
 
     /// The target of a symbolic link, never followed here.
     fn readlink(&self, cid: &Cid) -> Result<Vec<u8>, TreeError>;

@@ -61,8 +61,6 @@ struct Started {
 /// Everything that came before the end of an answer.
 #[derive(Debug, Default)]
 pub(super) struct Answered {
-    /// Directory entries.
-    pub(super) listed: Vec<Listed>,
     /// Data frames, joined.
     pub(super) data: Bytes,
     /// The end.
@@ -84,7 +82,7 @@ impl Link {
         request: &Request,
         tell: &(dyn Fn(String) + Sync),
     ) -> Result<Outcome, Failure> {
-        let answered = self.call_telling(request, tell).await?;
+        let answered = self.call_telling(request, tell, &|_| {}).await?;
         answered.outcome.ok_or_else(|| Failure::failed("the node said nothing"))
     }
 
@@ -93,13 +91,28 @@ impl Link {
     /// # Errors
     /// The node's failure; exit 10 when no node can be reached.
     pub(super) async fn call(&self, request: &Request) -> Result<Answered, Failure> {
-        self.call_telling(request, &|_| {}).await
+        self.call_telling(request, &|_| {}, &|_| {}).await
+    }
+
+    /// Asks for entries of a directory, which are taken as they come. When the node goes away in the
+    /// middle, some come again.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn call_listing(
+        &self,
+        request: &Request,
+        take: &(dyn Fn(Vec<Listed>) + Sync),
+    ) -> Result<Outcome, Failure> {
+        let answered = self.call_telling(request, &|_| {}, take).await?;
+        answered.outcome.ok_or_else(|| Failure::failed("the node said nothing"))
     }
 
     async fn call_telling(
         &self,
         request: &Request,
         tell: &(dyn Fn(String) + Sync),
+        take: &(dyn Fn(Vec<Listed>) + Sync),
     ) -> Result<Answered, Failure> {
         let mut until = Instant::now() + REACH_MAX;
         let mut deaths = 0;
@@ -108,7 +121,7 @@ impl Link {
                 Some(client) => client,
                 None => self.connect(until).await?,
             };
-            let error = match exchange(&mut client, request, tell).await {
+            let error = match exchange(&mut client, request, tell, take).await {
                 // Said by a node that is about to go.
                 Ok(Err(failure)) if failure.exit == Exit::TryAgain && deaths < DEATHS_MAX => {
                     tokio::time::sleep(TRY_EVERY).await;
@@ -242,6 +255,7 @@ pub(super) async fn exchange(
     client: &mut Client,
     request: &Request,
     tell: &(dyn Fn(String) + Sync),
+    take: &(dyn Fn(Vec<Listed>) + Sync),
 ) -> Result<Result<Answered, Failure>, ClientError> {
     client.send(request).await?;
     let mut answered = Answered::default();
@@ -249,7 +263,7 @@ pub(super) async fn exchange(
     loop {
         match client.next().await? {
             Answer::Data(data) => parts.push(data),
-            Answer::Response(Response::Listed(listed)) => answered.listed.extend(listed),
+            Answer::Response(Response::Listed(listed)) => take(listed),
             Answer::Response(Response::Done(outcome)) => {
                 answered.outcome = Some(outcome);
                 answered.data = join(parts);

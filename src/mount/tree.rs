@@ -12,8 +12,9 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use shoal_dag::{Cid, name};
-use shoal_fuse::{Attributes, Directory, Entry, Kind, Tree, TreeError};
+use shoal_fuse::{Attributes, Directory, Entry, Kind, Named, Tree, TreeError};
 use tokio::runtime::Handle;
 
 use super::{
@@ -37,6 +38,9 @@ const GUARD: Duration = Duration::from_secs(5);
 
 /// The longest that a read which goes on may take.
 const READ_MAX: Duration = Duration::from_secs(110);
+
+/// The longest that a listing which goes on may take: a million entries took a third of it.
+const LISTING_MAX: Duration = Duration::from_secs(110);
 
 /// What is waited for of bytes that could not be had a moment ago.
 const READ_AGAIN_IDLE: Duration = Duration::from_secs(1);
@@ -114,6 +118,32 @@ impl NodeTree {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A directory's entries, or one of them.
+    fn named(&self, request: &Request) -> Result<Named, TreeError> {
+        let entries = Mutex::new(Vec::new());
+        // As they come: of a million entries nothing is held twice.
+        let take = |listed: Vec<Listed>| {
+            let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+            entries.extend(listed.into_iter().filter_map(entry));
+        };
+        let called = self.runtime.block_on(async {
+            tokio::time::timeout(LISTING_MAX, self.link.call_listing(request, &take)).await
+        });
+        let outcome = called.map_err(|_| TreeError::TimedOut)?.map_err(tree_error)?;
+        let mut entries = entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match outcome {
+            Outcome::Listed { described, .. } if described.kind == protocol::Kind::Directory => {
+                // Stable: of two of one name the first in the block counts, as everywhere.
+                entries.sort_by(|a, b| a.name.cmp(&b.name));
+                entries.dedup_by(|later, first| later.name == first.name);
+                Ok(Named::Listing(Arc::new(Directory { entries })))
+            }
+            Outcome::Listed { .. } => Err(TreeError::NotDirectory),
+            Outcome::Entry(found) => Ok(found.and_then(entry).map_or(Named::Absent, Named::Entry)),
+            _ => Err(unexpected()),
+        }
+    }
+
     fn describe_one(&self, cid: &Cid) -> Result<Described, TreeError> {
         let mut nodes = self.describe(std::slice::from_ref(cid))?;
         nodes.remove(0).map_err(tree_error)
@@ -140,23 +170,16 @@ impl Tree for NodeTree {
     }
 
     fn directory(&self, cid: &Cid) -> Result<Arc<Directory>, TreeError> {
-        let request = Request::Directory {
-            root: self.swarm(),
-            cid: cid.to_string(),
-            wait: idle(METADATA_IDLE),
-        };
-        let answered = self.call(&request, METADATA_IDLE + GUARD)?;
-        let Some(Outcome::Listed { described, .. }) = answered.outcome else {
-            return Err(unexpected());
-        };
-        if described.kind != protocol::Kind::Directory {
-            return Err(TreeError::NotDirectory);
+        let (root, cid) = (self.swarm(), cid.to_string());
+        match self.named(&Request::Directory { root, cid, wait: idle(METADATA_IDLE) })? {
+            Named::Listing(directory) => Ok(directory),
+            Named::Entry(_) | Named::Absent => Err(unexpected()),
         }
-        let mut entries: Vec<Entry> = answered.listed.into_iter().filter_map(entry).collect();
-        // Stable: of two of one name the first in the block counts, as everywhere.
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        entries.dedup_by(|later, first| later.name == first.name);
-        Ok(Arc::new(Directory { entries }))
+    }
+
+    fn entry(&self, cid: &Cid, name: &[u8]) -> Result<Named, TreeError> {
+        let (root, cid, name) = (self.swarm(), cid.to_string(), name.to_vec());
+        self.named(&Request::Entry { root, cid, name, wait: idle(METADATA_IDLE) })
     }
 
     fn readlink(&self, cid: &Cid) -> Result<Vec<u8>, TreeError> {
@@ -184,8 +207,10 @@ impl Tree for NodeTree {
         let request = Request::Backing { cid: cid.to_string() };
         match self.call(&request, METADATA_IDLE + GUARD)?.outcome {
             Some(Outcome::Backing(Some(path))) => {
-                // Moved or removed since: then its bytes are read through the node.
-                Ok(File::open(std::ffi::OsString::from_vec(path)).ok())
+                // Moved, removed or thinned since: then its bytes are read through the node. The lock says
+                // that they stay where they are, for as long as the file is open here or in the kernel.
+                let file = File::open(std::ffi::OsString::from_vec(path)).ok();
+                Ok(file.filter(|file| flock(file, FlockOperation::NonBlockingLockShared).is_ok()))
             }
             Some(Outcome::Backing(None)) => Ok(None),
             _ => Err(unexpected()),

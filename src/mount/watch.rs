@@ -169,7 +169,8 @@ impl<S: Show> Watcher<'_, S> {
             wait: Wait { idle_ms: self.pace.wait.as_millis() as u64 },
         });
         let longest = self.pace.wait + self.pace.guard;
-        let answer = match timeout(longest, exchange(&mut client, &request, &|_| {})).await {
+        let answer = match timeout(longest, exchange(&mut client, &request, &|_| {}, &|_| {})).await
+        {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(Trouble::Gone(error.to_string())),
             Err(_) => return Err(Trouble::Gone("the node says nothing".to_owned())),

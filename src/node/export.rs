@@ -22,9 +22,9 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, RenameFlags, Timespec, Timestamps};
 use shoal_dag::{Bytes, Cid, Metadata, Node as DagNode, name, node::Dirent};
-use shoal_store::{MovedOut, Store};
+use shoal_store::{MovedOut, SettleOptions, Store};
 
-use super::add::tree::MODE_KEPT;
+use super::{add::tree::MODE_KEPT, directory::Entries};
 use crate::control::{
     protocol::{Failure, Progress, Response},
     server::Responder,
@@ -122,7 +122,7 @@ pub fn target(given: &[u8]) -> (PathBuf, bool) {
 /// # Errors
 /// Exit 1 for anything else.
 pub fn check_kind(target: &Path, wants_directory: bool, found: &DagNode) -> Result<(), Failure> {
-    if !wants_directory || matches!(found, DagNode::Directory { .. }) {
+    if !wants_directory || found.is_directory() {
         return Ok(());
     }
     Err(Failure::failed(format!("{}/ asks for a directory, and this is none", target.display()))
@@ -140,8 +140,11 @@ fn parent_of(target: &Path) -> &Path {
 struct Open {
     path: PathBuf,
     meta: Metadata,
-    entries: std::vec::IntoIter<Dirent>,
-    names: std::collections::HashSet<Vec<u8>>,
+    entries: Entries,
+    /// Of these entries some are to be written yet.
+    part: std::vec::IntoIter<Dirent>,
+    /// Names that were written, where the directory may have one twice.
+    names: Option<std::collections::HashSet<Vec<u8>>>,
     /// Its owner, or that of one above it, will not be able to go through it.
     sealed: bool,
 }
@@ -211,16 +214,20 @@ impl Writer<'_> {
         let temp = self.temp.clone();
         self.enter(&mut stack, &self.export.root.clone(), temp)?;
         while let Some(open) = stack.last_mut() {
-            match open.entries.next() {
-                Some(entry) => self.entry(&mut stack, &entry)?,
-                None => {
-                    if let Some(open) = stack.pop() {
-                        self.finish_directory(&open)?;
-                    }
-                }
+            if let Some(entry) = open.part.next() {
+                self.entry(&mut stack, &entry)?;
+            } else if let Some(part) = self.part(&mut open.entries)? {
+                open.part = part.into_iter();
+            } else if let Some(open) = stack.pop() {
+                self.finish_directory(&open)?;
             }
         }
         self.tell_refused()
+    }
+
+    /// The entries of the next block of a directory.
+    fn part(&self, entries: &mut Entries) -> Result<Option<Vec<Dirent>>, Failure> {
+        entries.next_here(&|cid| files::block(&self.export.store, cid))
     }
 
     fn entry(&mut self, stack: &mut Vec<Open>, entry: &Dirent) -> Result<(), Failure> {
@@ -230,8 +237,11 @@ impl Writer<'_> {
         let path = open.path.join(std::ffi::OsStr::from_bytes(&entry.name));
         let refused = match name::check(&entry.name) {
             Err(error) => Some(error.to_string()),
-            Ok(()) if !open.names.insert(entry.name.clone()) => Some("its name repeats".to_owned()),
-            Ok(()) => None,
+            Ok(()) => {
+                let repeats =
+                    open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
+                repeats.then(|| "its name repeats".to_owned())
+            }
         };
         if let Some(why) = refused {
             let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);
@@ -265,19 +275,16 @@ impl Writer<'_> {
     fn enter(&mut self, stack: &mut Vec<Open>, cid: &Cid, path: PathBuf) -> Result<(), Failure> {
         self.count(0)?;
         let sealed = stack.last().is_some_and(|open| open.sealed);
-        let node = files::node(&self.export.store, cid)?;
-        match node {
-            DagNode::Directory { entries, meta } => {
-                if stack.len() >= DEPTH_MAX {
-                    let text = format!("directories are nested more than {DEPTH_MAX} deep");
-                    return Err(Failure::bad_dag(cid, text));
-                }
-                let made = DirBuilder::new().mode(0o700).create(&path);
-                made.map_err(|error| Failure::io("make", &path, &error))?;
-                let entries = entries.into_iter();
-                let sealed = sealed || self.mode(&meta, 0o777) & 0o100 == 0;
-                let names = std::collections::HashSet::new();
-                stack.push(Open { path, meta, entries, names, sealed });
+        let block = files::block(&self.export.store, cid)?;
+        let node = DagNode::decode(cid, block.clone());
+        match node.map_err(|error| Failure::bad_dag(cid, error))? {
+            DagNode::Directory { meta, .. } => {
+                // A sharded directory has a name once, as its walk makes sure.
+                let names = Some(std::collections::HashSet::new());
+                self.open(stack, path, Entries::of(*cid, block)?, names, meta)?;
+            }
+            DagNode::Shard(shard) => {
+                self.open(stack, path, Entries::of(*cid, block)?, None, shard.meta)?;
             }
             DagNode::Symlink { target, meta } => {
                 let made = std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), &path);
@@ -298,6 +305,27 @@ impl Writer<'_> {
         Ok(())
     }
 
+    /// Makes a directory and puts it on the stack.
+    fn open(
+        &self,
+        stack: &mut Vec<Open>,
+        path: PathBuf,
+        entries: Entries,
+        names: Option<std::collections::HashSet<Vec<u8>>>,
+        meta: Metadata,
+    ) -> Result<(), Failure> {
+        if stack.len() >= DEPTH_MAX {
+            let text = format!("directories are nested more than {DEPTH_MAX} deep");
+            return Err(Failure::bad_dag(&self.export.root, text));
+        }
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::io("make", &path, &error))?;
+        let sealed = stack.last().is_some_and(|open| open.sealed);
+        let sealed = sealed || self.mode(&meta, 0o777) & 0o100 == 0;
+        stack.push(Open { path, meta, entries, part: Vec::new().into_iter(), names, sealed });
+        Ok(())
+    }
+
     /// A file of one block.
     fn small(&mut self, data: &Bytes, meta: &Metadata, path: &Path) -> Result<(), Failure> {
         let mut file = create(path)?;
@@ -312,7 +340,9 @@ impl Writer<'_> {
         let store = &self.export.store;
         let mode = self.mode(meta, 0o666);
         let copy = self.export.copy || *sealed || mode & 0o400 == 0;
-        let moved = if files::settle(store, cid, *size, self.export.copy)? {
+        let kept = self.export.copy;
+        let options = SettleOptions { sync: false, kept, sparse: kept };
+        let moved = if files::settle(store, cid, *size, options)? {
             store.move_out(cid, path, mode, copy)?
         } else {
             None

@@ -174,6 +174,9 @@ fn size_of(node: &DagNode) -> u64 {
         DagNode::Directory { entries, .. } => {
             entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.dag_size))
         }
+        DagNode::Shard(shard) => {
+            shard.links.iter().fold(0, |sum, link| sum.saturating_add(link.dag_size))
+        }
         node => node.file_size().unwrap_or(0),
     }
 }

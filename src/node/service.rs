@@ -8,11 +8,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
-use shoal_store::{ReadError, Store};
+use shoal_store::{Lease, ReadError, Store};
 
 use super::{
-    Node, add, get, pin,
+    Node, add, car,
+    directory::{self, Entries, Found},
+    get, pin,
     read::{Bytestream, Reader, Resolved},
+    remove,
     sessions::{Session, Waiting},
     sharing, status,
     swarm::{View, Want},
@@ -20,8 +23,8 @@ use super::{
 use crate::{
     control::{
         protocol::{
-            Add, Described, Failure, Kind, LISTED_BATCH_MAX, Listed, Meta, Outcome, Request,
-            Response, Wait,
+            Described, Failure, Kind, LISTED_BATCH_MAX, Listed, Meta, Outcome, Request, Response,
+            Wait,
         },
         server::{DataFrames, Responder},
     },
@@ -32,6 +35,10 @@ mod backing;
 
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
+
+/// Leases that a connection keeps: by the time that as many more paths were given out, a mount has locked
+/// the file itself or never will.
+const LEASES_KEPT_MAX: usize = 256;
 
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
@@ -44,22 +51,29 @@ const NODES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Scope {
     node: Arc<Node>,
     sessions: VecDeque<(Cid, Arc<Session>)>,
+    /// Files whose paths were given out last.
+    leases: VecDeque<Lease>,
 }
 
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new() }
+        Self { node, sessions: VecDeque::new(), leases: VecDeque::new() }
     }
 
-    /// Adds paths and the bytes that the client sends.
-    pub async fn add_with_data(
+    /// Does what is asked with the bytes that the client sends.
+    pub async fn handle_with_data(
         &mut self,
-        request: &Add,
+        request: Request,
         data: DataFrames<'_>,
         out: &Responder,
     ) -> Response {
-        ended(add::add_with_data(&self.node, request.clone(), data, out.clone()).await)
+        let node = &self.node;
+        ended(match request {
+            Request::Add(request) => add::add_with_data(node, request, data, out.clone()).await,
+            Request::CarImport(request) => car::import(node, request, data, out.clone()).await,
+            _ => Err(Failure::failed("this request takes no data")),
+        })
     }
 
     /// Does what is asked; the last message is returned.
@@ -67,19 +81,26 @@ impl Scope {
         let node = Arc::clone(&self.node);
         ended(match request {
             Request::Add(request) => add::add(&node, request, out.clone()).await,
+            Request::CarImport(_) => Err(Failure::failed("a CAR must follow")),
+            Request::CarExport(request) => car::export(&node, request, out).await,
             Request::Get(request) => get::get(&node, request, out).await,
             Request::Cat { target, range, wait } => self.cat(&target, range, wait, out).await,
             Request::List { target, wait } => self.list(&target, wait, out).await,
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
             Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
             Request::PinRemove { target } => pin::remove(&node, &target).await,
+            Request::Remove(item) => remove::remove(&node, item).await,
             Request::PinList => pin::list(&node, out).await,
+            Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
             Request::Peers => status::peers(&node).await,
             Request::Status => status::status(&node).await,
             Request::Nodes { root, cids, wait } => self.nodes(&root, &cids, wait).await,
             Request::Directory { root, cid, wait } => self.directory(&root, &cid, wait, out).await,
+            Request::Entry { root, cid, name, wait } => {
+                self.entry(&root, &cid, &name, wait, out).await
+            }
             Request::Read { root, cid, offset, len, wait } => {
                 let len = len.min(READ_BYTES_MAX);
                 self.read(&root, &cid, offset..offset.saturating_add(len.into()), wait, out).await
@@ -143,7 +164,7 @@ impl Scope {
     ) -> Result<Outcome, Failure> {
         let node = Arc::clone(&self.node);
         let (mut reader, resolved) = follow(&node, target, wait, out).await?;
-        list_node(&mut reader, &resolved, out).await
+        list_node(&mut reader, &resolved, None, out).await
     }
 
     async fn directory(
@@ -157,11 +178,27 @@ impl Scope {
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let resolved = Resolved { cid, trail: Vec::new() };
-        let listing =
-            tokio::time::timeout_at(deadline(wait), list_node(&mut reader, &resolved, out));
-        let listed = listing.await.unwrap_or_else(|_| Err(too_late(&cid)));
+        let quiet = Some(Duration::from_millis(wait.idle_ms));
+        let listed = list_node(&mut reader, &resolved, quiet, out).await;
         self.keep_session(root, &reader);
         listed
+    }
+
+    async fn entry(
+        &mut self,
+        root: &str,
+        cid: &str,
+        name: &[u8],
+        wait: Wait,
+        out: &Responder,
+    ) -> Result<Outcome, Failure> {
+        let (root, cid) = (parse(root)?, parse(cid)?);
+        let node = Arc::clone(&self.node);
+        let mut reader = self.reader(&node, root, impatient(wait), None);
+        let quiet = Some(Duration::from_millis(wait.idle_ms));
+        let looked = entry_of(&mut reader, &cid, name, quiet, out).await;
+        self.keep_session(root, &reader);
+        looked
     }
 
     async fn stat(
@@ -247,9 +284,16 @@ impl Scope {
         Ok(Outcome::Read { bytes })
     }
 
-    async fn backing(&self, cid: &str) -> Result<Outcome, Failure> {
+    async fn backing(&mut self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        let path = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let found = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let path = found.map(|(path, lease)| {
+            if self.leases.len() >= LEASES_KEPT_MAX {
+                self.leases.pop_front();
+            }
+            self.leases.extend(lease);
+            path
+        });
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
         };
@@ -298,29 +342,82 @@ async fn send_all(
     Ok((bytes, stream.size()))
 }
 
-/// Sends the entries of a directory; a file or symlink lists itself.
+/// Sends the entries of a directory; a file or symlink lists itself. Of a sharded directory no more is
+/// held than one message has. With `quiet`, that is how long one of its blocks may take.
 async fn list_node(
     reader: &mut Reader<'_>,
     resolved: &Resolved,
+    quiet: Option<Duration>,
     out: &Responder,
 ) -> Result<Outcome, Failure> {
-    let data = reader.block(&resolved.cid, resolved.under(), None).await?;
+    let top = reader.block(&resolved.cid, resolved.under(), None);
+    let data = within(quiet, &resolved.cid, top).await?;
     let described = describe(&resolved.cid, data.clone())?;
-    let node = decode(&resolved.cid, data)?;
-    let DagNode::Directory { entries, .. } = node else {
+    if described.kind != Kind::Directory {
         let listed = listed_self(&described);
         out.send(Response::Listed(vec![listed])).await?;
         return Ok(Outcome::Listed { entries: 1, described });
-    };
-    let count = entries.len() as u64;
-    for part in entries.chunks(LISTED_BATCH_MAX) {
-        let part = part.to_vec();
-        let listed = reader
-            .node_handle()
-            .with_store(move |store| part.into_iter().map(|entry| listed(store, entry)).collect());
-        out.send(Response::Listed(listed.await)).await?;
+    }
+    let mut entries = Entries::of(resolved.cid, data)?;
+    let (mut count, mut part) = (0, Vec::new());
+    while let Some(more) = within(quiet, &resolved.cid, entries.next(reader)).await? {
+        for entry in more {
+            count += 1;
+            part.push(entry);
+            if part.len() >= LISTED_BATCH_MAX {
+                send_listed(reader, std::mem::take(&mut part), out).await?;
+            }
+        }
+    }
+    if !part.is_empty() {
+        send_listed(reader, part, out).await?;
     }
     Ok(Outcome::Listed { entries: count, described })
+}
+
+/// One entry of a sharded directory; of another the whole listing.
+async fn entry_of(
+    reader: &mut Reader<'_>,
+    cid: &Cid,
+    name: &[u8],
+    quiet: Option<Duration>,
+    out: &Responder,
+) -> Result<Outcome, Failure> {
+    let top = within(quiet, cid, reader.node(cid, None)).await?;
+    if !matches!(top, DagNode::Shard(_)) {
+        let resolved = Resolved { cid: *cid, trail: Vec::new() };
+        return list_node(reader, &resolved, quiet, out).await;
+    }
+    let found = within(quiet, cid, directory::find(reader, cid, None, name)).await?;
+    let Found::Entry { cid, dag_size, .. } = found else { return Ok(Outcome::Entry(None)) };
+    let entry = Dirent { name: name.to_vec(), cid, dag_size };
+    let listed = reader.node_handle().with_store(move |store| listed(store, entry)).await;
+    Ok(Outcome::Entry(Some(listed)))
+}
+
+async fn send_listed(
+    reader: &Reader<'_>,
+    part: Vec<Dirent>,
+    out: &Responder,
+) -> Result<(), Failure> {
+    let list =
+        move |store: &Store| part.into_iter().map(|entry| listed(store, entry)).collect::<Vec<_>>();
+    let listed = reader.node_handle().with_store(list).await;
+    Ok(out.send(Response::Listed(listed)).await?)
+}
+
+/// Waits no longer than that.
+async fn within<T>(
+    quiet: Option<Duration>,
+    cid: &Cid,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    match quiet {
+        None => work.await,
+        Some(quiet) => {
+            tokio::time::timeout(quiet, work).await.unwrap_or_else(|_| Err(too_late(cid)))
+        }
+    }
 }
 
 fn listed_self(described: &Described) -> Listed {
@@ -426,6 +523,10 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
         DagNode::Directory { entries, .. } => {
             let dag_size = below(&mut entries.iter().map(|entry| entry.dag_size));
             (Kind::Directory, 0, dag_size, entries.len() as u64, None)
+        }
+        DagNode::Shard(shard) => {
+            let dag_size = below(&mut shard.links.iter().map(|link| link.dag_size));
+            (Kind::Directory, 0, dag_size, shard.links.len() as u64, None)
         }
         DagNode::Symlink { target, .. } => {
             (Kind::Symlink, target.len() as u64, block, 0, Some(target.to_vec()))

@@ -2,7 +2,8 @@
 //!
 //! A file is built in two steps that can run on different threads: [`leaf()`] hashes a chunk, alone
 //! and in any order; [`FileBuilder`] takes what came out, in the order of the file, and makes the
-//! branches. Nothing here holds a file: memory is one open branch per level of the tree.
+//! branches. Nothing here holds a file: memory is one open branch per level of the tree. A directory
+//! is collected by [`DirectoryBuilder`], in one block or sharded as its size demands.
 //!
 //! Invariant: blocks and CIDs depend on content, metadata and profile only. Blocks come out before
 //! any block that links to them. Nothing is stored: the caller keeps what comes out.
@@ -10,10 +11,12 @@
 mod directory;
 mod file;
 mod leaf;
+mod sharded;
 
 pub use directory::{DirectoryBuilder, DirectoryError, symlink};
 pub use file::{Built, FileBuilder};
 pub use leaf::{Leaf, LeafBlock, LeafForm, LeafRef, leaf};
+pub use sharded::ENTRIES_MAX;
 
 use bytes::Bytes;
 

@@ -2,14 +2,16 @@
 //!
 //! The package is pure: no clock, no randomness, no file, no socket, no task. It owns the formats
 //! that decide a CID: the hash and CID rules ([`hash`]), the text of CIDs and paths ([`path`]),
-//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`]), the profiles ([`profile`]), the chunkers
-//! ([`chunk`]), the tree builders ([`build`]) and the walks over trees ([`walk`]).
+//! dag-pb ([`pb`]), the links of dag-cbor ([`cbor`]), UnixFS ([`unixfs`], [`node`], [`hamt`]), the
+//! profiles ([`profile`]), the chunkers ([`chunk`]), the tree builders ([`build`]), the walks over
+//! trees ([`walk`]) and CAR ([`car`]).
 //!
 //! Invariants: what a profile makes of given bytes never changes (vectors in `tests/` freeze it);
 //! no decoder panics or allocates by a length that a stranger declared; every walk has a budget.
 //!
 //! It does not keep blocks, fetch them, or know files on disk.
-//! Specifications: multiformats CID, ipld dag-pb, ipfs UnixFS 1.5 and IPIP-0499.
+//! Specifications: multiformats CID, ipld dag-pb, ipfs UnixFS 1.5 and IPIP-0499,
+//! ipld CAR v1 and v2.
 //!
 //! A file there and back:
 //!
@@ -54,8 +56,12 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod car;
+pub mod cbor;
 pub mod chunk;
+pub mod hamt;
 pub mod hash;
+mod murmur;
 pub mod name;
 pub mod node;
 pub mod path;
@@ -66,12 +72,16 @@ pub mod walk;
 mod wire;
 
 pub use bytes::Bytes;
-pub use cid::{Cid, Version};
+pub use cid::Version;
 
 pub use crate::node::Node;
 pub use crate::profile::Profile;
 pub use crate::unixfs::{Metadata, Mtime};
 pub use crate::wire::WireError;
+
+/// The address of a block. It has room for identity CIDs of [`hash::IDENTITY_BYTES_MAX`] bytes: what
+/// is longer does not parse.
+pub type Cid = cid::CidGeneric<{ hash::IDENTITY_BYTES_MAX }>;
 
 /// Largest block that is made, kept, served or accepted: the limit that Bitswap peers share
 /// (kubo since 0.40).

@@ -10,10 +10,12 @@
 //! paths of them checks first.
 
 use bytes::Bytes;
-use cid::Cid;
 use thiserror::Error;
 
 use crate::BLOCK_BYTES_MAX;
+use crate::Cid;
+use crate::cbor::CborError;
+use crate::hamt::{Shard, ShardError, ShardLink};
 use crate::hash::{DAG_PB, RAW};
 use crate::pb::{self, PbError, PbLink};
 use crate::unixfs::{Kind, Metadata, UnixFs, UnixFsError};
@@ -34,6 +36,12 @@ pub enum NodeError {
     /// The data of the node is not UnixFS.
     #[error(transparent)]
     UnixFs(#[from] UnixFsError),
+    /// A part of a sharded directory that contradicts itself.
+    #[error("a shard of a directory: {0}")]
+    Shard(#[from] ShardError),
+    /// Not dag-cbor, or not the one encoding of what it is.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
     /// A dag-pb node without data is no UnixFS node.
     #[error("a dag-pb node without data is not UnixFS")]
     NoData,
@@ -78,6 +86,8 @@ pub enum Node {
         /// Metadata.
         meta: Metadata,
     },
+    /// A sharded directory, or a part of one: nothing in the block tells them apart.
+    Shard(Shard),
     /// A symbolic link.
     Symlink {
         /// Where it points to, as it was written.
@@ -126,8 +136,8 @@ impl Node {
     /// Says what a block is. The caller has verified `block` against `cid`.
     ///
     /// # Errors
-    /// [`NodeError::Unsupported`] for sharded directories and codecs that are no file systems;
-    /// every other error says that the block's writer is at fault, and no other copy will help.
+    /// [`NodeError::Unsupported`] for codecs that are no file systems; every other
+    /// error says that the block's writer is at fault, and no other copy will help.
     pub fn decode(cid: &Cid, block: Bytes) -> Result<Self, NodeError> {
         if block.len() > BLOCK_BYTES_MAX {
             return Err(NodeError::TooLarge(block.len()));
@@ -161,7 +171,7 @@ impl Node {
                     return file(block, links, &message).map(Self::File);
                 }
             }
-            Kind::HamtShard => return Err(NodeError::Unsupported("a sharded directory")),
+            Kind::HamtShard => return Shard::decode(block, &message).map(Self::Shard),
             Kind::Metadata => return Err(NodeError::Unsupported("a UnixFS metadata node")),
         }
         match message.kind {
@@ -177,7 +187,13 @@ impl Node {
                 meta
             }
             Self::File(file) => &file.meta,
+            Self::Shard(shard) => &shard.meta,
         }
+    }
+
+    /// Whether it is a directory, in one block or sharded.
+    pub const fn is_directory(&self) -> bool {
+        matches!(self, Self::Directory { .. } | Self::Shard(_))
     }
 
     /// Bytes of the file that this is the root of, as it claims; `None` if it is no file.
@@ -185,21 +201,24 @@ impl Node {
         match self {
             Self::Leaf { data, .. } => Some(data.len() as u64),
             Self::File(file) => Some(file.size),
-            Self::Directory { .. } | Self::Symlink { .. } => None,
+            Self::Directory { .. } | Self::Shard(_) | Self::Symlink { .. } => None,
         }
     }
 
     /// The blocks that this one links to, in order, repeated ones too.
     pub fn links(&self) -> impl Iterator<Item = Cid> + '_ {
-        let (links, entries): (&[FileLink], &[Dirent]) = match self {
-            Self::File(file) => (&file.links, &[]),
-            Self::Directory { entries, .. } => (&[], entries),
-            Self::Leaf { .. } | Self::Symlink { .. } => (&[], &[]),
+        let (links, entries, shards): (&[FileLink], &[Dirent], &[ShardLink]) = match self {
+            Self::File(file) => (&file.links, &[], &[]),
+            Self::Directory { entries, .. } => (&[], entries, &[]),
+            Self::Shard(shard) => (&[], &[], &shard.links),
+            Self::Leaf { .. } | Self::Symlink { .. } => (&[], &[], &[]),
         };
-        links.iter().map(|link| link.cid).chain(entries.iter().map(|entry| entry.cid))
+        let links = links.iter().map(|link| link.cid);
+        links.chain(entries.iter().map(|entry| entry.cid)).chain(shards.iter().map(|link| link.cid))
     }
 
-    /// The entry of this name; the first, where a foreign directory has several.
+    /// The entry of this name of a directory in one block; the first, where a foreign one has
+    /// several. In a sharded directory [`crate::walk::Lookup`] finds it.
     pub fn entry(&self, name: &[u8]) -> Option<&Dirent> {
         match self {
             Self::Directory { entries, .. } => entries.iter().find(|entry| entry.name == name),

@@ -7,9 +7,9 @@
 //!
 //! Printing a CID is its `Display`. Names of ledgers are not parsed here.
 
-use cid::Cid;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash::{self, CidError};
 use crate::name::{self, NameError};
 

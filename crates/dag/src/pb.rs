@@ -10,9 +10,9 @@
 //! written again has the same CID. Names are bytes: kubo's are not always UTF-8.
 //! It gives no meaning to nodes: see [`crate::node`]. Specification: ipld.io `dag-pb/spec`.
 
-use cid::Cid;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash;
 use crate::wire::{self, Kind, Reader, WireError};
 

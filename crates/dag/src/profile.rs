@@ -11,13 +11,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use cid::{Cid, Version};
+use cid::Version;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash::HashKind;
 use crate::unixfs::Metadata;
 
-/// Bytes of a directory block (or of kubo's estimate of it) above which it would be sharded.
+/// Bytes of a directory block (or of kubo's estimate of it) above which it is sharded.
 pub const DIRECTORY_BYTES_MAX: u64 = 262_144;
 
 /// A named set of choices.

@@ -1,22 +1,27 @@
 //! Walks over trees, as machines: they say which block they need and are given it.
 //!
-//! [`FileWalk`] goes through the bytes of a file, or of a range of it, in order; [`TreeWalk`] goes
-//! through every distinct block below a root, once. Neither fetches, waits nor stores: the same
-//! code serves a local read, a fetch from peers, the mount and the tests.
+//! [`FileWalk`] goes through the bytes of a file, or of a range of it, in order; [`DirectoryWalk`]
+//! through the entries of a directory, and [`Lookup`] finds one of them; [`TreeWalk`] goes through
+//! every distinct block below a root, once. None of them fetches, waits or stores: the same code serves
+//! a local read, a fetch from peers, the mount and the tests.
 //!
 //! Blocks given to a walk must have been verified against their CID (the store and the swarm do);
 //! walks check everything else: allowed CIDs, well-formed nodes, real sizes against claimed ones.
 //! Every walk has a [`Budget`], because a tree of a few kilobytes can describe 2^60 bytes.
 
+mod directory;
 mod file;
+mod lookup;
 mod tree;
 
+pub use directory::{DirectoryStep, DirectoryWalk};
 pub use file::{FileWalk, Step};
+pub use lookup::{Lookup, LookupStep};
 pub use tree::{BlockKind, PENDING_MAX, TreeStep, TreeWalk};
 
-use cid::Cid;
 use thiserror::Error;
 
+use crate::Cid;
 use crate::hash::CidError;
 use crate::node::NodeError;
 
@@ -35,6 +40,10 @@ impl Budget {
     /// For one file: 2^28 blocks (16 TiB in leaves of 64 KiB), 2^45 bytes, depth 32 (with two
     /// links per branch that is every file; kubo's and ours have at most 4 levels at 1 TiB).
     pub const FILE: Self = Self { nodes_max: 1 << 28, bytes_max: 1 << 45, depth_max: 32 };
+
+    /// For one directory: 2^24 blocks (16 entries and more in each: at least 2^28 entries as they are
+    /// written here), 2^40 bytes, depth 32 (the bits of a hash last for 21 levels at most).
+    pub const DIRECTORY: Self = Self { nodes_max: 1 << 24, bytes_max: 1 << 40, depth_max: 32 };
 
     /// For a tree: 2^24 distinct blocks (about 22 bytes of memory each), 2^45 bytes, depth 1,024
     /// (paths are shorter: PATH_MAX is 4,096 bytes, two bytes a level).
@@ -74,6 +83,18 @@ pub enum WalkError {
     /// The root, or a part of a file, is a directory or a symbolic link.
     #[error("{0} is not a file")]
     NotAFile(Box<Cid>),
+    /// What should be a directory is a file or a symbolic link.
+    #[error("{0} is not a directory")]
+    NotADirectory(Box<Cid>),
+    /// A shard of a directory is where it cannot be, or has what cannot be in it: the directory's
+    /// writer is at fault.
+    #[error("block {cid}: {what}")]
+    Misplaced {
+        /// CID of the shard.
+        cid: Box<Cid>,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The tree costs more than the budget allows.
     #[error("the tree exceeds the budget of {max} {what}")]
     Budget {
@@ -90,6 +111,10 @@ pub enum WalkError {
 impl WalkError {
     fn node(cid: &Cid, reason: NodeError) -> Self {
         Self::Node { cid: Box::new(*cid), reason }
+    }
+
+    fn misplaced(cid: &Cid, what: &'static str) -> Self {
+        Self::Misplaced { cid: Box::new(*cid), what }
     }
 }
 

@@ -11,14 +11,15 @@
 //! the entry's time is more than its signer's claim, and what bytes the target has (they have its
 //! CID, or they do not). Which content version the entry is takes all updates before it.
 //!
-//! A directory must be one block: sharded ones cannot be read here, and so not proven.
+//! Of a sharded directory the proof has the shards on the way to the name, one for each level. A block
+//! that is in its own CID (identity) is left out.
 
 mod codec;
 
 use shoal_dag::hash::{self, Mismatch};
 use shoal_dag::name::{self, NameError};
-use shoal_dag::node::NodeError;
-use shoal_dag::{Bytes, Cid, Node};
+use shoal_dag::walk::{Lookup, LookupStep, WalkError};
+use shoal_dag::{Bytes, Cid};
 
 use crate::chain::Archive;
 use crate::entry::Update;
@@ -41,7 +42,7 @@ pub struct FileProof {
     /// The update, in the head's history; none where the head is the update.
     version: Option<Placed>,
     segments: Vec<Vec<u8>>,
-    /// The directory that each segment is looked up in.
+    /// The blocks of the directories that the segments are looked up in, in the order of the way.
     directories: Vec<Bytes>,
 }
 
@@ -68,8 +69,8 @@ pub struct Shown {
 
 impl FileProof {
     /// The proof for the update at that index of a branch, and that path in its root. `directories`
-    /// are the blocks that the segments are looked up in, one each, the root's first. What is made
-    /// has been verified.
+    /// are the blocks that the segments are looked up in, in the order of the way, the root's first:
+    /// one for each directory, or for each level of a sharded one. What is made has been verified.
     pub fn make(
         branch: &(impl Archive + ?Sized),
         index: u64,
@@ -128,17 +129,41 @@ impl FileProof {
 
     /// What is at the end of the path.
     fn walk(&self, root: Cid) -> Result<Cid, FileProofError> {
-        if self.segments.len() > SEGMENTS_MAX || self.directories.len() != self.segments.len() {
+        if self.segments.len() > SEGMENTS_MAX {
             return Err(FileProofError::Path);
         }
-        let steps = self.segments.iter().zip(&self.directories);
-        steps.enumerate().try_fold(root, |cid, (at, (segment, block))| {
+        let mut blocks = self.directories.iter().enumerate();
+        let end = self.segments.iter().try_fold(root, |cid, segment| {
             name::check(segment)?;
-            hash::verify(&cid, block).map_err(|why| FileProofError::Block { at, why })?;
-            let node = Node::decode(&cid, block.clone());
-            let node = node.map_err(|why| FileProofError::Directory { at, why })?;
-            node.entry(segment).map(|entry| entry.cid).ok_or(FileProofError::NoEntry { at })
-        })
+            find(cid, segment, &mut blocks)
+        })?;
+        // What proves nothing may not be in it.
+        if blocks.next().is_some() { Err(FileProofError::Path) } else { Ok(end) }
+    }
+}
+
+/// What a name stands for in a directory, by the blocks that come next.
+fn find<'a>(
+    directory: Cid,
+    segment: &[u8],
+    blocks: &mut impl Iterator<Item = (usize, &'a Bytes)>,
+) -> Result<Cid, FileProofError> {
+    let (mut lookup, mut at) = (Lookup::new(directory, segment), 0);
+    loop {
+        let step = lookup.poll().map_err(|why| FileProofError::Directory { at, why })?;
+        match step {
+            LookupStep::Found(entry) => return Ok(entry.cid),
+            LookupStep::Absent => return Err(FileProofError::NoEntry { at }),
+            LookupStep::Need(cid) => {
+                let block;
+                (at, block) = blocks.next().ok_or(FileProofError::Path)?;
+                hash::verify(&cid, block).map_err(|why| FileProofError::Block { at, why })?;
+                lookup.handle_block(&cid, block.clone()).map_err(|why| match why {
+                    WalkError::NotADirectory(_) => FileProofError::NoEntry { at },
+                    why => FileProofError::Directory { at, why },
+                })?;
+            }
+        }
     }
 }
 
@@ -149,8 +174,8 @@ fn published(entry: &Entry) -> Result<&Update, FileProofError> {
     }
 }
 
-/// Why a proof of a file proves nothing, or cannot be made. `at` counts the directories from the
-/// root's, which is 0.
+/// Why a proof of a file proves nothing, or cannot be made. `at` counts the blocks of directories from
+/// the root's, which is 0.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileProofError {
@@ -172,8 +197,9 @@ pub enum FileProofError {
     /// The root that was published is no CID.
     #[error("the root that was published is no CID")]
     Root,
-    /// Another number of directories than of names on the path, or more than [`SEGMENTS_MAX`].
-    #[error("not one directory for each name of the path")]
+    /// More or fewer blocks of directories than the names on the path need, or more names than
+    /// [`SEGMENTS_MAX`].
+    #[error("not the blocks of one directory for each name of the path")]
     Path,
     /// A name on the path is none.
     #[error(transparent)]
@@ -186,13 +212,13 @@ pub enum FileProofError {
         /// What is wrong with it.
         why: Mismatch,
     },
-    /// A block cannot be read as a directory; a sharded one cannot be yet.
+    /// A block cannot be read as a directory, or as the shard of one that should be there.
     #[error("directory {at} of the path: {why}")]
     Directory {
         /// Which directory.
         at: usize,
         /// What is wrong with it.
-        why: NodeError,
+        why: WalkError,
     },
     /// A directory on the path has no entry of the next name, or is no directory.
     #[error("directory {at} of the path has no such entry")]

@@ -38,8 +38,9 @@ pub(crate) mod snapshot;
 mod state;
 mod upgrade;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use redb::{
@@ -54,9 +55,9 @@ use crate::layout::Layout;
 
 pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
-pub(crate) use error::IndexError;
+use error::Failure;
 pub use error::is_guarded;
-use error::{Failure, guarded};
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
 use journal::Journal;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
@@ -110,6 +111,8 @@ pub(crate) struct Index {
     database: RwLock<Option<Database>>,
     /// What the last commit left; `None` when redb could not be opened again.
     state: RwLock<Option<State>>,
+    /// redb could not be opened again: whoever asks next tries it once more.
+    is_lost: AtomicBool,
     /// Why it could not.
     why_closed: Mutex<String>,
     /// Where the small tables have their second copy; `None` while an index is made under another name.
@@ -150,6 +153,7 @@ impl Index {
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
             state: RwLock::default(),
+            is_lost: AtomicBool::new(false),
             why_closed: Mutex::default(),
             journal: Mutex::default(),
             writing: Mutex::default(),
@@ -186,6 +190,7 @@ impl Index {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = self.read_once(work);
         if done.as_ref().is_err_and(|error| error.kind != Failure::Other)
             // Where somebody commits, he meets the same error.
@@ -209,6 +214,7 @@ impl Index {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = {
             let database = self.database.read();
             guarded(|| {
@@ -229,6 +235,7 @@ impl Index {
     /// Opens the file again after an I/O error, after which redb refuses to work, and looks what it says:
     /// nobody knows whether the commit that failed is in it.
     fn reopen(&self) {
+        self.is_lost.store(false, Ordering::Release);
         let opened = {
             let mut database = self.database.write();
             let old = database.take();
@@ -245,6 +252,7 @@ impl Index {
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
             *self.why_closed.lock() = error.to_string();
+            self.is_lost.store(true, Ordering::Release);
         }
         *self.state.write() = state.ok();
     }
@@ -256,6 +264,13 @@ impl Index {
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     /// The record of a blob; one that cannot be read is none.
@@ -271,6 +286,23 @@ impl Index {
         self.read(|tx| {
             let table = tx.open_table(WHOLES)?;
             Ok(table.get(digest)?.map(|bytes| Whole::from_bytes(bytes.value())))
+        })
+    }
+
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
         })
     }
 

@@ -125,7 +125,9 @@ impl Shared {
     fn claim_link(&self, id: BlobId) -> Result<bool, WriteError> {
         let mut homes = self.homes.lock();
         let record = self.record(id).map_err(ReadError::from)?;
-        let may = record.is_some_and(|(record, _)| !record.kept && record.reference.is_none());
+        let may = record.is_some_and(|(record, _)| {
+            !record.kept && !record.sparse && record.reference.is_none()
+        });
         Ok(may && homes.insert(id))
     }
 

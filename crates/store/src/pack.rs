@@ -58,7 +58,7 @@ impl RecordHeader {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(RECORD_MAGIC)?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (digest, rest) = rest.split_first_chunk::<32>()?;

@@ -15,6 +15,7 @@ use crate::error::ReadError;
 use crate::files::read_at;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
+use crate::leases::Lease;
 use crate::overlay::Known;
 use crate::pack::scan::matches;
 use crate::store::{Shared, Store};
@@ -50,6 +51,9 @@ pub struct WholeFile {
     pub len: u64,
     /// It is a user's file, which may be edited at any time: hash what is read, never pass it through.
     pub reference: bool,
+    /// Keeps the bytes where they are; for a file of the store's own. Whoever passes the path or the
+    /// file on keeps it too.
+    pub lease: Option<Lease>,
 }
 
 impl Store {
@@ -111,13 +115,19 @@ impl Store {
             let Some(file) = reference.open() else {
                 return Err(ReadError::changed(*root, path));
             };
-            return Ok(Some(WholeFile { file, path, len, reference: true }));
+            return Ok(Some(WholeFile { file, path, len, reference: true, lease: None }));
+        }
+        let lease = Some(self.shared.leases.take(id));
+        let still = self.shared.whole(&key)?;
+        if still.is_none_or(|(now, record)| now != id || record.reference.is_some()) {
+            // It changed its home, or became sparse, before the lease was there.
+            return Ok(None);
         }
         let path = self.shared.layout.blob(id);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((found, file)) if found == len => {
-                Ok(Some(WholeFile { file, path, len, reference: false }))
+                Ok(Some(WholeFile { file, path, len, reference: false, lease }))
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ReadError::io(path, error))
@@ -226,6 +236,17 @@ impl Shared {
         }
     }
 
+    /// The blob that was made for a root, whatever its state.
+    pub(crate) fn blob_of(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
+        let whole = match self.overlay.whole(&root.digest) {
+            Known::Is(whole) => Some(whole),
+            Known::Gone => None,
+            Known::Nothing => self.index.whole(&root.digest)?,
+        };
+        let Some(whole) = whole.filter(|whole| whole.hash == root.hash) else { return Ok(None) };
+        Ok(self.record(whole.blob)?.map(|(record, _)| (whole.blob, record)))
+    }
+
     /// The blob that is the whole content of a root.
     pub(crate) fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
         let whole = match self.overlay.whole(&root.digest) {
@@ -243,9 +264,8 @@ impl Shared {
             },
         };
         let Some((record, _)) = self.record(id)? else { return Ok(None) };
-        let is_whole = record.partial.is_none() && !record.damaged;
         let is_one_leaf = whole.is_none();
-        if !is_whole || is_one_leaf && !self.is_all_of(root, record.len)? {
+        if !record.is_whole() || is_one_leaf && !self.is_all_of(root, record.len)? {
             return Ok(None);
         }
         Ok(Some((id, record)))
@@ -263,7 +283,8 @@ impl Shared {
         })
     }
 
-    fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
+    /// Reads a block and checks its bytes.
+    pub(crate) fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
         if let Some(bytes) = inline(cid) {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }

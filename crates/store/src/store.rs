@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod format;
@@ -10,30 +10,43 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
+use crate::leases::Leases;
 use crate::lock::{Holder, Lock};
 use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
 pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 9] =
-    ["lock", "format.new", "index.redb", "runs", "journal", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 10] = [
+    "lock",
+    "format.new",
+    "sync-failed",
+    "index.redb",
+    "runs",
+    "journal",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -91,11 +104,22 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// Does the file system share extents between files?
+    pub(crate) reflinks: OnceLock<bool>,
+    /// Whole files that somebody reads without the index.
+    pub(crate) leases: Leases,
+    /// Held shared from a lookup to a change that repeats where the block lies, and alone by who moves
+    /// blocks to other homes: so that nothing old is said again. The outermost lock.
+    pub(crate) moving: RwLock<()>,
+    /// One at a time of what goes through the store to tidy it.
+    pub(crate) maintenance: Mutex<()>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -109,12 +133,16 @@ impl Store {
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
         let disk = Disk::new(options.fail_sync, options.watch);
         let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
         let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.clone()),
             layout,
             index,
             overlay: Overlay::default(),
@@ -125,6 +153,10 @@ impl Store {
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            reflinks: OnceLock::new(),
+            leases: Leases::default(),
+            moving: RwLock::default(),
+            maintenance: Mutex::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };

@@ -1,7 +1,7 @@
 //! What the store takes.
 //!
-//! The index and what is not in it yet are counted together, each block and blob once. Partial blobs
-//! are measured on the disk, since most of one may be a hole. It takes one look at each blob's record
+//! The index and what is not in it yet are counted together, each block and blob once. Partial and
+//! sparse blobs are measured on the disk, since most of one may be a hole. It takes one look at each blob's record
 //! and at each block that waits for a checkpoint, never at all blocks.
 
 use std::collections::HashMap;
@@ -85,7 +85,7 @@ fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
     if record.reference.is_some() {
         return 0;
     }
-    if record.partial.is_none() {
+    if record.partial.is_none() && !record.sparse {
         return record.len;
     }
     let on_disk = std::fs::metadata(shared.layout.blob(id));

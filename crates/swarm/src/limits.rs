@@ -45,8 +45,8 @@ pub const HOLDINGS_MAX: usize = 4_096;
 /// announcements (the rule book wants them within 100 ms), expiry, deadlines.
 pub const TICK: Duration = Duration::from_millis(50);
 
-/// Slots of a swarm that an ordinary walk spends: with 64 KiB leaves 4 GiB in view, at about 160
-/// bytes a slot 10 MiB.
+/// Slots of a swarm that an ordinary walk spends: with 64 KiB leaves 4 GiB in view, at about 230
+/// bytes a slot 14 MiB.
 pub const FRONTIER_MAX: usize = 65_536;
 
 /// Slots of a swarm at all: what is beyond [`FRONTIER_MAX`] is spent only to go on when a walk

@@ -47,6 +47,38 @@ fn names_are_looked_up_once_and_then_known() {
 }
 
 #[test]
+fn names_in_a_large_directory_are_looked_up_without_its_listing() {
+    for hidden in [false, true] {
+        let mut builder = MemoryTreeBuilder::new();
+        let file = builder.file(&b"hello"[..]);
+        builder.hide_attributes(hidden);
+        let inner = builder.directory([("file", file), ("other", file)]);
+        let root = builder.directory([("inner", inner)]);
+        let (fs, tree) = fs_of(builder, root);
+        tree.enlarge(root);
+        tree.enlarge(inner);
+
+        let dir = find(&fs, ROOT, b"inner").ino;
+        let stat = find(&fs, dir, b"file");
+        assert_eq!((stat.size, stat.ino), (5, find(&fs, dir, b"file").ino));
+        assert_eq!(fs.lookup(dir, b"missing"), Ok(Looked::Absent));
+        assert_eq!(fs.known_lookup(dir, b"file"), None, "nothing was listed");
+        assert_eq!(tree.calls().directory.load(Ordering::Relaxed), 0);
+        assert_eq!(tree.calls().entry.load(Ordering::Relaxed), 4);
+        tree.behave(inner, Behaviour::Fail(TreeError::TimedOut));
+        let error = fs.lookup(dir, b"missing").unwrap_err();
+        assert_eq!(crate::errno::errno(&error), libc::EIO, "no proof of absence");
+        tree.heal(&inner);
+
+        // Once somebody lists it, names are answered from memory, with the same numbers.
+        let (handle, _) = fs.open_directory(dir).unwrap();
+        fs.learn_window(dir, handle, 0).unwrap();
+        assert_eq!(fs.known_lookup(dir, b"file"), Some(Ok(Looked::Found(stat))));
+        assert_eq!(tree.calls().directory.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
 fn absence_is_proven_only_by_a_listing_that_was_read() {
     let mut builder = MemoryTreeBuilder::new();
     let file = builder.file(&b"x"[..]);

@@ -21,7 +21,11 @@ pub fn node(store: &Store, cid: &Cid) -> Result<DagNode, Failure> {
     DagNode::decode(cid, block(store, cid)?).map_err(|error| Failure::bad_dag(cid, error))
 }
 
-fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
+/// A block.
+///
+/// # Errors
+/// It is missing or corrupt.
+pub(super) fn block(store: &Store, cid: &Cid) -> Result<Bytes, Failure> {
     if let Some(data) = hash::identity(cid) {
         return Ok(Bytes::copy_from_slice(data));
     }
@@ -53,11 +57,17 @@ pub(super) fn copy(
     }
 }
 
-/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it.
+/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it, or
+/// where it was stored by its new leaves.
 ///
 /// # Errors
 /// As [`node`], and the store.
-pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, Failure> {
+pub fn settle(
+    store: &Store,
+    file: &Cid,
+    size: u64,
+    options: SettleOptions,
+) -> Result<bool, Failure> {
     if size < BLOB_BYTES_MIN {
         return Ok(false);
     }
@@ -67,7 +77,7 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         store.verify_whole(file, &mut leaves)?;
         leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
     }
-    let whole = store.settle(file, size, &mut leaves, SettleOptions { sync: false, kept })?;
+    let whole = store.settle(file, size, &mut leaves, options)?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),
@@ -120,7 +130,10 @@ impl Iterator for Leaves<'_> {
     }
 }
 
-/// Makes every large file below `root` whole, to be relied on by a pin.
+/// Kept, and no more of it than is new where it is a version of something.
+const PINNED: SettleOptions = SettleOptions { sync: false, kept: true, sparse: true };
+
+/// Makes every large file below `root` complete, to be relied on by a pin.
 ///
 /// # Errors
 /// As [`settle`].
@@ -133,7 +146,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
             TreeStep::Need(cid) => {
                 let data = block(store, &cid)?;
                 if let Ok(DagNode::File(file)) = DagNode::decode(&cid, data.clone()) {
-                    settle(store, &cid, file.size, true)?;
+                    settle(store, &cid, file.size, PINNED)?;
                     // Its branches below are parts of it, not files of their own.
                     walk.skip(&cid).map_err(|error| Failure::bad_dag(root, error))?;
                 } else {
@@ -147,7 +160,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
 fn settle_leaf_root(store: &Store, root: &Cid) -> Result<(), Failure> {
     if root.codec() == hash::RAW {
         let size = block(store, root)?.len() as u64;
-        settle(store, root, size, true)?;
+        settle(store, root, size, PINNED)?;
     }
     Ok(())
 }

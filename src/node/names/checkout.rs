@@ -164,7 +164,7 @@ impl Task<'_> {
         let mut reader = Reader::new(self.node, path.root, wait.into(), Some(self.answers));
         let resolved = reader.resolve(&path).await?;
         let top = reader.node(&resolved.cid, resolved.under()).await?;
-        if !matches!(top, DagNode::Directory { .. }) {
+        if !top.is_directory() {
             let text = format!("{} is a directory, and the version is none", given.display());
             return Err(Failure::failed(text).hint("choose another path with -o"));
         }

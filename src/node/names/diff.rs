@@ -19,6 +19,7 @@ use crate::{
 };
 
 pub mod compare;
+mod entries;
 #[cfg(test)]
 mod tests;
 

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use shoal_dag::{Bytes, path::CidPath};
+use shoal_dag::{Bytes, hash, path::CidPath};
 use shoal_ledger::{FileProof, ProofFile, file_proof::FileProofError};
 
 use super::{
@@ -46,7 +46,8 @@ pub async fn prove(
     let mut reader = Reader::new(node, path.root, wait.into(), Some(out));
     let resolved = reader.resolve(&path).await?;
     let (mut directories, mut under) = (Vec::new(), None);
-    for (directory, _) in &resolved.trail {
+    // A block that is in its own CID stands in the one above it.
+    for (directory, _) in resolved.trail.iter().filter(|(cid, _)| hash::identity(cid).is_none()) {
         directories.push(reader.block(directory, under, None).await?);
         under = Some(*directory);
     }

@@ -28,6 +28,17 @@ pub(crate) fn strace() -> bool {
     decide("strace", program("strace").is_some(), "strace is not installed")
 }
 
+/// A kubo, where `SHOAL_KUBO` names one or `scripts/interop-kubo` built one, and Python to run that.
+pub(crate) fn kubo() -> Option<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    let built = cache.map(|cache| cache.join("shoal-kubo/ipfs"));
+    let kubo = std::env::var_os("SHOAL_KUBO").map(PathBuf::from).or(built);
+    let kubo = kubo.filter(|kubo| kubo.exists() && program("python3").is_some());
+    let why = "no kubo was built (scripts/interop-kubo builds one), or python3 is missing";
+    decide("kubo", kubo.is_some(), why).then_some(kubo).flatten()
+}
+
 /// A memory cgroup with a limit, when this machine lets one be made.
 pub(crate) fn memory_cgroup(limit_bytes: u64) -> Option<Cgroup> {
     let name = format!("shoal-test-{}", std::process::id());

@@ -8,11 +8,11 @@
 //! Memory: one open branch per level, whatever the size of the file.
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::block_of;
 use super::leaf::{self, LeafForm, LeafRef};
 use crate::Block;
+use crate::Cid;
 use crate::hash::{self, DAG_PB, RAW};
 use crate::node::{FileLink, Node};
 use crate::pb::{PbLink, PbNode};

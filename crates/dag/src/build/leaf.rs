@@ -5,8 +5,8 @@
 //! the bytes inside, as kubo makes them without `--raw-leaves`.
 
 use bytes::Bytes;
-use cid::Cid;
 
+use crate::Cid;
 use crate::hash::{self, DAG_PB, RAW};
 use crate::pb::PbNode;
 use crate::profile::Profile;

@@ -71,7 +71,7 @@ fn blocks_come_out_before_those_that_link_to_them() {
 }
 
 #[test]
-fn a_directory_that_is_too_large_tells_its_sizes_and_keeps_nothing() {
+fn a_directory_that_is_too_large_for_one_block_tells_its_sizes() {
     let cid = leaf(Profile::Shoal, b"x").cid;
     for profile in Profile::ALL {
         let mut builder = DirectoryBuilder::new(profile, META);
@@ -85,6 +85,56 @@ fn a_directory_that_is_too_large_tells_its_sizes_and_keeps_nothing() {
         assert_eq!((*entries, *bytes_max), (50_000, 262_144));
         assert!(*bytes >= 50_000 * (8 + 36), "{bytes}");
         assert!(error.to_string().contains("50000 entries"), "{error}");
+    }
+}
+
+#[test]
+fn shards_come_out_before_those_that_link_to_them_and_only_the_root_has_metadata() {
+    let cid = leaf(Profile::Shoal, b"x").cid;
+    for profile in Profile::ALL {
+        let mut builder = DirectoryBuilder::new(profile, META);
+        for i in 0..20_000 {
+            builder.insert(format!("{i:08}").as_bytes(), cid, 1).unwrap();
+        }
+        let mut out = Vec::new();
+        let (root, dag_size) = builder.finish_into(keep(&mut out)).unwrap();
+        assert_eq!(out.last().unwrap().cid, root);
+        let place = |cid: &Cid| out.iter().position(|block| block.cid == *cid);
+        let bytes: usize = out.iter().map(|block| block.data.len()).sum();
+        assert_eq!(dag_size, bytes as u64 + 20_000);
+        for (at, block) in out.iter().enumerate() {
+            let node = Node::decode(&block.cid, block.data.clone()).unwrap();
+            assert!(node.links().filter_map(|cid| place(&cid)).all(|child| child < at));
+            let expected = if block.cid == root { META } else { Metadata::NONE };
+            assert_eq!((*node.meta(), node.is_directory()), (expected, true));
+        }
+    }
+}
+
+#[test]
+fn a_refused_entry_changes_nothing() {
+    let cid = leaf(Profile::Shoal, b"x").cid;
+    let make = |refused: bool| {
+        let mut builder = DirectoryBuilder::new(Profile::Shoal, Metadata::NONE);
+        for i in 0..6_000 {
+            builder.insert(format!("{i:08}").as_bytes(), cid, 1).unwrap();
+            if refused && !(5..=5_990).contains(&i) {
+                let twice = builder.insert(b"00000000", cid, 1).unwrap_err();
+                assert_eq!(twice, DirectoryError::Duplicate("00000000".to_owned()));
+                builder.insert(b"..", cid, 1).unwrap_err();
+            }
+        }
+        let mut out = Vec::new();
+        builder.finish_into(keep(&mut out)).unwrap()
+    };
+    assert_eq!(make(true), make(false));
+}
+
+/// Keeps the blocks that a builder gives.
+fn keep(out: &mut Vec<Block>) -> impl FnMut(Block) -> Result<(), std::convert::Infallible> {
+    |block| {
+        out.push(block);
+        Ok(())
     }
 }
 

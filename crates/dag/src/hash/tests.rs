@@ -80,3 +80,24 @@ fn binary_cids_are_all_of_their_bytes() {
         }
     }
 }
+
+#[test]
+fn identity_cids_are_read_up_to_128_bytes_and_no_further() {
+    for len in [0, 64, 65, 127, 128] {
+        let same = cid(RAW, IDENTITY, len);
+        assert_eq!((cid_from_bytes(&same.to_bytes()), check(&same)), (Ok(same), Ok(())));
+        assert_eq!(same.to_string().parse::<Cid>().unwrap(), same);
+        assert_eq!(identity(&same).map(<[u8]>::len), Some(len));
+    }
+    // Version 1, raw, identity, then 129 as a varint of two bytes.
+    let long = [&[1, 0x55, 0, 0x81, 0x01][..], &[7; 129]].concat();
+    assert_eq!(cid_from_bytes(&long), Err(CidError::Malformed));
+    let text = multibase::encode(multibase::Base::Base32Lower, &long);
+    assert!(text.parse::<Cid>().is_err());
+    assert!(crate::path::parse(text.as_bytes()).is_err());
+    let link = [&[0x0a, 0x86, 0x01][..], &long].concat();
+    let block = [&[0x12, 0x89, 0x01][..], &link].concat();
+    assert_eq!(crate::pb::decode(&block), Err(crate::pb::PbError::Hash));
+    // No digest of another function is that long.
+    assert!(check(&cid(RAW, BLAKE3, 65)).is_err() && check(&cid(RAW, SHA2_512, 65)).is_err());
+}

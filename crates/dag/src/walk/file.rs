@@ -8,9 +8,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cid::Cid;
 
 use super::{Budget, Cost, WalkError};
+use crate::Cid;
 use crate::hash::{self, RAW};
 use crate::node::{FileNode, Node};
 
@@ -158,7 +158,7 @@ impl FileWalk {
         match Node::decode(cid, data).map_err(|reason| WalkError::node(cid, reason))? {
             Node::Leaf { data, .. } => self.handle_leaf(wanted, data),
             Node::File(node) => self.open(wanted, Arc::new(node)),
-            Node::Directory { .. } | Node::Symlink { .. } => {
+            Node::Directory { .. } | Node::Shard(_) | Node::Symlink { .. } => {
                 Err(WalkError::NotAFile(Box::new(*cid)))
             }
         }

@@ -159,8 +159,6 @@ fn a_node_that_contradicts_itself_is_refused() {
     assert_eq!(decode(dag_pb(&[], &short)), NodeError::SizeSum { claimed: 4, parts: 3 });
     assert_eq!(decode(dag_pb(&[(leaf, "")], &UnixFs::new(Kind::Symlink))), NodeError::Links);
     assert_eq!(decode(dag_pb(&[(leaf, "")], &UnixFs::new(Kind::Raw))), NodeError::Links);
-    let shard = UnixFs { fanout: Some(256), hash_type: Some(0x22), ..UnixFs::new(Kind::HamtShard) };
-    assert!(matches!(decode(dag_pb(&[], &shard)), NodeError::Unsupported(_)));
     assert!(matches!(decode(dag_pb(&[], &UnixFs::new(Kind::Metadata))), NodeError::Unsupported(_)));
     let empty = hash::cid_of(HashKind::Blake3, DAG_PB, Version::V1, b"");
     assert_eq!(Node::decode(&empty, Bytes::new()), Err(NodeError::NoData));

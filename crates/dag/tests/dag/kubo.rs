@@ -1,14 +1,12 @@
 //! The exact profiles against kubo's answers (`../shared/vectors/unixfs-facts`).
 //!
-//! Every file and every directory in one block must have kubo's CID. Sharded directories and
-//! layouts that no profile here has (trickle, other chunkers, inlining) are skipped by name.
+//! Every file and every directory, in one block or sharded, must have kubo's CID. Layouts that no
+//! profile here has (trickle, other chunkers, inlining) are in `layouts.rs`.
 
 use serde_json::Value;
-use shoal_dag::build::{self, Built, DirectoryBuilder, DirectoryError, FileBuilder};
+use shoal_dag::build::{self, Built, DirectoryBuilder, FileBuilder};
 use shoal_dag::hash::{self, HashKind};
-use shoal_dag::pb::{PbLink, PbNode};
-use shoal_dag::unixfs::{Kind, UnixFs};
-use shoal_dag::{Cid, Metadata, Mtime, Profile, Version};
+use shoal_dag::{Bytes, Cid, Metadata, Mtime, Profile, Version};
 
 use crate::memory::Memory;
 use crate::vectors::{KeyedStream, keyed, vectors_json};
@@ -88,71 +86,66 @@ fn names(row: &Value) -> Vec<Vec<u8>> {
     }
 }
 
-/// The CID that a directory would have in one block of any size.
-fn unlimited(profile: Profile, mut names: Vec<Vec<u8>>, cid: Cid, dag_size: u64) -> Cid {
-    names.sort();
-    let link = |name| PbLink { hash: cid, name: Some(name), tsize: Some(dag_size) };
-    let message = UnixFs::new(Kind::Directory).encode();
-    let links = names.iter().map(|name| link(name.as_slice())).collect();
-    let block = PbNode { links, data: Some(&message) }.encode().unwrap();
-    hash::cid_of(profile.hash(), hash::DAG_PB, profile.cid_version(), &block)
+/// A directory of files that hold the byte `x`; its CID and how many blocks it has.
+fn directory(profile: Profile, names: &[Vec<u8>]) -> (Cid, usize) {
+    let (cid, dag_size) = file(profile, Metadata::NONE, b"x");
+    let mut builder = DirectoryBuilder::new(profile, Metadata::NONE);
+    for name in names {
+        builder.insert(name, cid, dag_size).unwrap();
+    }
+    let mut memory = Memory::default();
+    let (cid, dag_size) = memory.keep_all(builder);
+    let blocks: usize = memory.0.values().map(Bytes::len).sum();
+    assert_eq!(
+        dag_size,
+        (blocks as u64) + names.len() as u64 * file(profile, Metadata::NONE, b"x").1
+    );
+    (cid, memory.0.len())
 }
 
 #[test]
-fn directories_in_one_block_have_kubos_cids() {
+fn directories_have_kubos_cids() {
     let Some(answers) = vectors_json(ANSWERS) else {
         return;
     };
-    let (mut checked, mut refused) = (0, 0);
+    let (mut small, mut sharded) = (0, 0);
     for row in answers["directories"].as_array().unwrap() {
         for profile in EXACT {
-            let (cid, dag_size) = file(profile, Metadata::NONE, b"x");
-            let mut builder = DirectoryBuilder::new(profile, Metadata::NONE);
             // Backwards: the order of insertion must not matter.
-            for name in names(row).iter().rev() {
-                builder.insert(name, cid, dag_size).unwrap();
-            }
-            match builder.finish() {
-                Ok((block, _)) => {
-                    assert_eq!(block.cid, expect(row, profile), "{profile} {row}");
-                    checked += 1;
-                }
-                Err(DirectoryError::TooLarge { entries, bytes, bytes_max }) => {
-                    assert!(bytes > bytes_max, "{profile} {row}");
-                    eprintln!("skipped: {profile}, {entries} entries, {bytes} bytes: sharded");
-                    let one_block = unlimited(profile, names(row), cid, dag_size);
-                    assert_ne!(one_block, expect(row, profile), "kubo does not shard this");
-                    refused += 1;
-                }
-                Err(error) => panic!("{error}"),
-            }
+            let names: Vec<_> = names(row).into_iter().rev().collect();
+            let (cid, blocks) = directory(profile, &names);
+            assert_eq!(cid, expect(row, profile), "{profile} {row}");
+            *(if blocks == 1 { &mut small } else { &mut sharded }) += 1;
         }
     }
-    assert_eq!((checked, refused), (26, 22));
+    assert_eq!((small, sharded), (26, 22));
 }
 
-/// The directories of the published profile tests that lie exactly at the threshold.
+/// The directories of kubo's own test of the profiles (`test/cli/cid_profiles_test.go`, v0.43.0):
+/// at the threshold, and one byte above it. Names are taken from one stream, `len` bytes each, the
+/// last `last` bytes.
 #[test]
-fn directories_at_the_threshold_are_in_one_block_and_one_byte_more_is_not() {
-    let v0 = Profile::UnixfsV0_2015;
-    let (cid, dag_size) = file(v0, Metadata::NONE, b"x");
-    let make = |count: usize, len: usize, extra: usize| {
-        let mut builder = DirectoryBuilder::new(v0, Metadata::NONE);
-        for i in 0..count {
-            let len = if i == 0 { len + extra } else { len };
-            builder.insert(format!("{i:0len$}").as_bytes(), cid, dag_size).unwrap();
-        }
-        builder.finish()
-    };
-    // 4,096 names of 30 bytes and CIDs of 34 are 262,144 bytes: kubo keeps one block, which has
-    // more bytes than that.
-    let (block, _) = make(4096, 30, 0).unwrap();
-    assert!(block.data.len() > 262_144);
-    assert_eq!(
-        make(4096, 30, 1).unwrap_err(),
-        DirectoryError::TooLarge { entries: 4096, bytes: 262_145, bytes_max: 262_144 }
-    );
+fn directories_at_the_threshold_and_one_byte_above_have_kubos_cids() {
+    let rows = [
+        (0, 4096, 30, 30, "QmX5GtRk3TSSEHtdrykgqm4eqMEn3n2XhfkFAis5fjyZmN"),
+        (0, 4033, 31, 31, "QmeMiJzmhpJAUgynAcxTQYek5PPKgdv3qEvFsdV3XpVnvP"),
+        (1, 4766, 11, 21, "bafybeic3h7rwruealwxkacabdy45jivq2crwz6bufb5ljwupn36gicplx4"),
+        (1, 4766, 11, 22, "bafybeiegvuterwurhdtkikfhbxcldohmxp566vpjdofhzmnhv6o4freidu"),
+    ];
+    for (at, (version, count, len, last, expected)) in rows.into_iter().enumerate() {
+        let profile = if version == 0 { Profile::UnixfsV0_2015 } else { Profile::UnixfsV1_2025 };
+        let mut stream = KeyedStream::new(&format!("hamt-{profile}"));
+        let names: Vec<Vec<u8>> = (1..=count)
+            .map(|i| stream.take(if i == count { last } else { len }))
+            .map(|bytes| bytes.iter().map(|byte| ALPHABET[usize::from(*byte) % 39]).collect())
+            .collect();
+        let (cid, blocks) = directory(profile, &names);
+        assert_eq!(cid.to_string(), expected, "{profile} {count}");
+        assert_eq!(blocks == 1, at % 2 == 0, "{profile} {blocks}");
+    }
 }
+
+const ALPHABET: &[u8; 39] = b"abcdefghijklmnopqrstuvwxyz01234567890-_";
 
 #[test]
 fn well_known_cids_are_made() {
@@ -241,10 +234,8 @@ fn a_tree_with_symlinks_and_metadata_has_kubos_cids() {
                 (false, ["--cid-version=1"]) if profile == Profile::UnixfsV1_2025 => {
                     streamed(profile, "shoal-vectors", 3_145_733).cid
                 }
-                _ => {
-                    eprintln!("skipped: {profile} with {}", flags.join(" "));
-                    continue;
-                }
+                // In `layouts.rs`.
+                _ => continue,
             };
             assert_eq!(cid, expect(row, profile), "{profile} {}", flags.join(" "));
             checked += 1;

@@ -7,10 +7,13 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use shoal_dag::build::{self, Built, FileBuilder, LeafBlock};
+use shoal_dag::build::{self, Built, DirectoryBuilder, FileBuilder, LeafBlock};
 use shoal_dag::chunk::Chunker;
 use shoal_dag::hash;
-use shoal_dag::walk::{Budget, FileWalk, Step, WalkError};
+use shoal_dag::node::Dirent;
+use shoal_dag::walk::{
+    Budget, DirectoryStep, DirectoryWalk, FileWalk, Lookup, LookupStep, Step, WalkError,
+};
 use shoal_dag::{Block, Bytes, Cid, Metadata, Profile};
 
 /// Blocks by CID, each verified when it is put in.
@@ -48,6 +51,16 @@ impl Memory {
         built
     }
 
+    /// Finishes a directory and keeps its blocks; its root and the size for a link to it.
+    pub(crate) fn keep_all(&mut self, builder: DirectoryBuilder) -> (Cid, u64) {
+        let put = |block| -> Result<(), std::convert::Infallible> {
+            self.keep([block]);
+            Ok(())
+        };
+        let Ok(finished) = builder.finish_into(put);
+        finished
+    }
+
     /// Reads a range through a walk; also says how many blocks that took.
     pub(crate) fn read(
         &self,
@@ -71,6 +84,45 @@ impl Memory {
                 }
                 Step::Place { .. } => panic!("places were not asked for"),
                 Step::Done => return Ok((bytes, asked)),
+            }
+        }
+    }
+
+    /// The entries of a directory, and how many blocks that took.
+    pub(crate) fn list(&self, root: Cid) -> Result<(Vec<Dirent>, usize), WalkError> {
+        let (mut entries, mut asked) = (Vec::new(), 0);
+        let mut walk = DirectoryWalk::new(root, Budget::DIRECTORY);
+        loop {
+            match walk.poll()? {
+                DirectoryStep::Need(cid) => {
+                    assert_eq!(walk.ahead(1), [cid]);
+                    walk.handle_block(&cid, self.0[&cid].clone())?;
+                    asked += 1;
+                }
+                DirectoryStep::Entries(some) => {
+                    assert!(!some.is_empty());
+                    entries.extend(some);
+                }
+                DirectoryStep::Done => return Ok((entries, asked)),
+            }
+        }
+    }
+
+    /// The entry of this name, if there is one, and how many blocks that took.
+    pub(crate) fn find(
+        &self,
+        root: Cid,
+        name: &[u8],
+    ) -> Result<(Option<Dirent>, usize), WalkError> {
+        let (mut lookup, mut asked) = (Lookup::new(root, name), 0);
+        loop {
+            match lookup.poll()? {
+                LookupStep::Need(cid) => {
+                    lookup.handle_block(&cid, self.0[&cid].clone())?;
+                    asked += 1;
+                }
+                LookupStep::Found(entry) => return Ok((Some(entry), asked)),
+                LookupStep::Absent => return Ok((None, asked)),
             }
         }
     }

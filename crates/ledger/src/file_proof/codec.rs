@@ -3,7 +3,7 @@
 //! ```text
 //! file proof  [name bytes 32, block, hashes, [placed ..], [placed?], [segment ..], [directory ..]]
 //!             the head, the peaks over the entries before it, the changes of keys before it, the
-//!             update unless it is the head, the path, the directory for each name of it
+//!             update unless it is the head, the path, the directories that it leads through
 //! segment     bytes, 1 to 255
 //! directory   bytes, at most 2 MiB: a block as it is stored
 //! ```
@@ -20,6 +20,10 @@ use crate::cbor::{Reader, Writer};
 use crate::head::{Common, HeadProof, Placed};
 use crate::tree::EMPTY_ROOT;
 use crate::wire::{DecodeError, count, entry, hashes, optional, write_hashes, write_optional};
+
+/// Blocks of directories on a path: eight for each name, as many as a sharded directory can have levels
+/// when it is written with 256 slots.
+const BLOCKS_MAX: usize = 8 * SEGMENTS_MAX;
 
 type Result<T> = std::result::Result<T, DecodeError>;
 
@@ -70,17 +74,21 @@ impl FileProof {
         let control = (0..count(input)?).map(|_| Placed::read(input)).collect::<Result<_>>()?;
         let common = Common { size: 0, root: EMPTY_ROOT, to_have: Vec::new(), to_head: Vec::new() };
         let version = optional(input, Placed::read)?;
-        let segments = list(input, NAME_BYTES_MAX, <[u8]>::to_vec)?;
-        let directories = list(input, BLOCK_BYTES_MAX, Bytes::copy_from_slice)?;
+        let segments = list(input, (SEGMENTS_MAX, NAME_BYTES_MAX), <[u8]>::to_vec)?;
+        let directories = list(input, (BLOCKS_MAX, BLOCK_BYTES_MAX), Bytes::copy_from_slice)?;
         let head = HeadProof { head, peaks, common, control };
         Ok(Self { name, head, version, segments, directories })
     }
 }
 
-/// A list of at most [`SEGMENTS_MAX`] byte strings of at most that many bytes.
-fn list<T>(input: &mut Reader<'_>, bytes_max: usize, of: fn(&[u8]) -> T) -> Result<Vec<T>> {
+/// A list of at most that many byte strings of at most that many bytes.
+fn list<T>(
+    input: &mut Reader<'_>,
+    (items_max, bytes_max): (usize, usize),
+    of: fn(&[u8]) -> T,
+) -> Result<Vec<T>> {
     let items = input.array()?;
-    if items > SEGMENTS_MAX {
+    if items > items_max {
         return Err(DecodeError::Format);
     }
     let item = |_| match input.bytes()? {

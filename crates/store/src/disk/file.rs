@@ -70,7 +70,6 @@ impl DiskFile {
     }
 
     /// Gives the space of a range back; it reads as zeros from then on and the length stays.
-    #[expect(dead_code, reason = "the collector is the first to use it")]
     pub(crate) fn punch(&self, offset: u64, len: u64) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         self.disk.change(&Change::Punch { file: &self.file, offset, len }, || {

@@ -59,6 +59,8 @@ enum Rank {
     Reference,
     /// A blob that may be moved out.
     Passing,
+    /// A kept blob with holes: an older version of something, mostly.
+    Sparse,
     /// A pack or a kept blob.
     Owned,
 }
@@ -212,7 +214,7 @@ impl Ranks<'_> {
     fn better(&mut self, old: Entry, new: Entry) -> Result<Entry, IndexError> {
         let public = old.public || new.public;
         let (old_rank, new_rank) = (self.rank(old.place)?, self.rank(new.place)?);
-        let stays = old_rank == Rank::Owned || old_rank > new_rank;
+        let stays = old_rank > new_rank || old_rank == new_rank && old_rank >= Rank::Sparse;
         let base = if stays && old.hash == new.hash { old } else { new };
         Ok(Entry { public, ..base })
     }
@@ -226,6 +228,7 @@ impl Ranks<'_> {
         let rank = match record {
             None => Rank::Nothing,
             Some(record) if record.damaged => Rank::Nothing,
+            Some(record) if record.is_owned() && record.sparse => Rank::Sparse,
             Some(record) if record.is_owned() => Rank::Owned,
             Some(record) if record.reference.is_some() => Rank::Reference,
             Some(_) => Rank::Passing,

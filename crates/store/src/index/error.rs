@@ -110,7 +110,7 @@ impl From<IndexError> for ReadError {
 /// The process's panic hook runs before the panic is caught, and the default one prints a line to
 /// stderr. The hook belongs to the program and is not touched here; it can ask [`is_guarded`]. No check
 /// before the open would spare it: redb finds most damage only in the page that it reads.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     let outer = GUARDED.replace(true);
     let caught = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(outer);

@@ -15,6 +15,7 @@ const FORMAT: u32 = 2;
 pub(super) const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
+
 /// Opens the index of a store, or makes an empty store where there is none.
 pub(super) fn open_or_create_index(
     layout: &Layout,
@@ -66,12 +67,14 @@ fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
 /// Says in `format` that all else is of this format: the file is there as a whole or not at all.
 fn write_format(layout: &Layout) -> Result<(), OpenError> {
     let (disk, path) = (layout.disk(), layout.format());
-    let new = path.with_extension("new");
+    let new = layout.new_format();
     let write = || {
         disk.remove(&new)?;
         let file = disk.create_new(&new)?;
         file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
         file.sync_data()?;
+        // What it says is there has to be there first.
+        disk.sync_dir_io(layout.root())?;
         disk.rename(&new, &path)?;
         disk.sync_dir_io(layout.root())
     };

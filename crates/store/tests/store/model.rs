@@ -86,7 +86,7 @@ impl Model {
                 self.owned.insert(tree);
             }
             Step::Settle(tree, kept) => {
-                let options = SettleOptions { sync: false, kept };
+                let options = SettleOptions { kept, ..SettleOptions::default() };
                 if self.trees[tree].settle(store, options) && kept {
                     self.owned.insert(tree);
                 }

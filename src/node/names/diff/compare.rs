@@ -8,18 +8,14 @@
 //! Bounded as other walks are: the number of entries, their depth, those that wait, and the bytes of a
 //! path.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-};
+use std::{collections::VecDeque, ffi::OsStr, os::unix::ffi::OsStrExt, path::Path};
 
 use shoal_dag::{
     Cid, Node as DagNode, hash, name,
     walk::{Budget, PENDING_MAX},
 };
 
+use super::entries::{Top, differing};
 use crate::{
     control::protocol::{Failure, Kind, name::Change},
     node::{
@@ -33,7 +29,7 @@ use crate::{
 const PATH_BYTES_MAX: usize = 64 << 10;
 
 /// Blocks wanted ahead of the walk, of one directory.
-const AHEAD_MAX: usize = 128;
+pub(super) const AHEAD_MAX: usize = 128;
 
 /// A block, with the directory that it hangs under.
 #[derive(Debug, Clone, Copy)]
@@ -161,26 +157,19 @@ impl<'a> Compare<'a> {
         from: Option<&Item>,
         to: Option<&Item>,
     ) -> Result<(), Failure> {
-        let mut entries: BTreeMap<&[u8], (Option<Link>, Option<Link>)> = BTreeMap::new();
-        for (name, link) in from.into_iter().flat_map(Item::entries) {
-            entries.entry(name).or_default().0.get_or_insert(link);
-        }
-        for (name, link) in to.into_iter().flat_map(Item::entries) {
-            entries.entry(name).or_default().1.get_or_insert(link);
-        }
-        let cid = |link: &Option<Link>| link.map(|link| link.cid);
-        entries.retain(|_, (from, to)| cid(from) != cid(to));
+        let (a, b) = (from.and_then(Item::top), to.and_then(Item::top));
+        let entries = differing(&mut self.from, &mut self.to, a, b).await?;
         let mut below = Vec::with_capacity(entries.len());
         for (entry, (from, to)) in entries {
             if let Some(refused) = &mut self.refused
-                && name::check(entry).is_err()
+                && name::check(&entry).is_err()
             {
                 if to.is_some() {
-                    refused.add(&pair.path, entry);
+                    refused.add(&pair.path, &entry);
                 }
                 continue;
             }
-            let path = joined(&pair.path, entry);
+            let path = joined(&pair.path, &entry);
             if path.len() > PATH_BYTES_MAX {
                 let any = to.or(from).map_or_else(Cid::default, |link| link.cid);
                 return Err(Failure::bad_dag(&any, "a path in it has more than 64 KiB"));
@@ -228,7 +217,7 @@ async fn read(reader: &mut Reader<'_>, link: Option<Link>) -> Result<Option<Item
 }
 
 /// Asks for the blocks that the walk is about to read, so that they come side by side.
-async fn want_ahead(reader: &mut Reader<'_>, links: &[Link]) -> Result<(), Failure> {
+pub(super) async fn want_ahead(reader: &mut Reader<'_>, links: &[Link]) -> Result<(), Failure> {
     let store = reader.node_handle().store();
     let is_read = |link: &&Link| link.cid.codec() != hash::RAW;
     let is_absent = |link: &&Link| hash::identity(&link.cid).is_none() && !store.has(&link.cid);
@@ -256,10 +245,10 @@ fn change(from: Option<&Item>, to: Option<&Item>) -> Option<Change> {
     if from.kind() != to.kind() {
         return Some(Change::Changed);
     }
-    if let (Some(DagNode::Directory { meta: before, .. }), Some(DagNode::Directory { meta, .. })) =
-        (&from.node, &to.node)
+    if let (Some(before), Some(node)) = (&from.node, &to.node)
+        && from.kind() == Kind::Directory
     {
-        return (before != meta).then_some(Change::Metadata);
+        return (before.meta() != node.meta()).then_some(Change::Metadata);
     }
     Some(if from.has_bytes_of(to) { Change::Metadata } else { Change::Changed })
 }
@@ -267,7 +256,7 @@ fn change(from: Option<&Item>, to: Option<&Item>) -> Option<Change> {
 impl Item {
     fn kind(&self) -> Kind {
         match &self.node {
-            Some(DagNode::Directory { .. }) => Kind::Directory,
+            Some(DagNode::Directory { .. } | DagNode::Shard(_)) => Kind::Directory,
             Some(DagNode::Symlink { .. }) => Kind::Symlink,
             Some(DagNode::File(_) | DagNode::Leaf { .. }) | None => Kind::File,
         }
@@ -277,13 +266,8 @@ impl Item {
         Side { cid: self.cid, kind: self.kind() }
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&[u8], Link)> {
-        let entries = match &self.node {
-            Some(DagNode::Directory { entries, .. }) => &entries[..],
-            _ => &[],
-        };
-        let under = Some(self.cid);
-        entries.iter().map(move |entry| (&entry.name[..], Link { cid: entry.cid, under }))
+    fn top(&self) -> Option<Top<'_>> {
+        self.node.as_ref().map(|node| Top { cid: self.cid, node })
     }
 
     /// Whether two files, or two symlinks, hold the same, as far as their roots show: the same

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use shoal_dag::{Cid, Node as DagNode};
+use shoal_dag::Cid;
 
 use super::Listed;
 use crate::{
@@ -15,7 +15,12 @@ use crate::{
         server::Responder,
     },
     exit::Exit,
-    node::{Node, read::Reader, sessions::Waiting},
+    node::{
+        Node,
+        directory::{self, Found},
+        read::Reader,
+        sessions::Waiting,
+    },
 };
 
 /// Versions that are asked of others and do not come before only what is here is looked at: content that
@@ -128,8 +133,9 @@ impl<'a> History<'a> {
                 break;
             }
             let under = at.checked_sub(1).map(|before| trail[before]);
-            let below = match directory(self.node, &mut reader, &cid, under, self.failed).await {
-                Ok(node) => node.and_then(|node| node.entry(segment).map(|entry| entry.cid)),
+            let looked = entry(self.node, &mut reader, &cid, under, segment, self.failed);
+            let below = match looked.await {
+                Ok(below) => below,
                 Err(failure) if is_absent(&failure) => {
                     self.failed += 1;
                     break;
@@ -151,22 +157,25 @@ impl<'a> History<'a> {
     }
 }
 
-/// A directory on the way; `None` for anything else.
-async fn directory(
+/// What a name stands for in a directory on the way; `None` in anything else.
+async fn entry(
     node: &Arc<Node>,
     reader: &mut Reader<'_>,
     cid: &Cid,
     under: Option<Cid>,
+    name: &[u8],
     failed: u32,
-) -> Result<Option<DagNode>, Failure> {
-    if cid.codec() == shoal_dag::hash::RAW {
+) -> Result<Option<Cid>, Failure> {
+    if !directory::may_be_directory(cid) {
         return Ok(None);
     }
     if failed >= FETCHES_FAILED_MAX && !node.store().has(cid) {
         return Err(Failure::new(Exit::NotFound, format!("{cid} is not here")));
     }
-    let read = reader.node(cid, under).await?;
-    Ok(Some(read).filter(|node| matches!(node, DagNode::Directory { .. })))
+    match directory::find(reader, cid, under, name).await? {
+        Found::Entry { cid, .. } => Ok(Some(cid)),
+        Found::Absent | Found::NoDirectory => Ok(None),
+    }
 }
 
 /// Nobody gave a block, in time or at all.
