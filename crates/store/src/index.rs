@@ -27,6 +27,7 @@
 
 mod anew;
 mod apply;
+mod check;
 mod error;
 mod file;
 mod journal;
@@ -55,6 +56,7 @@ use crate::layout::Layout;
 
 pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
+pub use check::IndexFault;
 use error::Failure;
 pub use error::is_guarded;
 pub(crate) use error::{IndexError, guarded};

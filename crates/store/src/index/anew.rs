@@ -1,4 +1,6 @@
 //! Making an index anew beside the old one: what `rebuild` needs.
+//!
+//! Owns the order in which the new one takes over; what goes into it is `rebuild`'s.
 
 use redb::ReadableTable;
 use shoal_dag::Cid;

@@ -1,4 +1,6 @@
-//! What is left of the old index.
+//! What is left of the old index, and how much of what it says is to be believed.
+//!
+//! Nothing of it is changed. Where a newer row may have been lost, that is said with the answer.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,6 @@
 //! Whom the blocks may be given to, and what the old index alone knows.
+//!
+//! In doubt a block is private: a peer that misses it asks another, and what leaked does not come back.
 
 use shoal_dag::hash::DAG_PB;
 use shoal_dag::{Cid, pb};

@@ -117,6 +117,10 @@ fn look(filled: &Filled, before: &Answers, what: &str, met: &mut Met) {
     for root in &filled.roots {
         is_named |= store.whole_file(root).is_err();
     }
+    if what.contains("/runs/") || what.contains("/journal/") {
+        let faults = store.check_index().unwrap();
+        assert!(faults.len() == 1 && what.ends_with(&*faults[0].path.to_string_lossy()), "{what}");
+    }
     if is_named { met.named += 1 } else { met.unnoticed += 1 }
 }
 
