@@ -28,6 +28,7 @@
 
 mod anew;
 mod apply;
+mod check;
 mod error;
 mod file;
 mod journal;
@@ -56,6 +57,7 @@ use crate::layout::Layout;
 
 pub(crate) use anew::is_plain_index;
 pub(crate) use apply::{Changes, Moved};
+pub use check::IndexFault;
 use error::Failure;
 pub use error::is_guarded;
 pub(crate) use error::{IndexError, guarded};
@@ -139,9 +141,18 @@ impl Index {
     }
 
     fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let mut index = Self::unread(layout, path, level0_rows)?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// An index whose file is open, and of which nothing else is known.
+    fn unread(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
         let runs = layout.runs();
         layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
-        let mut index = Self {
+        let index = Self {
             layout: layout.clone(),
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
@@ -155,9 +166,6 @@ impl Index {
             wake: Wake::default(),
         };
         index.make_tables()?;
-        let state = index.load()?;
-        *index.next_run.get_mut() = state.newest_number() + 1;
-        *index.state.write() = Some(state);
         Ok(index)
     }
 

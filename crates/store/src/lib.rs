@@ -77,7 +77,7 @@ pub use blob::know_users_files_by_size;
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use gc::{CollectOptions, Collected, Hold, Progress};
-pub use index::is_guarded;
+pub use index::{IndexFault, is_guarded};
 pub use keep::KeepPlace;
 pub use leases::Lease;
 pub use lock::Holder;
