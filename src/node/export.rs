@@ -235,13 +235,11 @@ impl Writer<'_> {
             return Ok(());
         };
         let path = open.path.join(std::ffi::OsStr::from_bytes(&entry.name));
+        let mut repeats =
+            || open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
         let refused = match name::check(&entry.name) {
             Err(error) => Some(error.to_string()),
-            Ok(()) => {
-                let repeats =
-                    open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
-                repeats.then(|| "its name repeats".to_owned())
-            }
+            Ok(()) => repeats().then(|| "its name repeats".to_owned()),
         };
         if let Some(why) = refused {
             let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);
