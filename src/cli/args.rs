@@ -9,10 +9,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use shoal_net::Network;
 
 use super::{
-    add, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove, publish,
-    resolve, seed, show, stat,
+    add, car, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove,
+    publish, resolve, rm, seed, show, stat,
     values::{self, Bwlimit, Timeout},
-    verify_proof,
+    verify, verify_proof,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
@@ -40,11 +40,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Add(add::AddArgs),
+    Rm(rm::RmArgs),
     Get(get::GetArgs),
     Cat(cat::CatArgs),
     Ls(list::ListArgs),
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
+    Car(car::CarArgs),
+    Verify(verify::VerifyArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -73,7 +76,11 @@ impl Verb {
 
     /// Its standard output is bytes, not lines: `--json` tells the outcome on standard error.
     pub(crate) const fn writes_bytes(&self) -> bool {
-        matches!(self, Self::Cat(_) | Self::Completions(_))
+        match self {
+            Self::Cat(_) | Self::Completions(_) => true,
+            Self::Car(args) => args.writes_bytes(),
+            _ => false,
+        }
     }
 
     /// It goes on where it stopped when it is run again.
@@ -86,6 +93,8 @@ impl Verb {
         match self {
             Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
+            Self::Car(args) => args.label(),
+            Self::Verify(_) => "checked",
             _ => "fetched",
         }
     }

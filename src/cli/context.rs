@@ -71,8 +71,11 @@ impl Context {
     pub(crate) async fn ask(&mut self, exchange: &mut impl Exchange) -> Result<Outcome, End> {
         let mut input = None;
         for _ in 0..NODES_MAX {
+            if exchange.reopens_input() {
+                input = None;
+            }
             if exchange.wants_input() && input.is_none() {
-                input = Some(Input::standard());
+                input = Some(exchange.open_input()?);
             }
             // It stays in its place meanwhile: who is interrupted still has it to close.
             let attached = match &mut self.attached {
@@ -89,6 +92,9 @@ impl Context {
             };
             self.attached = None;
             tracing::debug!(error = %gone, "the node is gone");
+            if exchange.reopens_input() {
+                input = None;
+            }
             if exchange.wants_input() && input.as_ref().is_some_and(Input::begun) {
                 return Err(lost_input().into());
             }

@@ -40,8 +40,21 @@ pub(crate) trait Exchange {
     /// The node died: answers will come from the beginning of [`Self::request`].
     fn restart(&mut self) {}
 
-    /// Standard input, while the request asks for it.
+    /// Input is to be sent, while the request asks for it.
     fn wants_input(&self) -> bool {
+        false
+    }
+
+    /// What is sent: standard input, unless the verb has a file of its own.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn open_input(&self) -> Result<Input, Failure> {
+        Ok(Input::standard())
+    }
+
+    /// The input can be read from its beginning again.
+    fn reopens_input(&self) -> bool {
         false
     }
 }

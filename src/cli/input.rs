@@ -1,6 +1,6 @@
-//! Standard input, read ahead by a thread of its own.
+//! Standard input, or a file that a verb opens, read ahead by a thread of its own.
 //!
-//! `add -` sends it on; a small one is read whole ([`Input::whole`]). The thread fills frames and hands them over a short queue: reading,
+//! `add -` and `car import` send it on; a small one is read whole ([`Input::whole`]). The thread fills frames and hands them over a short queue: reading,
 //! sending and the node's work overlap, and memory stays at [`FRAMES_MAX`] frames. A read that
 //! nobody ends is left behind when the process ends.
 
@@ -40,7 +40,8 @@ impl Input {
         Self::of(io::stdin())
     }
 
-    pub(super) fn of(mut source: impl io::Read + Send + 'static) -> Self {
+    /// What another source holds.
+    pub(crate) fn of(mut source: impl io::Read + Send + 'static) -> Self {
         let (sender, frames) = mpsc::channel(FRAMES_MAX);
         std::thread::spawn(move || {
             loop {
@@ -97,7 +98,7 @@ fn read_frame(source: &mut impl io::Read) -> io::Result<Vec<u8>> {
 }
 
 fn unreadable(error: &io::Error) -> Failure {
-    Failure::failed(format!("cannot read standard input: {error}"))
+    Failure::failed(format!("cannot read the input: {error}"))
 }
 
 #[cfg(test)]

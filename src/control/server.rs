@@ -109,6 +109,19 @@ impl Responder {
         self.queue.blocking_send(Frame::Message(response)).map_err(|_| ClientGone)
     }
 
+    /// Sends data from a blocking thread, of any length.
+    ///
+    /// # Errors
+    /// [`ClientGone`].
+    pub fn data_blocking(&self, mut data: Bytes) -> Result<(), ClientGone> {
+        while !data.is_empty() {
+            self.check()?;
+            let part = data.split_to(data.len().min(frame::DATA_BYTES_MAX));
+            self.queue.blocking_send(Frame::Data(part)).map_err(|_| ClientGone)?;
+        }
+        Ok(())
+    }
+
     /// Sends a message if there is room: for progress, of which the next one tells as much.
     pub fn offer(&self, response: Response) {
         // A full queue or a client that has gone loses one line of progress, nothing else.
@@ -238,11 +251,9 @@ impl Connection {
             let Frame::Message(request) = request else {
                 return Ok(());
             };
-            let last = if let Request::Add(add) = &request
-                && add.sources.contains(&None)
-            {
+            let last = if brings_data(&request) {
                 let data = DataFrames { reader: &mut self.reader, ended: false };
-                scope.add_with_data(add, data, &self.responder).await
+                scope.handle_with_data(request, data, &self.responder).await
             } else {
                 tokio::select! {
                     last = scope.handle(request, &self.responder) => last,
@@ -258,7 +269,16 @@ impl Connection {
     }
 }
 
-/// The bytes that a client sends for `add -`.
+/// Whether data frames follow a request.
+fn brings_data(request: &Request) -> bool {
+    match request {
+        Request::Add(add) => add.sources.contains(&None),
+        Request::CarImport(_) => true,
+        _ => false,
+    }
+}
+
+/// The bytes that a client sends for `add -` or `car import`.
 #[derive(Debug)]
 pub struct DataFrames<'a> {
     reader: &'a mut BufReader<OwnedReadHalf>,

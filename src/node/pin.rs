@@ -87,9 +87,24 @@ pub fn keep_here(store: &Store, root: &Cid) -> Result<(), Failure> {
 }
 
 /// Brings every block below `root` into storage that the store owns, large files whole.
-fn own_tree(store: &Store, root: &Cid, public: bool) -> Result<(), Failure> {
+///
+/// # Errors
+/// The store; exit 5 where something was removed meanwhile.
+pub fn own_tree(store: &Store, root: &Cid, public: bool) -> Result<(), Failure> {
     export::settle_files(store, root)?;
-    let mut walk = TreeWalk::new(*root, Budget::TREE);
+    own_walked(store, root, TreeWalk::new(*root, Budget::TREE), public)
+}
+
+/// Brings every block that a walk below `root` comes to into storage that the store owns.
+///
+/// # Errors
+/// The store; exit 5 where something was removed meanwhile; exit 1 where the walk fails.
+pub(super) fn own_walked(
+    store: &Store,
+    root: &Cid,
+    mut walk: TreeWalk,
+    public: bool,
+) -> Result<(), Failure> {
     loop {
         match walk.poll().map_err(|error| Failure::bad_dag(root, error))? {
             TreeStep::Done => return Ok(()),

@@ -2,14 +2,16 @@
 //!
 //! The package is pure: no clock, no randomness, no file, no socket, no task. It owns the formats
 //! that decide a CID: the hash and CID rules ([`hash`]), the text of CIDs and paths ([`path`]),
-//! dag-pb ([`pb`]), UnixFS ([`unixfs`], [`node`], [`hamt`]), the profiles ([`profile`]), the chunkers
-//! ([`chunk`]), the tree builders ([`build`]) and the walks over trees ([`walk`]).
+//! dag-pb ([`pb`]), the links of dag-cbor ([`cbor`]), UnixFS ([`unixfs`], [`node`], [`hamt`]), the
+//! profiles ([`profile`]), the chunkers ([`chunk`]), the tree builders ([`build`]), the walks over
+//! trees ([`walk`]) and CAR ([`car`]).
 //!
 //! Invariants: what a profile makes of given bytes never changes (vectors in `tests/` freeze it);
 //! no decoder panics or allocates by a length that a stranger declared; every walk has a budget.
 //!
 //! It does not keep blocks, fetch them, or know files on disk.
-//! Specifications: multiformats CID, ipld dag-pb, ipfs UnixFS 1.5 and IPIP-0499.
+//! Specifications: multiformats CID, ipld dag-pb, ipfs UnixFS 1.5 and IPIP-0499,
+//! ipld CAR v1 and v2.
 //!
 //! A file there and back:
 //!
@@ -54,6 +56,8 @@
 #![forbid(unsafe_code)]
 
 pub mod build;
+pub mod car;
+pub mod cbor;
 pub mod chunk;
 pub mod hamt;
 pub mod hash;

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use crate::BLOCK_BYTES_MAX;
 use crate::Cid;
+use crate::cbor::CborError;
 use crate::hamt::{Shard, ShardError, ShardLink};
 use crate::hash::{DAG_PB, RAW};
 use crate::pb::{self, PbError, PbLink};
@@ -38,6 +39,9 @@ pub enum NodeError {
     /// A part of a sharded directory that contradicts itself.
     #[error("a shard of a directory: {0}")]
     Shard(#[from] ShardError),
+    /// Not dag-cbor, or not the one encoding of what it is.
+    #[error(transparent)]
+    Cbor(#[from] CborError),
     /// A dag-pb node without data is no UnixFS node.
     #[error("a dag-pb node without data is not UnixFS")]
     NoData,

@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "what is not there in a test fails it")]
 #![expect(clippy::disallowed_methods, reason = "vectors are files")]
 
+#[path = "dag/car.rs"]
+mod car;
 #[path = "dag/codecs.rs"]
 mod codecs;
 #[path = "dag/frozen.rs"]

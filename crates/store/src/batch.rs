@@ -8,6 +8,7 @@
 
 mod blob_writer;
 mod ref_writer;
+mod stored;
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -18,6 +19,7 @@ use shoal_dag::{Bytes, Cid};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::checkpoint::Commit;
+use crate::disk::DiskFile;
 use crate::error::{ReadError, WriteError};
 use crate::index::{Changes, Whole};
 use crate::keep::checked_key;
@@ -50,7 +52,7 @@ struct Pending {
     marks: Vec<(Digest, bool)>,
     blobs: HashMap<BlobId, BlobRecord>,
     wholes: HashMap<Digest, Whole>,
-    files: Vec<(File, PathBuf)>,
+    files: Vec<(DiskFile, PathBuf)>,
     dirs: BTreeSet<PathBuf>,
     /// Presence records, of no use after the commit.
     unlink: Vec<PathBuf>,
@@ -90,23 +92,51 @@ impl Batch {
         if self.pending.lock().entries.contains_key(&key.digest) {
             return Ok(());
         }
-        let public = self.options.public;
-        if let Some(found) = shared.here(&key)?.filter(Found::is_owned) {
-            let mut pending = self.pending.lock();
-            pending.needs_drain |= found.is_fresh;
-            if public && !found.entry.public {
-                pending.marks.push((key.digest, true));
-            }
-        } else {
+        if !self.relies_on(&key)? {
+            let public = self.options.public;
             let entry = shared.packs.append(&shared.layout, key, public, data, |entry| entry)?;
             self.pending.lock().entries.insert(key.digest, entry);
         }
         self.flush_if_large()
     }
 
+    /// Whether a block is one that [`put`](Self::put) would not write again. If so the batch relies on it
+    /// from now on, as if it had been put.
+    pub fn has(&self, cid: &Cid) -> Result<bool, WriteError> {
+        if inline(cid).is_some() {
+            return Ok(true);
+        }
+        let Some(key) = Key::of(cid) else { return Ok(false) };
+        if self.pending.lock().entries.contains_key(&key.digest) {
+            return Ok(true);
+        }
+        let has = self.relies_on(&key)?;
+        self.flush_if_large()?;
+        Ok(has)
+    }
+
+    /// Finds a block that the store owns, and marks it as this batch has its own.
+    fn relies_on(&self, key: &Key) -> Result<bool, WriteError> {
+        let Some(found) = self.store.shared.here(key)?.filter(Found::is_owned) else {
+            return Ok(false);
+        };
+        let mut pending = self.pending.lock();
+        pending.needs_drain |= found.is_fresh;
+        if self.options.public && !found.entry.public {
+            pending.marks.push((key.digest, true));
+        }
+        Ok(true)
+    }
+
     /// Begins a blob.
     pub fn blob(&self) -> Result<BlobWriter<'_>, WriteError> {
         BlobWriter::new(self)
+    }
+
+    /// Begins a blob as a clone of the user's file, which takes no space of its own as long as neither
+    /// changes; `None` where the file is small, or the file systems cannot.
+    pub fn clone_of(&self, source: &File) -> Result<Option<BlobWriter<'_>>, WriteError> {
+        BlobWriter::cloning(self, source)
     }
 
     /// Begins a reference to a user's file, which is opened and looked at now.
@@ -147,6 +177,15 @@ impl Batch {
         self.flush(true)
     }
 
+    /// Makes what was put so far durable and visible, without the pins: of a batch that is dropped then,
+    /// that much stays as unpinned content.
+    pub fn settle(&self) -> Result<(), WriteError> {
+        if self.pending.lock().needs_drain {
+            self.store.checkpoint()?;
+        }
+        self.flush(false)
+    }
+
     /// A whole file that a pin may rely on or that the user gave by reference: of this batch first.
     fn whole(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, WriteError> {
         let shared = &self.store.shared;
@@ -167,6 +206,17 @@ impl Batch {
         }
         self.pending.lock().needs_drain |= !shared.overlay.is_empty();
         Ok(Some((id, record)))
+    }
+
+    /// Is this blob whole, the store's own and of this length? One of this batch counts.
+    fn is_whole(&self, id: BlobId, len: u64) -> Result<bool, WriteError> {
+        let is_such =
+            |record: &BlobRecord| record.is_owned() && record.is_whole() && record.len == len;
+        if let Some(record) = self.pending.lock().blobs.get(&id) {
+            return Ok(is_such(record));
+        }
+        let known = self.store.shared.record(id).map_err(ReadError::from)?;
+        Ok(known.is_some_and(|(record, _)| is_such(&record)))
     }
 
     fn flush_if_large(&self) -> Result<(), WriteError> {

@@ -10,15 +10,14 @@
 //! A failure before 4 puts the layer back.
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::blob::{BlobId, PartialState};
+use crate::disk::{Disk, DiskFile};
 use crate::error::{ReadError, WriteError};
 use crate::index::Changes;
-use crate::layout::remove;
 use crate::overlay::Layer;
 use crate::partial::Partial;
 use crate::store::{Shared, Store};
@@ -32,7 +31,7 @@ pub(crate) struct Commit {
     /// Changes of the index.
     pub(crate) changes: Changes,
     /// Files that these changes lead to.
-    pub(crate) files: Vec<(File, PathBuf)>,
+    pub(crate) files: Vec<(DiskFile, PathBuf)>,
     /// Directories in which names were made.
     pub(crate) dirs: BTreeSet<PathBuf>,
     /// Files that go afterwards.
@@ -101,7 +100,7 @@ impl Shared {
     ) -> Result<(), WriteError> {
         if let Some(drained) = &drained {
             for partial in &drained.dirty {
-                self.disk.sync(&partial.file, &partial.path)?;
+                partial.file.sync(&partial.path)?;
             }
             for path in &drained.layer.unsynced {
                 self.sync_found(path)?;
@@ -109,20 +108,25 @@ impl Shared {
             for id in drained.layer.blobs.keys() {
                 self.note_dirs(*id, &mut commit.dirs);
             }
-            sync_users_dirs(&drained.layer);
+            sync_users_dirs(&self.disk, &drained.layer);
         }
         self.packs.sync(&self.layout, &self.disk)?;
-        self.sync_files(&commit.files)?;
+        sync_files(&commit.files)?;
         commit.dirs.iter().try_for_each(|dir| self.disk.sync_dir(dir))?;
         let mut changes = commit.changes;
         if let Some(drained) = &drained {
             self.take_along(&mut changes, drained)?;
         }
         changes.packs = lens;
+        let has_generation = self.generation.save(&mut changes.records);
         if changes.is_empty() {
             return Ok(());
         }
-        self.index.apply(&mut changes)?;
+        let applied = self.index.apply(&mut changes);
+        if has_generation && applied.is_err() {
+            self.generation.was_not_saved();
+        }
+        applied?;
         self.packs.committed(&changes.packs);
         if drained.is_none() {
             self.overlay.supersede(&changes);
@@ -149,8 +153,10 @@ impl Shared {
             all.blobs.insert(id, record);
         }
         all.wholes.append(&mut changes.wholes);
+        all.forgotten.append(&mut changes.forgotten);
         let rest = std::mem::take(changes);
-        *changes = Changes { entries: all.entries, blobs: all.blobs, wholes: all.wholes, ..rest };
+        let Changes { entries, forgotten, blobs, wholes, .. } = all;
+        *changes = Changes { entries, forgotten, blobs, wholes, ..rest };
         Ok(())
     }
 
@@ -165,28 +171,10 @@ impl Shared {
 
     /// Syncs a file that was found when the store was opened; the user may have removed his since.
     fn sync_found(&self, path: &Path) -> Result<(), WriteError> {
-        match File::open(path) {
+        match self.disk.open_to_sync(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            file => self.disk.sync(&file.map_err(|error| WriteError::io(path, error))?, path),
+            file => file.map_err(|error| WriteError::io(path, error))?.sync(path),
         }
-    }
-
-    fn sync_files(&self, files: &[(File, PathBuf)]) -> Result<(), WriteError> {
-        let sync = |(file, path): &(File, PathBuf)| self.disk.sync(file, path);
-        if files.len() < SYNC_THREADS {
-            return files.iter().try_for_each(sync);
-        }
-        std::thread::scope(|scope| {
-            let share = files.len().div_ceil(SYNC_THREADS);
-            let threads: Vec<_> = files
-                .chunks(share)
-                .map(|files| scope.spawn(move || files.iter().try_for_each(sync)))
-                .collect();
-            let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                thread.join().unwrap_or(Err(WriteError::Poisoned))
-            };
-            threads.into_iter().map(join).fold(Ok(()), Result::and)
-        })
     }
 
     /// Removes files that nothing leads to any more.
@@ -194,21 +182,39 @@ impl Shared {
         for path in paths {
             let is_beneath = path.starts_with(self.layout.root());
             debug_assert!(is_beneath, "only the store's own names go");
-            if is_beneath && let Err(error) = remove(path) {
+            if is_beneath && let Err(error) = self.disk.remove(path) {
                 tracing::warn!(path = %path.display(), %error, "cannot remove a file");
             }
         }
     }
 }
 
+fn sync_files(files: &[(DiskFile, PathBuf)]) -> Result<(), WriteError> {
+    let sync = |(file, path): &(DiskFile, PathBuf)| file.sync(path);
+    if files.len() < SYNC_THREADS {
+        return files.iter().try_for_each(sync);
+    }
+    std::thread::scope(|scope| {
+        let share = files.len().div_ceil(SYNC_THREADS);
+        let threads: Vec<_> = files
+            .chunks(share)
+            .map(|files| scope.spawn(move || files.iter().try_for_each(sync)))
+            .collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+            thread.join().unwrap_or(Err(WriteError::Poisoned))
+        };
+        threads.into_iter().map(join).fold(Ok(()), Result::and)
+    })
+}
+
 /// Syncs the directories into which blobs were moved, before the store gives up its own names. They are
 /// the user's: one that cannot be synced is his matter and no failure of the store.
-fn sync_users_dirs(layer: &Layer) {
+fn sync_users_dirs(disk: &Disk, layer: &Layer) {
     let references = layer.blobs.values().flatten().filter_map(|record| record.reference.as_ref());
     let moved = references.filter(|reference| reference.moved);
     let dirs: BTreeSet<&Path> = moved.filter_map(|reference| reference.path.parent()).collect();
     for dir in dirs {
-        if let Err(error) = File::open(dir).and_then(|dir| dir.sync_all()) {
+        if let Err(error) = disk.sync_users_dir(dir) {
             tracing::debug!(path = %dir.display(), %error, "cannot sync a directory of the user");
         }
     }

@@ -38,8 +38,12 @@ pub enum OpenError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// The index cannot be read. The data is not lost: the index can be rebuilt from it.
-    #[error("{} is damaged: {reason}", path.display())]
+    /// The index cannot be read. The data is not lost: [`Store::rebuild`](crate::Store::rebuild) makes the
+    /// index again from it.
+    #[error(
+        "{} is damaged: {reason}; shoal verify --rebuild-index makes the index again from the data",
+        path.display()
+    )]
     Damaged {
         /// The damaged file.
         path: PathBuf,
@@ -191,6 +195,15 @@ impl ReadError {
 }
 
 impl OpenError {
+    /// What a write that belongs to an open came to; `path` is the file where the error names none.
+    pub(crate) fn of_write(path: &std::path::Path, error: WriteError) -> Self {
+        match error {
+            WriteError::Io { path, source } => Self::Io { path, source },
+            WriteError::Full { path } => Self::io(path, io::ErrorKind::StorageFull),
+            other => Self::Damaged { path: path.to_owned(), reason: other.to_string() },
+        }
+    }
+
     /// An I/O error of an open.
     pub(crate) fn io(path: impl Into<PathBuf>, source: impl Into<io::Error>) -> Self {
         Self::Io { path: path.into(), source: source.into() }

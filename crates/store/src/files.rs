@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::key::Place;
+use crate::key::{Entry, Place};
 use crate::layout::Layout;
+use crate::store::Shared;
 
 /// Descriptors that are kept open: a quarter of the usual limit of 1,024 for the process.
 const FILES_OPEN_MAX: usize = 256;
@@ -59,6 +60,23 @@ impl Files {
     /// Closes a file, because its name is to go or to mean another file.
     pub(crate) fn close(&self, place: Place) {
         self.lru.lock().files.remove(&place);
+    }
+}
+
+/// The length of the file that was asked for last: leaves that follow each other mostly lie in one.
+#[derive(Debug, Default)]
+pub(crate) struct FileEnds(Option<(Place, u64)>);
+
+impl FileEnds {
+    /// Does the store's own file of an entry reach to its end?
+    pub(crate) fn holds(&mut self, shared: &Shared, entry: &Entry) -> bool {
+        let end = entry.offset.saturating_add(u64::from(entry.len));
+        if self.0.is_none_or(|(place, len)| place != entry.place || len < end) {
+            let file = shared.files.open(&shared.layout, entry.place);
+            let len = file.and_then(|file| file.metadata()).map(|metadata| metadata.len());
+            self.0 = len.ok().map(|len| (entry.place, len));
+        }
+        self.0.is_some_and(|(_, len)| len >= end)
     }
 }
 

@@ -1,47 +1,86 @@
-//! The index: one redb file that leads from digests to extents, and holds blobs, pins and records.
+//! The index: what leads from digests to extents, and holds blobs, pins and records.
 //!
-//! Invariants: an entry is committed only after the bytes it leads to were synced; every commit is
-//! immediate and two-phase, with quick repair, so that opening after a crash walks nothing. The
-//! blocks in it are never trusted: what they lead to is hashed. Its pages are treated as hostile: an
-//! error or a panic of redb becomes an [`IndexError`], and after an I/O error the file is opened anew,
-//! since redb refuses to go on (a full disk must not end the store).
+//! The rows of blocks lie in *runs*, sorted files that are written once (see [`run`]), and in *level 0*,
+//! a table of redb that takes small commits and is bounded. A commit with many rows, or one that would
+//! fill level 0, writes a new run; runs are merged in the background (see [`merging`]). Everything else
+//! lies in redb. Of several rows of a digest the newest counts: level 0, then the runs by their age.
+//!
+//! Invariants: an entry is committed only after the bytes it leads to were synced, and a run after it was
+//! synced itself; every commit is immediate and two-phase, with quick repair, so that opening after a
+//! crash walks nothing. Level 0 and the names of the runs are held in memory as the last commit left
+//! them, so that a lookup asks redb nothing. The blocks in it are never trusted: what they lead to is
+//! hashed. Its pages are treated as hostile: an error or a panic of redb becomes an [`IndexError`], and
+//! after an I/O error the file is opened anew, since redb refuses to go on (a full disk must not end the
+//! store).
 //!
 //! ```text
-//! blocks   digest 32            -> entry 20 (see `key`)
+//! blocks   digest 32            -> entry 20 (see `key`): level 0
+//! runs     number u32           -> run 28 (see `run`)
 //! blobs    id u64               -> blob record (see `blob`)
 //! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
 //! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
 //! records  namespace, 0, key    -> value
+//! hidden   digest 32            -> u8: not for peers, whatever its pack says (0) or until a run says so (1)
+//! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
+mod error;
+mod file;
+mod journal;
+mod level0;
+pub(crate) mod merging;
+pub(crate) mod run;
+mod small;
+pub(crate) mod snapshot;
+mod state;
+mod upgrade;
 
-use std::cell::Cell;
-use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use parking_lot::RwLock;
-use redb::{Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use redb::{
+    Builder, Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition,
+    WriteTransaction,
+};
 
 use crate::blob::{BlobId, BlobRecord};
-use crate::error::{OpenError, ReadError, WriteError};
-use crate::key::{Digest, Entry, EntryBytes};
-use crate::layout::open_or_create;
+use crate::error::{OpenError, WriteError};
+use crate::key::{Digest, EntryBytes};
+use crate::layout::Layout;
 
+pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
+use error::Failure;
+pub use error::is_guarded;
+pub(crate) use error::{IndexError, guarded};
+use file::IndexFile;
+use journal::Journal;
+pub(crate) use level0::LEVEL0_ROWS_MAX;
+use merging::Wake;
+use run::RunRow;
+use state::State;
 
-/// redb's page cache: the process has 60 MB in all when idle, and branches of a tree of 10^7 entries
-/// fit into this.
+/// redb's page cache: the process has 60 MB in all when idle. Level 0 fits into it several times.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
 pub(crate) const BLOCKS: TableDefinition<'_, &Digest, &EntryBytes> = TableDefinition::new("blocks");
+const RUNS: TableDefinition<'_, u32, &[u8; RunRow::BYTES]> = TableDefinition::new("runs");
 pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("blobs");
 pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
+const HIDDEN: TableDefinition<'_, &Digest, u8> = TableDefinition::new("hidden");
+const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
+/// How many tables there are.
+const TABLES: usize = 9;
+/// The name of the count of blocks.
+const COUNT_BLOCKS: &str = "blocks";
 
 /// A root whose content is one blob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,133 +103,78 @@ impl Whole {
     }
 }
 
-/// Why the index did not answer.
-#[derive(Debug)]
-pub(crate) struct IndexError {
-    reason: String,
-    kind: Failure,
-    /// What the operating system refused, if it was that.
-    refused: Option<std::io::Error>,
-}
-
-impl IndexError {
-    fn other(reason: String) -> Self {
-        Self { reason, kind: Failure::Other, refused: None }
-    }
-
-    /// What the opener of the store in whose `path` the index is gets: a file that the operating system
-    /// refuses is not damaged.
-    pub(crate) fn of_open(self, path: &Path) -> OpenError {
-        match self.refused {
-            Some(refused) => OpenError::io(path, refused),
-            None => OpenError::Damaged { path: path.to_owned(), reason: self.reason },
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    Full,
-    Io,
-    Other,
-}
-
-impl fmt::Display for IndexError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.reason)
-    }
-}
-
-impl<E: Into<redb::Error>> From<E> for IndexError {
-    fn from(error: E) -> Self {
-        let error = error.into();
-        let kind = match &error {
-            redb::Error::Io(io) if io.kind() == std::io::ErrorKind::StorageFull => Failure::Full,
-            redb::Error::Io(_) | redb::Error::PreviousIo => Failure::Io,
-            _ => Failure::Other,
-        };
-        let reason = error.to_string();
-        let refused = match error {
-            // One that redb made itself says that the file is not what it should be.
-            redb::Error::Io(io) if io.raw_os_error().is_some() => Some(io),
-            _ => None,
-        };
-        Self { reason, kind, refused }
-    }
-}
-
-impl From<IndexError> for ReadError {
-    fn from(error: IndexError) -> Self {
-        Self::Index { reason: error.reason }
-    }
-}
-
-/// Runs something of redb's and turns its panic into an error.
-///
-/// The process's panic hook runs before the panic is caught, and the default one prints a line to
-/// stderr. The hook belongs to the program and is not touched here; it can ask [`is_guarded`]. No check
-/// before the open would spare it: redb finds most damage only in the page that it reads.
-fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
-    let outer = GUARDED.replace(true);
-    let caught = catch_unwind(AssertUnwindSafe(work));
-    GUARDED.set(outer);
-    caught.unwrap_or_else(|panic| {
-        let said = panic
-            .downcast_ref::<String>()
-            .map(String::as_str)
-            .or_else(|| panic.downcast_ref::<&str>().copied());
-        let reason = format!("its pages are damaged ({})", said.unwrap_or("no detail"));
-        Err(IndexError::other(reason))
-    })
-}
-
-thread_local! {
-    /// A panic of this thread is caught in [`guarded`].
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread, now, would be caught by the store and become an error: for the
-/// program's panic hook, which may then be silent.
-pub fn is_guarded() -> bool {
-    GUARDED.get()
-}
-
 /// The open index.
 #[derive(Debug)]
 pub(crate) struct Index {
+    layout: Layout,
     path: PathBuf,
     database: RwLock<Option<Database>>,
+    /// What the last commit left; `None` when redb could not be opened again.
+    state: RwLock<Option<State>>,
+    /// redb could not be opened again: whoever asks next tries it once more.
+    is_lost: AtomicBool,
+    /// Why it could not.
+    why_closed: Mutex<String>,
+    /// Where the small tables have their second copy; `None` while an index is made under another name.
+    journal: Mutex<Option<Journal>>,
+    /// One commit at a time.
+    writing: Mutex<()>,
+    next_run: AtomicU32,
+    /// Level 0 has no more rows than this.
+    level0_rows: usize,
+    wake: Wake,
 }
 
 impl Index {
-    /// Opens the index file, or makes it where it is not.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
-        let database = Self::open_database(path).map_err(|error| error.of_open(path))?;
-        let index = Self { path: path.to_owned(), database: RwLock::new(Some(database)) };
-        index.make_tables().map_err(|error| error.of_open(path))?;
+    /// Opens the index of a store, or makes it where it is not.
+    /// `level0_rows` is how many rows level 0 takes at most.
+    pub(crate) fn open(layout: &Layout, level0_rows: usize) -> Result<Self, OpenError> {
+        let path = &layout.index();
+        let index = Self::new(layout, path, level0_rows).map_err(|error| error.of_open(path))?;
+        index.remove_unnamed().map_err(|error| OpenError::io(layout.runs(), error))?;
+        index.open_journal().map_err(|error| OpenError::of_write(path, error))?;
         Ok(index)
     }
 
-    fn open_database(path: &Path) -> Result<Database, IndexError> {
-        guarded(|| {
-            let file = open_or_create(path).map_err(redb::Error::Io)?;
-            Ok(Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?)
-        })
+    fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let runs = layout.runs();
+        layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
+        let mut index = Self {
+            layout: layout.clone(),
+            path: path.to_owned(),
+            database: RwLock::new(Some(open_database(layout, path)?)),
+            state: RwLock::default(),
+            is_lost: AtomicBool::new(false),
+            why_closed: Mutex::default(),
+            journal: Mutex::default(),
+            writing: Mutex::default(),
+            next_run: AtomicU32::default(),
+            level0_rows,
+            wake: Wake::default(),
+        };
+        index.make_tables()?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
     }
 
     /// Makes the tables in a new file, so that reading never meets a missing one.
     fn make_tables(&self) -> Result<(), IndexError> {
-        let complete = self.read(|tx| Ok(tx.list_tables()?.count() == 6))?;
+        let complete = self.read_once(|tx| Ok(tx.list_tables()?.count() == TABLES))?;
         if complete {
             return Ok(());
         }
         self.write(|tx| {
             tx.open_table(BLOCKS)?;
+            tx.open_table(RUNS)?;
             tx.open_table(BLOBS)?;
             tx.open_table(WHOLES)?;
             tx.open_table(PACKS)?;
             tx.open_table(PINS)?;
             tx.open_table(RECORDS)?;
+            tx.open_table(HIDDEN)?;
+            tx.open_table(COUNTS)?;
             Ok(())
         })
     }
@@ -200,23 +184,40 @@ impl Index {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
+        let done = self.read_once(work);
+        if done.as_ref().is_err_and(|error| error.kind != Failure::Other)
+            // Where somebody commits, he meets the same error.
+            && let Some(_one) = self.writing.try_lock()
+        {
+            self.reopen();
+        }
+        done
+    }
+
+    fn read_once<T>(
+        &self,
+        work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
         let database = self.database.read();
-        guarded(|| work(&database.as_ref().ok_or_else(closed)?.begin_read()?))
+        guarded(|| work(&database.as_ref().ok_or_else(|| self.closed())?.begin_read()?))
     }
 
     /// Writes and commits: immediate, two-phase, quick to repair.
-    fn write(
+    fn write<T>(
         &self,
-        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
+        work: impl FnOnce(&WriteTransaction) -> Result<T, IndexError>,
+    ) -> Result<T, IndexError> {
+        self.mend();
         let done = {
             let database = self.database.read();
             guarded(|| {
-                let mut tx = database.as_ref().ok_or_else(closed)?.begin_write()?;
+                let mut tx = database.as_ref().ok_or_else(|| self.closed())?.begin_write()?;
                 tx.set_durability(redb::Durability::Immediate)?;
                 tx.set_quick_repair(true);
-                work(&tx)?;
-                Ok(tx.commit()?)
+                let given = work(&tx)?;
+                tx.commit()?;
+                Ok(given)
             })
         };
         if done.as_ref().is_err_and(|error| error.kind != Failure::Other) {
@@ -225,38 +226,46 @@ impl Index {
         done
     }
 
-    /// Opens the file again after an I/O error, after which redb refuses to work.
+    /// Opens the file again after an I/O error, after which redb refuses to work, and looks what it says:
+    /// nobody knows whether the commit that failed is in it.
     fn reopen(&self) {
-        let mut database = self.database.write();
-        let old = database.take();
-        // Closing may panic on a damaged file as everything else may.
-        let closed = guarded(|| {
-            drop(old);
-            Ok(())
-        });
-        match closed.and_then(|()| Self::open_database(&self.path)) {
-            Ok(opened) => *database = Some(opened),
-            Err(error) => tracing::error!(%error, "the index could not be opened again"),
+        self.is_lost.store(false, Ordering::Release);
+        let opened = {
+            let mut database = self.database.write();
+            let old = database.take();
+            // Closing may panic on a damaged file as everything else may.
+            let closed = guarded(|| {
+                drop(old);
+                Ok(())
+            });
+            closed.and_then(|()| open_database(&self.layout, &self.path)).map(|opened| {
+                *database = Some(opened);
+            })
+        };
+        let state = opened.and_then(|()| self.load());
+        if let Err(error) = &state {
+            tracing::error!(%error, "the index could not be opened again");
+            self.is_lost.store(true, Ordering::Release);
+            *self.why_closed.lock() = error.to_string();
+        }
+        *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
         }
     }
 
-    /// The entry of a digest.
-    pub(crate) fn entry(&self, digest: &Digest) -> Result<Option<Entry>, IndexError> {
-        self.read(|tx| {
-            let table = tx.open_table(BLOCKS)?;
-            Ok(table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value())))
-        })
+    fn closed(&self) -> IndexError {
+        IndexError::other(format!("it could not be opened again: {}", self.why_closed.lock()))
     }
 
-    /// The entries of many digests.
-    pub(crate) fn entries(&self, digests: &[Digest]) -> Result<Vec<Option<Entry>>, IndexError> {
-        self.read(|tx| {
-            let table = tx.open_table(BLOCKS)?;
-            let look = |digest| -> Result<Option<Entry>, IndexError> {
-                Ok(table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value())))
-            };
-            digests.iter().map(look).collect()
-        })
+    /// What the last commit left.
+    fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        self.mend();
+        RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
     }
 
     /// The record of a blob; one that cannot be read is none.
@@ -275,6 +284,23 @@ impl Index {
         })
     }
 
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
+        })
+    }
+
     /// How far each pack is indexed.
     pub(crate) fn packs(&self) -> Result<Vec<(u32, u64)>, IndexError> {
         self.read(|tx| {
@@ -289,10 +315,7 @@ impl Index {
 
     /// Turns an error of a write into the caller's.
     pub(crate) fn write_error(&self, error: IndexError) -> WriteError {
-        match error.kind {
-            Failure::Full => WriteError::Full { path: self.path.clone() },
-            _ => WriteError::Index { reason: error.reason },
-        }
+        error.of_write(&self.path)
     }
 }
 
@@ -309,6 +332,12 @@ impl Drop for Index {
     }
 }
 
-fn closed() -> IndexError {
-    IndexError::other("it could not be opened again".to_owned())
+fn open_database(layout: &Layout, path: &Path) -> Result<Database, IndexError> {
+    guarded(|| {
+        let file = IndexFile(layout.disk().open_or_create(path).map_err(redb::Error::Io)?);
+        Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(file)?)
+    })
 }
+
+#[cfg(test)]
+mod tests;

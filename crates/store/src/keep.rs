@@ -92,6 +92,7 @@ impl Shared {
         let Some(root) = Key::of(place.file) else { return Ok(None) };
         let Some(partial) = self.partial(&root, place.size)? else { return Ok(None) };
         let leaf = Leaf { key, offset: place.offset, data, public };
+        let _stay = self.moving.read();
         let owned = self.here(&key)?.filter(Found::is_owned).map(|found| found.entry);
         let mut pressure = Pressure::None;
         let was_written = partial.write(leaf, &self.partials, |_, entry| {
@@ -134,6 +135,7 @@ impl Shared {
     /// Appends a block to a pack, unless the store has it in a file that is there.
     fn keep_in_pack(&self, key: Key, data: &[u8], public: bool) -> Result<Pressure, WriteError> {
         let is_good = |record: &BlobRecord| !record.damaged;
+        let _stay = self.moving.read();
         let found = self.here(&key)?;
         let found = found.filter(|found| found.record.as_ref().is_none_or(is_good));
         match found.map(|found| found.entry) {
@@ -172,6 +174,7 @@ impl Shared {
                 len: size,
                 kept: false,
                 damaged: false,
+                sparse: false,
                 partial: Some(state),
                 reference: None,
             };

@@ -10,8 +10,8 @@
 //!  0        8        14     18   19    20
 //! +--------+--------+------+----+-----+
 //! | home   | offset | len  |hash|flags|   home: bit 63 set: pack number, else: blob id
-//! +--------+--------+------+----+-----+   flags: bit 0: may be given to peers
-//! ```
+//! +--------+--------+------+----+-----+   flags: bit 0: may be given to peers; bit 1: the block is
+//! ```                                     gone, and the rest is zero
 
 use shoal_dag::Cid;
 
@@ -31,6 +31,24 @@ pub(crate) type Digest = [u8; 32];
 /// The bytes of an index entry.
 pub(crate) type EntryBytes = [u8; 20];
 
+/// What a row of the index says of a digest; `None`: the block is gone, whatever older rows say.
+pub(crate) type Slot = Option<Entry>;
+
+/// Bit 1 of an entry's flags.
+const GONE: u8 = 2;
+
+/// The bytes of a row's entry.
+pub(crate) fn slot_to_bytes(slot: Slot) -> EntryBytes {
+    let mut gone = [0; 20];
+    gone[19] = GONE;
+    slot.map_or(gone, Entry::to_bytes)
+}
+
+/// Reads what [`slot_to_bytes`] wrote.
+pub(crate) fn slot_from_bytes(bytes: &EntryBytes) -> Slot {
+    (bytes[19] & GONE == 0).then(|| Entry::from_bytes(bytes))
+}
+
 /// What the index is asked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Key {
@@ -49,6 +67,13 @@ impl Key {
             _ => return None,
         };
         Some(Self { digest: hash.digest().try_into().ok()?, hash: code })
+    }
+
+    /// A CID of version 1 with this digest; the codec says how to read the block, which no key knows.
+    pub(crate) fn cid(&self, codec: u64) -> Option<Cid> {
+        let mut bytes = vec![1, u8::try_from(codec).ok()?, self.hash, self.digest.len() as u8];
+        bytes.extend_from_slice(&self.digest);
+        shoal_dag::hash::cid_from_bytes(&bytes).ok()
     }
 }
 
@@ -128,6 +153,8 @@ mod tests {
             let entry =
                 Entry { place, offset: 0xffff_1234_5678, len: 65_536, hash: 0x1e, public: true };
             assert_eq!(Entry::from_bytes(&entry.to_bytes()), entry);
+            assert_eq!(slot_from_bytes(&slot_to_bytes(Some(entry))), Some(entry));
         }
+        assert_eq!(slot_from_bytes(&slot_to_bytes(None)), None);
     }
 }

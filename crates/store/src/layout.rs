@@ -1,26 +1,30 @@
-//! Where everything lies in a store's directory, and how names are made there to stay.
+//! Where everything lies in a store's directory, and the disk that it is on.
 //!
 //! Owns all path building: no other file joins a path beneath the store. Directories are made with
-//! mode 0700 and files with 0600, whatever the umask allows beyond that.
+//! mode 0700 and files with 0600 (see `disk`), whatever the umask allows beyond that.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::blob::BlobId;
+use crate::disk::Disk;
 use crate::key::Place;
 
 /// The paths of one store.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     root: PathBuf,
+    disk: Disk,
 }
 
 impl Layout {
     /// The layout of the store in `root`.
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
+    pub(crate) fn new(root: &Path, disk: Disk) -> Self {
+        Self { root: root.to_owned(), disk }
+    }
+
+    /// The disk: whoever has the paths may change what is there.
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -35,8 +39,43 @@ impl Layout {
         self.root.join("format")
     }
 
+    /// Is there after a sync failed, until the store was opened again.
+    pub(crate) fn sync_failed(&self) -> PathBuf {
+        self.root.join("sync-failed")
+    }
+
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.redb")
+    }
+
+    pub(crate) fn stats(&self) -> PathBuf {
+        self.root.join("stat.redb")
+    }
+
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+
+    pub(crate) fn journals(&self) -> PathBuf {
+        self.root.join("journal")
+    }
+
+    pub(crate) fn journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.log"))
+    }
+
+    /// A journal that is not complete yet.
+    pub(crate) fn new_journal(&self, number: u32) -> PathBuf {
+        self.journals().join(format!("{number:08}.new"))
+    }
+
+    /// An index that is not complete yet.
+    pub(crate) fn new_index(&self) -> PathBuf {
+        self.root.join("index.new")
+    }
+
+    pub(crate) fn run(&self, number: u32) -> PathBuf {
+        self.runs().join(format!("{number:08}.run"))
     }
 
     pub(crate) fn packs(&self) -> PathBuf {
@@ -86,32 +125,5 @@ impl Layout {
             Place::Pack(number) => self.pack(number),
             Place::Blob(id) => self.blob(id),
         }
-    }
-}
-
-/// Makes a directory of mode 0700 unless it is there; says whether it was made.
-pub(crate) fn make_dir(path: &Path) -> io::Result<bool> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// Makes a new file of mode 0600, open for reading and writing; fails where the name exists.
-pub(crate) fn create_new(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
-}
-
-/// Opens a file of mode 0600 for reading and writing, making it empty where it does not exist.
-pub(crate) fn open_or_create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
-/// Removes a file; one that is not there is fine.
-pub(crate) fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -9,6 +9,8 @@
 //! DIR/                     mode 0700, files 0600
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
+//!   sync-failed            a sync failed, and the store was not opened again since
+//!   stat.redb              what files looked like that were added (see `stat_cache`); may go
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
@@ -36,10 +38,13 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod generation;
+mod holes;
 mod index;
 mod keep;
 mod key;
 mod layout;
+mod leases;
 mod lock;
 mod move_out;
 mod overlay;
@@ -50,28 +55,41 @@ mod pins;
 mod presence;
 mod ranges;
 mod read;
+mod rebase;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
 mod settle;
+mod stat_cache;
 mod store;
 mod usage;
+mod verify;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
+#[doc(hidden)]
+pub use blob::know_users_files_by_size;
+#[doc(hidden)]
+pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use index::is_guarded;
 pub use keep::KeepPlace;
+pub use leases::Lease;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
+pub use rebase::{OLDER_MAX, Rebased, Thinned};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
 pub use settle::SettleOptions;
+pub use stat_cache::{Memory, Note, Remembered, StatPrint, Trust};
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
+pub use verify::{BadBlock, Checked, FAULTS_MAX, Fault, VerifyReport};
 
 /// Content of this many bytes and more gets a blob of its own; less goes into packs.
 ///

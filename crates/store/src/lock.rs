@@ -7,15 +7,16 @@
 //! (`/proc/locks`), or, where it lists none, of one that lives.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::disk::DiskFile;
 use crate::error::OpenError;
-use crate::layout::{Layout, open_or_create};
+use crate::layout::Layout;
 
 /// The command in the lock file is read up to this length: it is for one line of a message.
 const COMMAND_BYTES_MAX: usize = 256;
@@ -41,33 +42,34 @@ pub struct Holder {
 /// The held lock; released when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    _file: DiskFile,
 }
 
 impl Lock {
     /// Takes the lock, or names who holds it.
     pub(crate) fn take(layout: &Layout, command: &str) -> Result<Self, OpenError> {
         let path = layout.lock();
-        let mut file = open_or_create(&path).map_err(|error| OpenError::io(&path, error))?;
+        let file =
+            layout.disk().open_or_create(&path).map_err(|error| OpenError::io(&path, error))?;
         match take_exclusive(&file) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                let holder = read_holder(&mut file);
+                let holder = read_holder(&file);
                 return Err(OpenError::InUse { pid: holder.pid, command: holder.command });
             }
             Err(error) => return Err(OpenError::io(&path, error)),
         }
         let command: String =
             command.chars().filter(|c| !c.is_control()).take(COMMAND_BYTES_MAX).collect();
-        write_holder(&mut file, &command).map_err(|error| OpenError::io(&path, error))?;
+        write_holder(&file, &command).map_err(|error| OpenError::io(&path, error))?;
         Ok(Self { _file: file })
     }
 
     /// Who holds the lock of a store now, if anybody does.
     pub(crate) fn holder(layout: &Layout) -> Option<Holder> {
-        let mut file = File::open(layout.lock()).ok()?;
+        let file = File::open(layout.lock()).ok()?;
         match flock(&file, FlockOperation::NonBlockingLockShared) {
-            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_holder(&mut file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Some(read_holder(&file)),
             _ => None,
         }
     }
@@ -84,15 +86,14 @@ fn take_exclusive(file: &File) -> rustix::io::Result<()> {
     flock(file, FlockOperation::NonBlockingLockExclusive)
 }
 
-fn write_holder(file: &mut File, command: &str) -> io::Result<()> {
+fn write_holder(file: &DiskFile, command: &str) -> io::Result<()> {
     let text = format!("{}\n{command}\n", std::process::id());
-    file.rewind()?;
-    file.write_all(text.as_bytes())?;
+    file.write_all_at(text.as_bytes(), 0)?;
     file.set_len(text.len() as u64)
 }
 
 /// Who holds the lock on the file, as far as that can be known.
-fn read_holder(file: &mut File) -> Holder {
+fn read_holder(file: &File) -> Holder {
     let written = read_written(file);
     match listed(file).as_slice() {
         [] if written.pid != 0 && lives(written.pid) => written,
@@ -103,7 +104,7 @@ fn read_holder(file: &mut File) -> Holder {
 }
 
 /// Who took the lock last and said so.
-fn read_written(file: &mut File) -> Holder {
+fn read_written(mut file: &File) -> Holder {
     let mut text = Vec::new();
     let mut lines = match file
         .rewind()
@@ -145,11 +146,12 @@ fn lives(pid: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::Disk;
 
     #[test]
     fn the_holder_is_the_kernels_and_not_the_last_one_that_wrote() {
         let dir = tempfile::TempDir::new().unwrap();
-        let layout = Layout::new(dir.path());
+        let layout = Layout::new(dir.path(), Disk::default());
         drop(Lock::take(&layout, "shoal seed").unwrap());
         let ours = std::process::id();
         let written = |text: &str| fs::write(layout.lock(), text).unwrap();

@@ -25,7 +25,6 @@ use shoal_dag::Cid;
 use crate::blob::{BlobId, BlobRecord, Fingerprint, Reference};
 use crate::error::{ReadError, WriteError};
 use crate::key::{Key, Place};
-use crate::layout::{create_new, make_dir};
 use crate::store::{Shared, Store};
 
 use copy::{clone_or_copy, copy_to, link};
@@ -74,16 +73,16 @@ impl Store {
             // From here on dropping it gives the claim back.
             let out = out(Moved::Linked);
             let note = shared.layout.moved(id);
-            announce(&note).map_err(|error| WriteError::io(&note, error))?;
-            if link(&shared.layout.blob(id), temp, mode)? {
+            announce(&shared.disk, &note).map_err(|error| WriteError::io(&note, error))?;
+            if link(&shared.disk, &shared.layout.blob(id), temp, mode)? {
                 return Ok(Some(out));
             }
             shared.unlink(&[note]);
         }
         let Some(whole) = self.whole_file(root)? else { return Ok(None) };
-        let how = copy_to(&whole.file, temp, mode)?;
+        let how = copy_to(&shared.disk, &whole.file, temp, mode)?;
         if let Some(reference) = record.reference.as_ref().filter(|r| r.open().is_none()) {
-            drop(fs::remove_file(temp));
+            drop(shared.disk.remove(temp));
             let path = reference.path.clone();
             return Err(ReadError::changed(*root, path).into());
         }
@@ -126,7 +125,9 @@ impl Shared {
     fn claim_link(&self, id: BlobId) -> Result<bool, WriteError> {
         let mut homes = self.homes.lock();
         let record = self.record(id).map_err(ReadError::from)?;
-        let may = record.is_some_and(|(record, _)| !record.kept && record.reference.is_none());
+        let may = record.is_some_and(|(record, _)| {
+            !record.kept && !record.sparse && record.reference.is_none()
+        });
         Ok(may && homes.insert(id))
     }
 
@@ -155,7 +156,8 @@ impl Shared {
         }
         let record = BlobRecord { reference: Some(reference), ..record };
         let note = self.layout.moved(id);
-        write_note(&note, root, &record).map_err(|error| WriteError::io(&note, error))?;
+        write_note(&self.disk, &note, root, &record)
+            .map_err(|error| WriteError::io(&note, error))?;
         let pressure = self.overlay.change(|layer| {
             layer.blobs.insert(id, Some(record));
             layer.unlink.push(note);
@@ -226,12 +228,12 @@ impl Shared {
         becomes: impl FnOnce(BlobRecord) -> Option<BlobRecord>,
     ) -> Result<bool, WriteError> {
         let (path, dir) = (self.layout.blob(id), self.layout.blob_dir(id));
-        make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
+        self.disk.make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
         let temp = self.layout.copy(BlobId::draw());
         let failed = |error| WriteError::io(&temp, error);
-        let to = create_new(&temp).map_err(failed)?;
+        let to = self.disk.create_new(&temp).map_err(failed)?;
         let done = clone_or_copy(from, &to).map_err(failed);
-        let done = done.and_then(|_| self.disk.sync(&to, &temp));
+        let done = done.and_then(|_| to.sync(&temp));
         if done.is_err() || !intact() {
             self.unlink(&[temp]);
             return done.map(|()| false);
@@ -243,7 +245,7 @@ impl Shared {
                 self.unlink(&[temp]);
                 return Ok(false);
             };
-            fs::rename(&temp, &path).map_err(|error| WriteError::io(&path, error))?;
+            self.disk.rename(&temp, &path).map_err(|error| WriteError::io(&path, error))?;
             self.overlay.change(|layer| {
                 layer.blobs.insert(id, Some(record));
                 // A note of an earlier move would undo this at the next open.

@@ -23,7 +23,7 @@ pub(crate) const OVERLAY_ENTRIES_MAX: usize = 4 * OVERLAY_ENTRIES_SOFT_MAX;
 /// Changes that belong together. `None` is a removal.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
-    pub(crate) entries: HashMap<Digest, Entry>,
+    pub(crate) entries: HashMap<Digest, Option<Entry>>,
     pub(crate) blobs: HashMap<BlobId, Option<BlobRecord>>,
     pub(crate) wholes: HashMap<Digest, Option<Whole>>,
     /// Files that go when the layer is in the index.
@@ -44,8 +44,11 @@ impl Layer {
 
     /// The layer as index changes.
     pub(crate) fn to_changes(&self) -> Changes {
+        let entries = self.entries.iter();
+        let gone = self.entries.iter().filter(|row| row.1.is_none());
         Changes {
-            entries: self.entries.iter().map(|(digest, entry)| (*digest, *entry)).collect(),
+            entries: entries.filter_map(|(digest, entry)| Some((*digest, (*entry)?))).collect(),
+            forgotten: gone.map(|row| *row.0).collect(),
             blobs: self.blobs.clone(),
             wholes: self.wholes.iter().map(|(digest, whole)| (*digest, *whole)).collect(),
             ..Changes::default()
@@ -104,8 +107,18 @@ impl Overlay {
     pub(crate) fn insert(&self, digest: Digest, entry: Entry) -> Pressure {
         self.change(|live| {
             live.has_packed |= matches!(entry.place, Place::Pack(_));
-            let public = live.entries.get(&digest).is_some_and(|old| old.public);
-            live.entries.insert(digest, Entry { public: public || entry.public, ..entry });
+            let old = live.entries.get(&digest).copied().flatten();
+            let public = entry.public || old.is_some_and(|old| old.public);
+            live.entries.insert(digest, Some(Entry { public, ..entry }));
+        })
+    }
+
+    /// Removes a block, whatever the index says of it: visible at once, durable with the next commit
+    /// that drains.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
+    pub(crate) fn remove(&self, digest: Digest) -> Pressure {
+        self.change(|live| {
+            live.entries.insert(digest, None);
         })
     }
 
@@ -126,11 +139,11 @@ impl Overlay {
         }
     }
 
-    /// The entry of a digest, if the overlay knows one.
-    pub(crate) fn entry(&self, digest: &Digest) -> Option<Entry> {
+    /// The entry of a digest.
+    pub(crate) fn entry(&self, digest: &Digest) -> Known<Entry> {
         let layers = self.layers.lock();
         let draining = || layers.draining.as_ref()?.entries.get(digest);
-        layers.live.entries.get(digest).or_else(draining).copied()
+        Known::of(layers.live.entries.get(digest).or_else(draining))
     }
 
     /// The record of a blob.
@@ -147,17 +160,20 @@ impl Overlay {
         Known::of(layers.live.wholes.get(digest).or_else(draining))
     }
 
-    /// The digests of its entries and the newest records of its blobs.
-    pub(crate) fn known(&self) -> (Vec<Digest>, HashMap<BlobId, Option<BlobRecord>>) {
+    /// The digests that it says something of, with whether they are there, and the newest records of
+    /// its blobs.
+    pub(crate) fn known(&self) -> (Vec<(Digest, bool)>, HashMap<BlobId, Option<BlobRecord>>) {
         let layers = self.layers.lock();
+        let row = |(digest, entry): (&Digest, &Option<Entry>)| (*digest, entry.is_some());
+        let live = layers.live.entries.iter();
         let Some(old) = &layers.draining else {
-            return (layers.live.entries.keys().copied().collect(), layers.live.blobs.clone());
+            return (live.map(row).collect(), layers.live.blobs.clone());
         };
-        let is_new = |digest: &&Digest| !layers.live.entries.contains_key(*digest);
-        let older = old.entries.keys().filter(is_new);
+        let is_new = |entry: &(&Digest, &Option<Entry>)| !layers.live.entries.contains_key(entry.0);
+        let older = old.entries.iter().filter(is_new);
         let mut blobs = old.blobs.clone();
         blobs.extend(layers.live.blobs.iter().map(|(id, record)| (*id, record.clone())));
-        (layers.live.entries.keys().chain(older).copied().collect(), blobs)
+        (live.chain(older).map(row).collect(), blobs)
     }
 
     /// Is there nothing that the index does not have?
@@ -227,12 +243,17 @@ impl Overlay {
             return;
         }
         for (digest, new) in &changes.entries {
-            if let Some(entry) = live.entries.get_mut(digest) {
-                *entry = Entry { public: entry.public || new.public, ..*new };
+            match live.entries.get_mut(digest) {
+                Some(Some(entry)) => {
+                    *entry = Entry { public: entry.public || new.public, ..*new };
+                }
+                // The batch has brought it back.
+                Some(None) => drop(live.entries.remove(digest)),
+                None => {}
             }
         }
         for (digest, public) in &changes.marks {
-            if let Some(entry) = live.entries.get_mut(digest) {
+            if let Some(Some(entry)) = live.entries.get_mut(digest) {
                 entry.public = *public;
             }
         }
@@ -248,7 +269,7 @@ impl Overlay {
 
     /// Sets the public mark of an entry that is not in the index yet.
     pub(crate) fn mark(&self, digest: &Digest, public: bool) {
-        if let Some(entry) = self.layers.lock().live.entries.get_mut(digest) {
+        if let Some(Some(entry)) = self.layers.lock().live.entries.get_mut(digest) {
             entry.public = public;
         }
     }
@@ -268,16 +289,38 @@ mod tests {
         assert_eq!(overlay.insert([1; 32], entry(1)), Pressure::First);
         assert_eq!(overlay.insert([2; 32], entry(1)), Pressure::None);
         assert_eq!(overlay.begin_drain().entries.len(), 2);
-        assert_eq!(overlay.entry(&[1; 32]), Some(entry(1)));
+        assert_eq!(overlay.entry(&[1; 32]), Known::Is(entry(1)));
         overlay.insert([1; 32], entry(9));
         overlay.undo_drain();
-        assert_eq!(overlay.entry(&[1; 32]), Some(entry(9)));
-        assert_eq!(overlay.entry(&[2; 32]), Some(entry(1)));
+        assert_eq!(overlay.entry(&[1; 32]), Known::Is(entry(9)));
+        assert_eq!(overlay.entry(&[2; 32]), Known::Is(entry(1)));
         assert!(overlay.has_packed());
         overlay.begin_drain();
         overlay.end_drain();
-        assert_eq!(overlay.entry(&[2; 32]), None);
+        assert_eq!(overlay.entry(&[2; 32]), Known::Nothing);
         assert!(!overlay.has_packed());
+    }
+
+    #[test]
+    fn a_removal_hides_what_lies_below_it_until_it_comes_back() {
+        let overlay = Overlay::default();
+        overlay.insert([1; 32], entry(1));
+        overlay.begin_drain();
+        overlay.remove([1; 32]);
+        assert_eq!(overlay.entry(&[1; 32]), Known::Gone);
+        assert_eq!(overlay.known().0, [([1; 32], false)]);
+        overlay.undo_drain();
+        assert_eq!(overlay.entry(&[1; 32]), Known::Gone, "the newer change wins");
+        let changes = overlay.begin_drain().to_changes();
+        assert_eq!((changes.entries.len(), changes.forgotten), (0, vec![[1; 32]]));
+        overlay.end_drain();
+        overlay.remove([2; 32]);
+        overlay.insert([2; 32], entry(7));
+        assert_eq!(overlay.entry(&[2; 32]), Known::Is(entry(7)));
+        overlay.remove([2; 32]);
+        let entries = vec![([2; 32], entry(8))];
+        overlay.supersede(&Changes { entries, ..Changes::default() });
+        assert_eq!(overlay.entry(&[2; 32]), Known::Nothing, "the index has it again");
     }
 
     #[test]

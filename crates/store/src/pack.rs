@@ -17,21 +17,19 @@
 //!
 //! Lock order: the packs' lock, then the overlay's.
 
+pub(crate) mod salvage;
 pub(crate) mod scan;
 
-use std::fs::File;
-use std::io::IoSlice;
-use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use shoal_dag::BLOCK_BYTES_MAX;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskFile};
 use crate::error::WriteError;
 use crate::key::{Entry, Key, Place};
-use crate::layout::{Layout, open_or_create};
+use crate::layout::Layout;
 
 /// A pack is closed at this length and the next begun: big enough that 100 TB have 10^5 files, small
 /// enough to be rewritten by a later collector.
@@ -60,7 +58,7 @@ impl RecordHeader {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(RECORD_MAGIC)?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (digest, rest) = rest.split_first_chunk::<32>()?;
@@ -75,7 +73,7 @@ impl RecordHeader {
 #[derive(Debug)]
 struct Open {
     number: u32,
-    file: Arc<File>,
+    file: Arc<DiskFile>,
     path: PathBuf,
     len: u64,
 }
@@ -86,7 +84,7 @@ struct Writer {
     /// Where the next write goes when none is open: the newest pack and its length.
     next: (u32, u64),
     /// Packs with unsynced bytes.
-    dirty: Vec<(u32, Arc<File>, PathBuf)>,
+    dirty: Vec<(u32, Arc<DiskFile>, PathBuf)>,
     /// Packs that grew since the lengths were last committed.
     grown: Vec<(u32, u64)>,
     /// A pack was made and its directory is not synced.
@@ -106,7 +104,7 @@ impl Packs {
     }
 
     /// Notes a pack whose tail was read again into the overlay: its bytes were never synced.
-    pub(crate) fn found(&self, number: u32, len: u64, file: File, path: PathBuf) {
+    pub(crate) fn found(&self, number: u32, len: u64, file: DiskFile, path: PathBuf) {
         let mut writer = self.writer.lock();
         writer.dirty.push((number, Arc::new(file), path));
         writer.grown.push((number, len));
@@ -147,7 +145,7 @@ impl Packs {
             (std::mem::take(&mut writer.dirty), std::mem::take(&mut writer.has_new_name))
         };
         for (_, file, path) in &dirty {
-            disk.sync(file, path)?;
+            file.sync(path)?;
         }
         if has_new_name { disk.sync_dir(&layout.packs()) } else { Ok(()) }
     }
@@ -166,7 +164,7 @@ impl Writer {
     fn write(&mut self, layout: &Layout, header: &[u8], data: &[u8]) -> Result<u64, WriteError> {
         let open = self.open(layout)?;
         let (at, total) = (open.len, (header.len() + data.len()) as u64);
-        if let Err(error) = write_both(&open.file, header, data, at) {
+        if let Err(error) = open.file.write_both_at(header, data, at) {
             // Best effort: a torn record is skipped at the next open anyway.
             drop(open.file.set_len(at));
             return Err(WriteError::io(&open.path, error));
@@ -194,7 +192,7 @@ impl Writer {
         if self.open.is_none() {
             let (number, len) = self.next;
             let path = layout.pack(number);
-            let made = open_or_create(&path).and_then(|file| {
+            let made = layout.disk().open_or_create(&path).and_then(|file| {
                 if len == 0 {
                     file.write_all_at(FILE_MAGIC, 0)?;
                 }
@@ -207,18 +205,4 @@ impl Writer {
         }
         Ok(self.open.as_mut().expect("it was opened above"))
     }
-}
-
-/// Writes a header and its data with one call, and what that leaves with more.
-fn write_both(file: &File, header: &[u8], data: &[u8], at: u64) -> std::io::Result<()> {
-    let slices = [IoSlice::new(header), IoSlice::new(data)];
-    let done = match rustix::io::pwritev(file, &slices, at) {
-        Err(rustix::io::Errno::INTR) => 0,
-        done => done?,
-    };
-    if done < header.len() {
-        file.write_all_at(&header[done..], at + done as u64)?;
-    }
-    let written = done.saturating_sub(header.len());
-    file.write_all_at(&data[written..], at + (header.len() + written) as u64)
 }

@@ -9,8 +9,6 @@
 //! Lock order: a blob's lock, then the overlay's; the set's lock, then the overlay's.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +16,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::blob::BlobId;
+use crate::disk::DiskFile;
 use crate::error::WriteError;
 use crate::key::{Digest, Entry, Key, Place};
-use crate::layout::{Layout, create_new, make_dir, remove};
+use crate::layout::Layout;
 use crate::presence::{Header, Presence, Record};
 use crate::ranges::Ranges;
 
@@ -59,7 +58,7 @@ pub(crate) struct Partial {
     pub(crate) id: BlobId,
     pub(crate) root: Key,
     pub(crate) size: u64,
-    pub(crate) file: File,
+    pub(crate) file: DiskFile,
     pub(crate) path: PathBuf,
     presence_path: PathBuf,
     state: Mutex<State>,
@@ -89,7 +88,7 @@ impl Partial {
         let (id, file, presence) = create_blob(layout, &header)?;
         let (path, presence_path) = (layout.blob(id), layout.presence(id));
         if let Err(error) = file.set_len(size) {
-            drop((remove(&path), remove(&presence_path)));
+            drop((layout.disk().remove(&path), layout.disk().remove(&presence_path)));
             return Err(WriteError::io(path, error));
         }
         let state = State::new(Ranges::default(), presence);
@@ -100,11 +99,11 @@ impl Partial {
     /// Opens one that exists, reading its presence record; `None` where the record is not readable.
     pub(crate) fn open(layout: &Layout, id: BlobId) -> Result<Option<Self>, WriteError> {
         let (path, presence_path) = (layout.blob(id), layout.presence(id));
-        let opened = Presence::open(&presence_path)
+        let opened = Presence::open(layout.disk(), &presence_path)
             .map_err(|error| WriteError::io(&presence_path, error))?;
         let Some((presence, header)) = opened else { return Ok(None) };
         let Some(root) = header.root else { return Ok(None) };
-        let file = match std::fs::OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match layout.disk().open(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| WriteError::io(&path, error))?,
         };
@@ -121,11 +120,11 @@ impl Partial {
 
     /// Takes the space of the whole content.
     pub(crate) fn allocate(&self) -> Result<(), WriteError> {
-        let flags = rustix::fs::FallocateFlags::empty();
-        match rustix::fs::fallocate(&self.file, flags, 0, self.size) {
+        let cannot = Some(rustix::io::Errno::OPNOTSUPP.raw_os_error());
+        match self.file.allocate(self.size) {
             // Not every file system can; the file stays sparse then.
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()),
-            Err(error) => Err(WriteError::io(&self.path, error)),
+            Err(error) if error.raw_os_error() == cannot => Ok(()),
+            done => done.map_err(|error| WriteError::io(&self.path, error)),
         }
     }
 
@@ -238,21 +237,22 @@ impl Partial {
 pub(crate) fn create_blob(
     layout: &Layout,
     header: &Header,
-) -> Result<(BlobId, File, Presence), WriteError> {
+) -> Result<(BlobId, DiskFile, Presence), WriteError> {
+    let disk = layout.disk();
     loop {
         let id = BlobId::draw();
         let (path, presence_path, dir) =
             (layout.blob(id), layout.presence(id), layout.blob_dir(id));
-        make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
+        disk.make_dir(&dir).map_err(|error| WriteError::io(&dir, error))?;
         let taken = |error: &std::io::Error| error.kind() == std::io::ErrorKind::AlreadyExists;
-        let presence = match Presence::create(&presence_path, header) {
+        let presence = match Presence::create(disk, &presence_path, header) {
             Err(error) if taken(&error) => continue,
             other => other.map_err(|error| WriteError::io(&presence_path, error))?,
         };
-        match create_new(&path) {
+        match disk.create_new(&path) {
             Ok(file) => return Ok((id, file, presence)),
             Err(error) => {
-                drop(remove(&presence_path));
+                drop(disk.remove(&presence_path));
                 if !taken(&error) {
                     return Err(WriteError::io(path, error));
                 }

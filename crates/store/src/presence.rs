@@ -18,13 +18,12 @@
 //! +-------------+--------+-----+------+-------+---+
 //! ```
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::disk::{Disk, DiskFile};
 use crate::key::{Digest, Key};
-use crate::layout::{create_new, open_or_create};
 
 const MAGIC: &[u8; 8] = b"shoalprs";
 const HEADER_BYTES: u64 = 96;
@@ -113,22 +112,22 @@ impl Record {
 /// An open presence record.
 #[derive(Debug)]
 pub(crate) struct Presence {
-    file: File,
+    file: DiskFile,
     /// How many records it has.
     pub(crate) count: u64,
 }
 
 impl Presence {
     /// Makes the record of a new blob.
-    pub(crate) fn create(path: &Path, header: &Header) -> io::Result<Self> {
-        let file = create_new(path)?;
+    pub(crate) fn create(disk: &Disk, path: &Path, header: &Header) -> io::Result<Self> {
+        let file = disk.create_new(path)?;
         file.write_all_at(&header.to_bytes(), 0)?;
         Ok(Self { file, count: 0 })
     }
 
     /// Opens a record; `None` where its header is not one. A torn record at its end does not count.
-    pub(crate) fn open(path: &Path) -> io::Result<Option<(Self, Header)>> {
-        let file = open_or_create(path)?;
+    pub(crate) fn open(disk: &Disk, path: &Path) -> io::Result<Option<(Self, Header)>> {
+        let file = disk.open_or_create(path)?;
         let len = file.metadata()?.len();
         let mut bytes = [0; HEADER_BYTES as usize];
         if len < HEADER_BYTES {
@@ -177,13 +176,13 @@ mod tests {
             size: 77,
             boot_id: "f0b2d3a4-0000-1111-2222-333344445555".to_owned(),
         };
-        let mut presence = Presence::create(&path, &header).unwrap();
+        let mut presence = Presence::create(&Disk::default(), &path, &header).unwrap();
         let record = Record { digest: [9; 32], hash: 0x12, offset: 5, len: 6, public: true };
         presence.append(record).unwrap();
         presence.append(Record { offset: 11, ..record }).unwrap();
         let len = std::fs::metadata(&path).unwrap().len();
         std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(len - 1).unwrap();
-        let (opened, found) = Presence::open(&path).unwrap().unwrap();
+        let (opened, found) = Presence::open(&Disk::default(), &path).unwrap().unwrap();
         assert_eq!(found, header);
         let mut records = Vec::new();
         opened.each(0, |record| records.push(record)).unwrap();
@@ -196,7 +195,7 @@ mod tests {
         let path = dir.path().join("presence");
         for garbage in [vec![], vec![0; 50], vec![0; 96], vec![0xff; 200]] {
             std::fs::write(&path, garbage).unwrap();
-            assert!(Presence::open(&path).unwrap().is_none());
+            assert!(Presence::open(&Disk::default(), &path).unwrap().is_none());
         }
     }
 }

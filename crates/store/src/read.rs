@@ -15,6 +15,7 @@ use crate::error::ReadError;
 use crate::files::read_at;
 use crate::index::{IndexError, Whole};
 use crate::key::{Entry, Key, Place, inline};
+use crate::leases::Lease;
 use crate::overlay::Known;
 use crate::pack::scan::matches;
 use crate::store::{Shared, Store};
@@ -50,6 +51,9 @@ pub struct WholeFile {
     pub len: u64,
     /// It is a user's file, which may be edited at any time: hash what is read, never pass it through.
     pub reference: bool,
+    /// Keeps the bytes where they are; for a file of the store's own. Whoever passes the path or the
+    /// file on keeps it too.
+    pub lease: Option<Lease>,
 }
 
 impl Store {
@@ -111,13 +115,19 @@ impl Store {
             let Some(file) = reference.open() else {
                 return Err(ReadError::changed(*root, path));
             };
-            return Ok(Some(WholeFile { file, path, len, reference: true }));
+            return Ok(Some(WholeFile { file, path, len, reference: true, lease: None }));
+        }
+        let lease = Some(self.shared.leases.take(id));
+        let still = self.shared.whole(&key)?;
+        if still.is_none_or(|(now, record)| now != id || record.reference.is_some()) {
+            // It changed its home, or became sparse, before the lease was there.
+            return Ok(None);
         }
         let path = self.shared.layout.blob(id);
         let opened = File::open(&path).and_then(|file| Ok((file.metadata()?.len(), file)));
         match opened {
             Ok((found, file)) if found == len => {
-                Ok(Some(WholeFile { file, path, len, reference: false }))
+                Ok(Some(WholeFile { file, path, len, reference: false, lease }))
             }
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(ReadError::io(path, error))
@@ -167,12 +177,11 @@ impl Shared {
 
     /// Finds a block.
     pub(crate) fn find(&self, key: &Key) -> Result<Option<Found>, IndexError> {
-        let fresh = self.overlay.entry(&key.digest);
-        let entry = match fresh {
-            Some(entry) => Some(entry),
-            None => self.index.entry(&key.digest)?,
-        };
-        self.complete(key, entry, fresh.is_some())
+        match self.overlay.entry(&key.digest) {
+            Known::Is(entry) => self.complete(key, Some(entry), true),
+            Known::Gone => Ok(None),
+            Known::Nothing => self.complete(key, self.index.entry(&key.digest)?, false),
+        }
     }
 
     /// Adds the blob's record to an entry.
@@ -197,24 +206,23 @@ impl Shared {
     /// Finds many blocks, with one look at the index for their entries.
     pub(crate) fn find_many(&self, cids: &[Cid]) -> Result<Vec<Option<Found>>, IndexError> {
         let keys: Vec<Option<Key>> = cids.iter().map(Key::of).collect();
-        let look = |key: &Option<Key>| key.and_then(|key| self.overlay.entry(&key.digest));
-        let fresh: Vec<Option<Entry>> = keys.iter().map(look).collect();
-        let missing: Vec<_> = keys
-            .iter()
-            .zip(&fresh)
-            .filter(|row| row.1.is_none())
-            .filter_map(|row| *row.0)
-            .collect();
-        let digests: Vec<_> = missing.iter().map(|key| key.digest).collect();
+        let look = |key: &Option<Key>| match key {
+            Some(key) => self.overlay.entry(&key.digest),
+            None => Known::Gone,
+        };
+        let fresh: Vec<Known<Entry>> = keys.iter().map(look).collect();
+        let missing = keys.iter().zip(&fresh).filter(|row| *row.1 == Known::Nothing);
+        let digests: Vec<_> = missing.filter_map(|row| Some(row.0.as_ref()?.digest)).collect();
         let mut indexed = self.index.entries(&digests)?.into_iter();
         let mut found = Vec::with_capacity(cids.len());
         for (key, fresh) in keys.into_iter().zip(fresh) {
-            let Some(key) = key else {
-                found.push(None);
-                continue;
-            };
-            let entry = fresh.or_else(|| indexed.next().flatten());
-            found.push(self.complete(&key, entry, fresh.is_some())?);
+            found.push(match (key, fresh) {
+                (Some(key), Known::Is(entry)) => self.complete(&key, Some(entry), true)?,
+                (Some(key), Known::Nothing) => {
+                    self.complete(&key, indexed.next().flatten(), false)?
+                }
+                _ => None,
+            });
         }
         Ok(found)
     }
@@ -226,6 +234,17 @@ impl Shared {
             Known::Gone => Ok(None),
             Known::Nothing => Ok(self.index.blob(id)?.map(|record| (record, false))),
         }
+    }
+
+    /// The blob that was made for a root, whatever its state.
+    pub(crate) fn blob_of(&self, root: &Key) -> Result<Option<(BlobId, BlobRecord)>, IndexError> {
+        let whole = match self.overlay.whole(&root.digest) {
+            Known::Is(whole) => Some(whole),
+            Known::Gone => None,
+            Known::Nothing => self.index.whole(&root.digest)?,
+        };
+        let Some(whole) = whole.filter(|whole| whole.hash == root.hash) else { return Ok(None) };
+        Ok(self.record(whole.blob)?.map(|(record, _)| (whole.blob, record)))
     }
 
     /// The blob that is the whole content of a root.
@@ -245,9 +264,8 @@ impl Shared {
             },
         };
         let Some((record, _)) = self.record(id)? else { return Ok(None) };
-        let is_whole = record.partial.is_none() && !record.damaged;
         let is_one_leaf = whole.is_none();
-        if !is_whole || is_one_leaf && !self.is_all_of(root, record.len)? {
+        if !record.is_whole() || is_one_leaf && !self.is_all_of(root, record.len)? {
             return Ok(None);
         }
         Ok(Some((id, record)))
@@ -265,7 +283,8 @@ impl Shared {
         })
     }
 
-    fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
+    /// Reads a block and checks its bytes.
+    pub(crate) fn read(&self, cid: &Cid, public_only: bool) -> Result<Option<Bytes>, ReadError> {
         if let Some(bytes) = inline(cid) {
             return Ok(Some(Bytes::copy_from_slice(bytes)));
         }

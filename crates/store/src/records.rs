@@ -74,7 +74,7 @@ impl Store {
 }
 
 /// The key in the index: namespace, zero, key.
-fn full_key(ns: &str, key: &[u8]) -> Result<Vec<u8>, WriteError> {
+pub(crate) fn full_key(ns: &str, key: &[u8]) -> Result<Vec<u8>, WriteError> {
     let max = RECORD_NAMESPACE_BYTES_MAX;
     check("the record's namespace", if ns.contains('\0') { usize::MAX } else { ns.len() }, max)?;
     Ok([ns.as_bytes(), &[0], key].concat())

@@ -4,11 +4,11 @@
 //! either whole or not there.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::disk::Disk;
 use crate::error::OpenError;
-use crate::layout::{create_new, remove};
 use crate::store::Store;
 
 /// A secret is a key; more is not read.
@@ -27,7 +27,8 @@ impl Store {
         }
         let (dir, path) = self.secret_path(name)?;
         let bytes = make();
-        write(&dir, &path, &bytes).map_err(|error| OpenError::io(&path, error))?;
+        write(&self.shared.disk, &dir, &path, &bytes)
+            .map_err(|error| OpenError::io(&path, error))?;
         Ok(bytes)
     }
 
@@ -48,7 +49,8 @@ impl Store {
     /// Deletes the secret `name`, durably; one that is not there is no error.
     pub fn remove_secret(&self, name: &str) -> Result<(), OpenError> {
         let (dir, path) = self.secret_path(name)?;
-        let removed = remove(&path).and_then(|()| fs::File::open(&dir)?.sync_all());
+        let disk = &self.shared.disk;
+        let removed = disk.remove(&path).and_then(|()| disk.sync_dir_io(&dir));
         removed.map_err(|error| OpenError::io(&path, error))
     }
 
@@ -63,12 +65,12 @@ impl Store {
     }
 }
 
-fn write(dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn write(disk: &Disk, dir: &Path, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    remove(&new)?;
-    let mut file = create_new(&new)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    fs::File::open(dir)?.sync_all()
+    disk.remove(&new)?;
+    let file = disk.create_new(&new)?;
+    file.write_all_at(bytes, 0)?;
+    file.sync_data()?;
+    disk.rename(&new, path)?;
+    disk.sync_dir_io(dir)
 }

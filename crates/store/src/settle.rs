@@ -10,6 +10,7 @@ use crate::BLOB_BYTES_MIN;
 use crate::blob::BlobRecord;
 use crate::error::{ReadError, WriteError};
 use crate::files::read_at;
+use crate::holes::{Hole, Holes, leaf_cid};
 use crate::index::Whole;
 use crate::key::{Entry, Key, Place, inline};
 use crate::pack::scan::matches;
@@ -32,12 +33,15 @@ pub struct SettleOptions {
     pub sync: bool,
     /// The blob is to be relied on by a pin: it will not be moved out.
     pub kept: bool,
+    /// It may have holes where it shares much with what the store owns already: then its leaves are all
+    /// here to stay, but it is no whole file. For what is kept only.
+    pub sparse: bool,
 }
 
 impl Store {
     /// Makes a file's blob whole. `leaves` are all leaves of the file in order with their places; those
     /// that are not at their place are copied there, verified, from wherever the store has them. `false`
-    /// when something is missing. Content below [`BLOB_BYTES_MIN`] has no blob: then the answer says
+    /// when something is missing, or where the file has been stored by its new leaves. Content below [`BLOB_BYTES_MIN`] has no blob: then the answer says
     /// only whether all of it is here.
     pub fn settle(
         &self,
@@ -55,7 +59,8 @@ impl Store {
             let whole = shared.whole(&key).map_err(ReadError::from)?;
             match whole.filter(|(_, record)| record.reference.is_none() || is_intact(record)) {
                 Some((id, record)) => !options.kept || record.is_owned() || shared.own_blob(id)?,
-                None => shared.settle_blob(&key, size, leaves, options.kept)?,
+                None if shared.is_sparse(&key)? => false,
+                None => shared.settle_blob(&key, size, leaves, options)?,
             }
         };
         if is_settled && options.sync {
@@ -114,14 +119,28 @@ fn is_intact(record: &BlobRecord) -> bool {
     record.reference.as_ref().is_some_and(|reference| reference.open().is_some())
 }
 
+/// A leaf that may stay where it is, since a pin may rely on that.
+fn hole_at(partial: &Partial, &(cid, offset, len): &Span, found: &Found) -> Option<Hole> {
+    let Entry { place, offset: at, .. } = found.entry;
+    let key = Key::of(&cid)?;
+    let may_stay = found.is_owned() && found.entry.len == len && place != Place::Blob(partial.id);
+    (may_stay && !partial.covers(offset, len)).then_some(Hole {
+        key,
+        offset,
+        len,
+        home: (place, at),
+    })
+}
+
 impl Shared {
     fn settle_blob(
         &self,
         root: &Key,
         size: u64,
         leaves: &mut dyn Iterator<Item = Span>,
-        kept: bool,
+        options: SettleOptions,
     ) -> Result<bool, WriteError> {
+        let kept = options.kept;
         let Some(partial) = self.partial(root, size)? else {
             // Another thread made it whole just now, unless it was begun with another size.
             let whole = self.whole(root).map_err(ReadError::from)?;
@@ -131,6 +150,7 @@ impl Shared {
         };
         let mut position = 0;
         let mut is_complete = true;
+        let mut holes = Holes::default();
         loop {
             let spans: Vec<Span> = leaves.take(LEAVES_AT_ONCE).collect();
             if spans.is_empty() {
@@ -143,13 +163,38 @@ impl Shared {
                     return Ok(false);
                 }
                 position += u64::from(span.2);
-                is_complete &= self.settle_leaf(&partial, span, found)?;
+                let hole = found.as_ref().filter(|_| kept && options.sparse);
+                if let Some(hole) = hole.and_then(|found| hole_at(&partial, span, found)) {
+                    if holes.push(hole, false) {
+                        is_complete &= self.settle_holes(&partial, holes.decide(position))?;
+                    }
+                } else {
+                    is_complete &= self.settle_leaf(&partial, span, found)?;
+                }
             }
         }
+        is_complete &= self.settle_holes(&partial, holes.decide(size))?;
         if is_complete && position == size {
-            return self.make_whole(&partial, kept);
+            return self.make_whole(&partial, kept, holes.stay());
         }
         Ok(false)
+    }
+
+    /// Brings leaves to their places after all.
+    fn settle_holes(&self, partial: &Partial, holes: Vec<Hole>) -> Result<bool, WriteError> {
+        let mut is_complete = true;
+        for hole in holes {
+            let found = self.find(&hole.key).map_err(ReadError::from)?;
+            let span = (leaf_cid(&hole.key), hole.offset, hole.len);
+            is_complete &= self.settle_leaf(partial, &span, found)?;
+        }
+        Ok(is_complete)
+    }
+
+    /// Has this root a blob with holes?
+    fn is_sparse(&self, root: &Key) -> Result<bool, WriteError> {
+        let known = self.blob_of(root).map_err(ReadError::from)?;
+        Ok(known.is_some_and(|(_, record)| record.sparse && record.is_owned()))
     }
 
     /// Brings one leaf to its place; `false` when the store does not have it.
@@ -249,9 +294,9 @@ impl Shared {
         self.relieve(self.overlay.insert(key.digest, Entry { public, ..entry }))
     }
 
-    /// All leaves are at their places: the blob is whole. The presence record stays until the index
+    /// All leaves are at their places, or elsewhere for good: the blob is complete. The presence record stays until the index
     /// says so too. `false` when it was whole and forgotten already.
-    fn make_whole(&self, partial: &Partial, kept: bool) -> Result<bool, WriteError> {
+    fn make_whole(&self, partial: &Partial, kept: bool, sparse: bool) -> Result<bool, WriteError> {
         let homes = self.homes.lock();
         let known = self.record(partial.id).map_err(ReadError::from)?;
         let Some((record, _)) = known else { return Ok(false) };
@@ -262,8 +307,14 @@ impl Shared {
         }
         partial.seal();
         let kept = kept || record.kept;
-        let record =
-            BlobRecord { len: partial.size, kept, damaged: false, partial: None, reference: None };
+        let record = BlobRecord {
+            len: partial.size,
+            kept,
+            damaged: false,
+            sparse,
+            partial: None,
+            reference: None,
+        };
         let whole = Whole { blob: partial.id, hash: partial.root.hash };
         let pressure = self.overlay.change(|layer| {
             layer.blobs.insert(partial.id, Some(record));

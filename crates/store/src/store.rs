@@ -1,40 +1,52 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
+mod format;
 mod ticker;
 
 use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
 use crate::blob::BlobId;
-use crate::disk::Disk;
+use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
-use crate::index::Index;
-use crate::layout::{Layout, create_new, make_dir, remove};
+use crate::generation::Generation;
+use crate::index::{Index, LEVEL0_ROWS_MAX};
+use crate::layout::Layout;
+use crate::leases::Leases;
 use crate::lock::{Holder, Lock};
 use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
+use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
-/// The format that this version writes, and the newest that it reads.
-const FORMAT: u32 = 1;
-const FORMAT_PREFIX: &str = "shoal-store ";
-/// A `format` file is one short line; more is not read.
-const FORMAT_BYTES_MAX: usize = 64;
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 6] = ["lock", "index.redb", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 10] = [
+    "lock",
+    "format.new",
+    "sync-failed",
+    "index.redb",
+    "runs",
+    "journal",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -47,11 +59,24 @@ pub struct Options {
     /// Makes every sync fail while it is true. For tests.
     #[doc(hidden)]
     pub fail_sync: Option<Arc<AtomicBool>>,
+    /// Stands around every change of the disk. For tests.
+    #[doc(hidden)]
+    pub watch: Option<Arc<dyn DiskWatch>>,
+    /// Rows of the index that are not worth a file of their own; a few make every commit write one. For
+    /// tests.
+    #[doc(hidden)]
+    pub level0_rows: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { command: "shoal".to_owned(), boot_id: None, fail_sync: None }
+        Self {
+            command: "shoal".to_owned(),
+            boot_id: None,
+            fail_sync: None,
+            watch: None,
+            level0_rows: LEVEL0_ROWS_MAX,
+        }
     }
 }
 
@@ -79,11 +104,22 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
     /// out at once. Held while it is decided whose file a blob is (see `move_out`).
     pub(crate) homes: Mutex<HashSet<BlobId>>,
+    /// Does the file system share extents between files?
+    pub(crate) reflinks: OnceLock<bool>,
+    /// Whole files that somebody reads without the index.
+    pub(crate) leases: Leases,
+    /// Held shared from a lookup to a change that repeats where the block lies, and alone by who moves
+    /// blocks to other homes: so that nothing old is said again. The outermost lock.
+    pub(crate) moving: RwLock<()>,
+    /// One at a time of what goes through the store to tidy it.
+    pub(crate) maintenance: Mutex<()>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -95,26 +131,32 @@ impl Store {
     pub fn open(dir: &Path, options: Options) -> Result<Self, OpenError> {
         // The layout's root is absolute: the caller may change its directory.
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
-        let layout = Layout::new(&dir);
+        let disk = Disk::new(options.fail_sync, options.watch);
+        let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
-        make_root(layout.root()).map_err(|error| OpenError::io(layout.root(), error))?;
+        make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
-        let index = match read_format(&layout)? {
-            Some(_) => open_index(&layout)?,
-            None => create(&layout)?,
-        };
+        let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.clone()),
             layout,
             index,
             overlay: Overlay::default(),
             packs: Packs::default(),
             partials: Partials::default(),
             files: Files::default(),
-            disk: Disk::new(options.fail_sync),
+            disk,
             boot_id,
             commit: Mutex::new(()),
             homes: Mutex::default(),
+            reflinks: OnceLock::new(),
+            leases: Leases::default(),
+            moving: RwLock::default(),
+            maintenance: Mutex::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
@@ -126,7 +168,7 @@ impl Store {
 
     /// Who has the store in `dir` open, if anybody has.
     pub fn holder(dir: &Path) -> Option<Holder> {
-        Lock::holder(&Layout::new(dir))
+        Lock::holder(&Layout::new(dir, Disk::default()))
     }
 
     /// The store's directory, absolute.
@@ -161,7 +203,7 @@ impl Shared {
 /// Whether `dir` is a store, of whatever format and whoever owns it: it has a `format` file that says so
 /// beside a `lock` or an index. Reads a few bytes and opens nothing but a regular file.
 pub fn is_store(dir: &Path) -> bool {
-    let layout = Layout::new(dir);
+    let layout = Layout::new(dir, Disk::default());
     let is_file =
         |path: PathBuf| fs::symlink_metadata(path).is_ok_and(|stat| stat.file_type().is_file());
     if !is_file(layout.format()) || !(is_file(layout.lock()) || is_file(layout.index())) {
@@ -198,68 +240,9 @@ fn check_is_ours(layout: &Layout) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn make_root(root: &Path) -> io::Result<()> {
-    if let Some(parent) = root.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    make_dir(root).map(drop)
-}
-
-/// Reads the format; `None` where there is none yet.
-fn read_format(layout: &Layout) -> Result<Option<u32>, OpenError> {
-    let path = layout.format();
-    let mut text = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(|error| OpenError::io(&path, error))?,
-    };
-    text.truncate(FORMAT_BYTES_MAX);
-    let text = String::from_utf8_lossy(&text).into_owned();
-    let number = text.strip_prefix(FORMAT_PREFIX).and_then(|rest| rest.trim_end().parse().ok());
-    match number {
-        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
-        Some(found) if found > 0 => Ok(Some(found)),
-        _ => {
-            let first = text.lines().next().unwrap_or_default();
-            let reason = format!("its first line is {first:?}, not \"{FORMAT_PREFIX}{FORMAT}\"");
-            Err(OpenError::NotAStore { path, reason })
-        }
-    }
-}
-
-/// Makes the files of an empty store; `format` last, so that it says that the rest is there.
-fn create(layout: &Layout) -> Result<Index, OpenError> {
-    for dir in [layout.packs(), layout.blobs(), layout.partials(), layout.secrets()] {
-        make_dir(&dir).map_err(|error| OpenError::io(&dir, error))?;
-    }
-    let index_path = layout.index();
-    remove(&index_path).map_err(|error| OpenError::io(&index_path, error))?;
-    let index = Index::open(&index_path)?;
-    let path = layout.format();
-    let write = || {
-        let file = create_new(&path)?;
-        io::Write::write_all(&mut &file, format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes())?;
-        file.sync_all()?;
-        fs::File::open(layout.root())?.sync_all()?;
-        match layout.root().parent() {
-            Some(parent) => fs::File::open(parent)?.sync_all(),
-            None => Ok(()),
-        }
-    };
-    write().map_err(|error| OpenError::io(&path, error))?;
-    Ok(index)
-}
-
-/// Opens the index of a store that has one; an empty or missing file is damage, not a new store.
-fn open_index(layout: &Layout) -> Result<Index, OpenError> {
-    let path = layout.index();
-    let len = match fs::metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        metadata => metadata.map_err(|error| OpenError::io(&path, error))?.len(),
-    };
-    if len == 0 {
-        return Err(OpenError::Damaged { path, reason: "it is missing or empty".to_owned() });
-    }
-    Index::open(&path)
+fn make_root(layout: &Layout) -> io::Result<()> {
+    layout.disk().make_parents(layout.root())?;
+    layout.disk().make_dir(layout.root()).map(drop)
 }
 
 /// The kernel's id of this boot; where there is none, nothing is trusted across processes.

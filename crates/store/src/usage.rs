@@ -1,17 +1,17 @@
 //! What the store takes.
 //!
-//! The index and what is not in it yet are counted together, each block and blob once. Partial blobs
-//! are measured on the disk, since most of one may be a hole. It takes one look at each blob's record
+//! The index and what is not in it yet are counted together, each block and blob once. Partial and
+//! sparse blobs are measured on the disk, since most of one may be a hole. It takes one look at each blob's record
 //! and at each block that waits for a checkpoint, never at all blocks.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 
-use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata};
+use redb::{ReadTransaction, ReadableTable};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
-use crate::index::{BLOBS, BLOCKS, IndexError};
+use crate::index::{BLOBS, IndexError};
 use crate::key::Digest;
 use crate::store::{Shared, Store};
 
@@ -34,7 +34,8 @@ impl Store {
         let shared = &self.shared;
         // Before the index: what is drained meanwhile is then in both and counts once.
         let (fresh_blocks, fresh_blobs) = shared.overlay.known();
-        let mut usage = shared.index.read(|tx| count(shared, tx, &fresh_blocks, fresh_blobs))?;
+        let mut usage = shared.index.read(|tx| count(shared, tx, fresh_blobs))?;
+        usage.blocks = count_blocks(shared, &fresh_blocks)?;
         usage.pack_bytes = shared.packs.bytes(&shared.index.packs()?);
         Ok(usage)
     }
@@ -43,14 +44,10 @@ impl Store {
 fn count(
     shared: &Shared,
     tx: &ReadTransaction,
-    fresh_blocks: &[Digest],
     mut fresh_blobs: HashMap<BlobId, Option<BlobRecord>>,
 ) -> Result<Usage, IndexError> {
-    let (blocks, blobs) = (tx.open_table(BLOCKS)?, tx.open_table(BLOBS)?);
-    let mut usage = Usage { blocks: blocks.len()?, ..Usage::default() };
-    for digest in fresh_blocks {
-        usage.blocks += u64::from(blocks.get(digest)?.is_none());
-    }
+    let blobs = tx.open_table(BLOBS)?;
+    let mut usage = Usage::default();
     let mut add = |id: BlobId, record: Option<BlobRecord>| {
         usage.blobs += u64::from(record.is_some());
         usage.blob_bytes += record.map_or(0, |record| own_bytes(shared, id, &record));
@@ -67,6 +64,19 @@ fn count(
     Ok(usage)
 }
 
+fn count_blocks(shared: &Shared, fresh: &[(Digest, bool)]) -> Result<u64, IndexError> {
+    let digests: Vec<Digest> = fresh.iter().map(|row| row.0).collect();
+    let (known, mut blocks) = shared.index.entries_and_count(&digests)?;
+    for ((_, is_here), known) in fresh.iter().zip(known) {
+        match (is_here, known.is_some()) {
+            (true, false) => blocks += 1,
+            (false, true) => blocks -= 1,
+            _ => {}
+        }
+    }
+    Ok(blocks)
+}
+
 /// The unit of stat(2)'s block count.
 const DISK_BLOCK_BYTES: u64 = 512;
 
@@ -75,7 +85,7 @@ fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
     if record.reference.is_some() {
         return 0;
     }
-    if record.partial.is_none() {
+    if record.partial.is_none() && !record.sparse {
         return record.len;
     }
     let on_disk = std::fs::metadata(shared.layout.blob(id));

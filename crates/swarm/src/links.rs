@@ -6,8 +6,9 @@
 //! links in the block; a child's index here is its index in a `Have` bitmap.
 
 use bytes::Bytes;
-use shoal_dag::Cid;
+use shoal_dag::hash::DAG_CBOR;
 use shoal_dag::node::{Node, NodeError};
+use shoal_dag::{Cid, cbor};
 
 /// Where a leaf's bytes lie in the file that it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,12 @@ impl Links {
     /// The block does not decode, or is of a kind that is not supported: the caller decides
     /// whether to treat it as a leaf.
     pub fn of(cid: &Cid, bytes: &Bytes) -> Result<Option<Self>, NodeError> {
+        if cid.codec() == DAG_CBOR {
+            let links = cbor::links(bytes)?.into_iter();
+            let children: Vec<_> = links.map(|cid| Child { cid, size: 0 }).collect();
+            let branch = Self { kind: LinksKind::Other, children };
+            return Ok((!branch.children.is_empty()).then_some(branch));
+        }
         let (kind, children) = match Node::decode(cid, bytes.clone())? {
             Node::Leaf { .. } | Node::Symlink { .. } => return Ok(None),
             Node::File(file) => {
@@ -97,6 +104,20 @@ mod tests {
         let data = Bytes::from_static(b"leaf");
         let cid = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, &data);
         assert_eq!(Links::of(&cid, &data).unwrap(), None);
+    }
+
+    #[test]
+    fn dag_cbor_has_children_without_places() {
+        let child = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, b"leaf");
+        let link = [&b"\x81\xd8\x2a\x58\x25\0"[..], &child.to_bytes()].concat();
+        for (data, expected) in [(&link[..], Some(child)), (b"\x80", None)] {
+            let data = Bytes::copy_from_slice(data);
+            let cid = cid_of(HashKind::Blake3, DAG_CBOR, shoal_dag::Version::V1, &data);
+            let links = Links::of(&cid, &data).unwrap();
+            let children = expected.map(|cid| vec![Child { cid, size: 0 }]);
+            let found = links.map(|links| (links.kind, links.children));
+            assert_eq!(found, children.map(|children| (LinksKind::Other, children)));
+        }
     }
 
     #[test]

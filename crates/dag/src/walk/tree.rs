@@ -3,6 +3,9 @@
 //! For pins, garbage collection, fetching whole trees and counting. A block that many parents
 //! link to is visited once, so a tree that doubles at every level costs its distinct blocks only.
 //!
+//! dag-cbor blocks are followed by their links. dag-pb blocks must be nodes of a file system, unless
+//! the walk is [`TreeWalk::of_any_format`]: then their links are enough.
+//!
 //! Memory: 22 bytes for each distinct block (the first 20 bytes of its digest, which is the
 //! shortest digest accepted, with hash function and codec), and the links still to be visited,
 //! at most [`PENDING_MAX`].
@@ -12,9 +15,12 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::{Budget, Cost, WalkError};
+use crate::BLOCK_BYTES_MAX;
 use crate::Cid;
-use crate::hash::{self, DIGEST_BYTES_MIN, RAW};
-use crate::node::Node;
+use crate::cbor;
+use crate::hash::{self, DAG_CBOR, DAG_PB, DIGEST_BYTES_MIN, RAW};
+use crate::node::{Node, NodeError};
+use crate::pb;
 
 /// Links that may wait to be visited: about 170 MB. A block of 2 MiB has at most some 45,000 links,
 /// and ordinary trees have a dozen levels of a few thousand.
@@ -41,12 +47,15 @@ pub enum BlockKind {
     Directory,
     /// A symbolic link.
     Symlink,
+    /// Links without a meaning in a file system: dag-cbor, or any dag-pb where that is allowed.
+    Other,
 }
 
 /// A walk over every distinct block below a root, the root included.
 #[derive(Debug)]
 pub struct TreeWalk {
     leaves: bool,
+    any_format: bool,
     cost: Cost,
     seen: HashSet<Key>,
     /// Links still to be visited, by depth; the last is visited next.
@@ -64,6 +73,7 @@ impl TreeWalk {
     pub fn new(root: Cid, budget: Budget) -> Self {
         Self {
             leaves: true,
+            any_format: false,
             cost: Cost::new(budget),
             seen: HashSet::new(),
             stack: vec![vec![root]],
@@ -77,6 +87,13 @@ impl TreeWalk {
     #[must_use]
     pub const fn without_leaves(mut self) -> Self {
         self.leaves = false;
+        self
+    }
+
+    /// Takes dag-pb blocks for what they link to, whether or not they are nodes of a file system.
+    #[must_use]
+    pub const fn of_any_format(mut self) -> Self {
+        self.any_format = true;
         self
     }
 
@@ -128,8 +145,8 @@ impl TreeWalk {
     pub fn handle_block(&mut self, cid: &Cid, data: Bytes) -> Result<BlockKind, WalkError> {
         self.check_asked(cid)?;
         self.cost.read(data.len())?;
-        let node = Node::decode(cid, data).map_err(|reason| WalkError::node(cid, reason))?;
-        let mut links: Vec<Cid> = node.links().collect();
+        let read = if self.any_format { links_of(cid, &data) } else { node_of(cid, data) };
+        let (kind, mut links) = read.map_err(|reason| WalkError::node(cid, reason))?;
         links.reverse();
         if self.pending + links.len() > PENDING_MAX {
             return Err(WalkError::Budget { what: "pending links", max: PENDING_MAX as u64 });
@@ -139,12 +156,7 @@ impl TreeWalk {
         if !links.is_empty() {
             self.stack.push(links);
         }
-        Ok(match node {
-            Node::Leaf { .. } => BlockKind::Leaf,
-            Node::File(_) => BlockKind::Branch,
-            Node::Directory { .. } | Node::Shard(_) => BlockKind::Directory,
-            Node::Symlink { .. } => BlockKind::Symlink,
-        })
+        Ok(kind)
     }
 
     /// Passes over the block that was asked for, and all that only it links to. For raw leaves
@@ -178,6 +190,38 @@ impl TreeWalk {
     fn check_asked(&self, cid: &Cid) -> Result<(), WalkError> {
         if self.asked == Some(*cid) { Ok(()) } else { Err(WalkError::NotAsked(Box::new(*cid))) }
     }
+}
+
+/// What a block is and links to, as a node of a file system; dag-cbor by its links.
+fn node_of(cid: &Cid, data: Bytes) -> Result<(BlockKind, Vec<Cid>), NodeError> {
+    if cid.codec() == DAG_CBOR {
+        return links_of(cid, &data);
+    }
+    let node = Node::decode(cid, data)?;
+    let kind = match node {
+        Node::Leaf { .. } => BlockKind::Leaf,
+        Node::File(_) => BlockKind::Branch,
+        Node::Directory { .. } | Node::Shard(_) => BlockKind::Directory,
+        Node::Symlink { .. } => BlockKind::Symlink,
+    };
+    Ok((kind, node.links().collect()))
+}
+
+/// What a block links to, by its codec alone.
+fn links_of(cid: &Cid, data: &[u8]) -> Result<(BlockKind, Vec<Cid>), NodeError> {
+    if data.len() > BLOCK_BYTES_MAX {
+        return Err(NodeError::TooLarge(data.len()));
+    }
+    let links = match cid.codec() {
+        RAW => return Ok((BlockKind::Leaf, Vec::new())),
+        DAG_CBOR => cbor::links(data)?,
+        DAG_PB => {
+            pb::data(data)?;
+            pb::links(data).map(|link| link.map(|link| link.hash)).collect::<Result<_, _>>()?
+        }
+        _ => return Err(NodeError::Unsupported("this codec")),
+    };
+    Ok((BlockKind::Other, links))
 }
 
 fn key(cid: &Cid) -> Key {

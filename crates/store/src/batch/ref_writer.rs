@@ -113,6 +113,13 @@ impl<'a> RefWriter<'a> {
     fn record(&self, is_partial: bool) -> BlobRecord {
         let partial = is_partial.then_some(PartialState { root: None, records: 0 });
         let reference = Some(self.reference());
-        BlobRecord { len: self.size, kept: false, damaged: false, partial, reference }
+        BlobRecord {
+            len: self.size,
+            kept: false,
+            damaged: false,
+            sparse: false,
+            partial,
+            reference,
+        }
     }
 }

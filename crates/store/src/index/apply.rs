@@ -1,17 +1,19 @@
 //! Taking a set of changes into the index with one commit.
 //!
-//! Entries are inserted sorted by digest, which is what makes them cheap. Where a digest has an entry
-//! already, the better home wins: what the store owns is never given up for what it does not, so that
+//! Where a digest has an entry already, which the filters of the runs know but for one time in a hundred,
+//! the better home wins: what the store owns is never given up for what it does not, so that
 //! a pinned block keeps a copy that nobody else can edit or move away.
 
 use std::collections::HashMap;
 
 use redb::{ReadableTable, Table, WriteTransaction};
 
-use super::{BLOBS, BLOCKS, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, Whole};
+use super::level0::Rows;
+use super::small::{Marked, Noted, apply_blobs, apply_hidden, apply_small};
+use super::{BLOBS, COUNT_BLOCKS, COUNTS, Index, IndexError, Whole};
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::WriteError;
-use crate::key::{Digest, Entry, EntryBytes, Place};
+use crate::key::{Digest, Entry, Place, Slot};
 
 /// What one commit changes. `None` removes.
 #[derive(Debug, Default)]
@@ -57,92 +59,148 @@ enum Rank {
     Reference,
     /// A blob that may be moved out.
     Passing,
+    /// A kept blob with holes: an older version of something, mostly.
+    Sparse,
     /// A pack or a kept blob.
     Owned,
 }
 
 impl Index {
-    /// Commits the changes, whose entries are sorted for it.
+    /// Commits the changes.
     pub(crate) fn apply(&self, changes: &mut Changes) -> Result<(), WriteError> {
-        changes.entries.sort_unstable_by_key(|entry| entry.0);
-        self.write(|tx| apply(tx, changes)).map_err(|error| self.write_error(error))
+        changes.entries.sort_by_key(|entry| entry.0);
+        let _one = self.writing.lock();
+        self.commit(|tx| self.apply_all(tx, changes))?;
+        self.tend_journal();
+        Ok(())
     }
-}
 
-fn apply(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    apply_blobs(tx, changes)?;
-    apply_blocks(tx, changes)?;
-    let mut wholes = tx.open_table(WHOLES)?;
-    for (digest, whole) in &changes.wholes {
-        match whole {
-            Some(whole) => wholes.insert(digest, &whole.to_bytes())?,
-            None => wholes.remove(digest)?,
-        };
-    }
-    let mut packs = tx.open_table(PACKS)?;
-    for (number, len) in &changes.packs {
-        packs.insert(number, len)?;
-    }
-    apply_bytes(&mut tx.open_table(PINS)?, &changes.pins)?;
-    apply_bytes(&mut tx.open_table(RECORDS)?, &changes.records)
-}
-
-fn apply_bytes(
-    table: &mut Table<'_, &[u8], &[u8]>,
-    rows: &[(Vec<u8>, Option<Vec<u8>>)],
-) -> Result<(), IndexError> {
-    for (key, value) in rows {
-        match value {
-            Some(value) => table.insert(key.as_slice(), value.as_slice())?,
-            None => table.remove(key.as_slice())?,
-        };
-    }
-    Ok(())
-}
-
-fn apply_blobs(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    let mut table = tx.open_table(BLOBS)?;
-    for (id, record) in &changes.blobs {
-        match record {
-            Some(record) => table.insert(id.0, record.to_bytes().as_slice())?,
-            None => table.remove(id.0)?,
-        };
-    }
-    Ok(())
-}
-
-fn apply_blocks(tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
-    let mut table = tx.open_table(BLOCKS)?;
-    for digest in &changes.forgotten {
-        table.remove(digest)?;
-    }
-    let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
-    for (digest, new) in &changes.entries {
-        let old = table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value()));
-        let best = match old {
-            Some(old) => ranks.better(old, *new)?,
-            None => *new,
-        };
-        if Some(best) != old {
-            table.insert(digest, &best.to_bytes())?;
+    /// Commits what `work` does and takes it over. The caller holds the lock of `writing`.
+    pub(super) fn commit(
+        &self,
+        work: impl FnOnce(&WriteTransaction) -> Result<Done, IndexError>,
+    ) -> Result<(), WriteError> {
+        let mut done = None;
+        let committed = self.write(|tx| {
+            let Done { noted, .. } = done.insert(work(tx)?);
+            let position = self.append(tx, std::mem::take(noted))?;
+            Ok(position)
+        });
+        match (committed, done) {
+            (Ok(position), done) => {
+                done.into_iter().for_each(|done| self.committed(done, position));
+                Ok(())
+            }
+            (Err(error), done) => {
+                if let Some(Done { rows: Rows::Run(Some(new)), .. }) = done {
+                    self.discard(new);
+                }
+                Err(self.write_error(error))
+            }
         }
     }
-    for (digest, public) in &changes.marks {
-        mark(&mut table, digest, *public)?;
+
+    fn apply_all(&self, tx: &WriteTransaction, changes: &Changes) -> Result<Done, IndexError> {
+        let mut noted = Noted::default();
+        apply_blobs(tx, changes, &mut noted)?;
+        let mut fresh = Fresh {
+            index: self,
+            rows: HashMap::new(),
+            blocks: self.blocks()?,
+            marked: Marked::default(),
+        };
+        fresh.take(tx, changes)?;
+        let Fresh { rows, blocks, marked, .. } = fresh;
+        tx.open_table(COUNTS)?.insert(COUNT_BLOCKS, blocks)?;
+        apply_small(tx, changes, &mut noted)?;
+        let rows = self.place_rows(tx, rows)?;
+        let done = Done { rows, blocks, noted };
+        self.hide(tx, &marked, done)
     }
-    Ok(())
+
+    /// Notes what is hidden, once it is known whether all rows are in runs. A run whose commit comes to
+    /// nothing here goes again.
+    pub(super) fn hide(
+        &self,
+        tx: &WriteTransaction,
+        marked: &Marked,
+        mut done: Done,
+    ) -> Result<Done, IndexError> {
+        let is_run = matches!(done.rows, Rows::Run(_));
+        match apply_hidden(tx, marked, is_run, &mut done.noted) {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                if let Rows::Run(Some(new)) = done.rows {
+                    self.discard(new);
+                }
+                Err(error)
+            }
+        }
+    }
 }
 
-fn mark(
-    table: &mut Table<'_, &Digest, &EntryBytes>,
-    digest: &Digest,
-    public: bool,
-) -> Result<(), IndexError> {
-    let old = table.get(digest)?.map(|bytes| Entry::from_bytes(bytes.value()));
-    if let Some(old) = old.filter(|old| old.public != public) {
-        table.insert(digest, &Entry { public, ..old }.to_bytes())?;
+/// What a commit does.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) rows: Rows,
+    /// How many blocks there are then.
+    pub(super) blocks: u64,
+    pub(super) noted: Noted,
+}
+
+/// The rows of one commit on top of those of the index.
+struct Fresh<'a> {
+    index: &'a Index,
+    rows: HashMap<Digest, Slot>,
+    blocks: u64,
+    marked: Marked,
+}
+
+impl Fresh<'_> {
+    fn take(&mut self, tx: &WriteTransaction, changes: &Changes) -> Result<(), IndexError> {
+        for digest in &changes.forgotten {
+            if self.entry(digest)?.is_some() {
+                self.rows.insert(*digest, None);
+                self.blocks -= 1;
+            }
+        }
+        let mut ranks = Ranks { blobs: tx.open_table(BLOBS)?, known: HashMap::new() };
+        for (digest, new) in &changes.entries {
+            let old = self.entry(digest)?;
+            let best = match old {
+                Some(old) => ranks.better(old, *new)?,
+                None => *new,
+            };
+            self.set(digest, old, best);
+            self.blocks += u64::from(old.is_none());
+        }
+        for (digest, public) in &changes.marks {
+            if let Some(old) = self.entry(digest)? {
+                self.set(digest, Some(old), Entry { public: *public, ..old });
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    fn entry(&self, digest: &Digest) -> Result<Option<Entry>, IndexError> {
+        self.rows.get(digest).map_or_else(|| self.index.entry(digest), |slot| Ok(*slot))
+    }
+
+    fn set(&mut self, digest: &Digest, old: Option<Entry>, new: Entry) {
+        if old == Some(new) {
+            return;
+        }
+        let was_public = old.is_some_and(|old| old.public);
+        match (was_public, new.public) {
+            (true, false) => {
+                let is_packed = matches!(new.place, Place::Pack(_));
+                self.marked.hidden.push((*digest, is_packed));
+            }
+            (false, true) => self.marked.shown.push(*digest),
+            _ => {}
+        }
+        self.rows.insert(*digest, Some(new));
+    }
 }
 
 /// Ranks of homes, as of this transaction.
@@ -156,7 +214,7 @@ impl Ranks<'_> {
     fn better(&mut self, old: Entry, new: Entry) -> Result<Entry, IndexError> {
         let public = old.public || new.public;
         let (old_rank, new_rank) = (self.rank(old.place)?, self.rank(new.place)?);
-        let stays = old_rank == Rank::Owned || old_rank > new_rank;
+        let stays = old_rank > new_rank || old_rank == new_rank && old_rank >= Rank::Sparse;
         let base = if stays && old.hash == new.hash { old } else { new };
         Ok(Entry { public, ..base })
     }
@@ -170,6 +228,7 @@ impl Ranks<'_> {
         let rank = match record {
             None => Rank::Nothing,
             Some(record) if record.damaged => Rank::Nothing,
+            Some(record) if record.is_owned() && record.sparse => Rank::Sparse,
             Some(record) if record.is_owned() => Rank::Owned,
             Some(record) if record.reference.is_some() => Rank::Reference,
             Some(_) => Rank::Passing,

@@ -15,26 +15,33 @@ use std::path::Path;
 use shoal_dag::hash::HashKind;
 
 use crate::blob::BlobRecord;
+use crate::disk::Disk;
 use crate::key::Key;
-use crate::layout::{create_new, remove};
 
 /// A note is a path and a few numbers; more is not read.
 const NOTE_BYTES_MAX: u64 = 8 * 1024;
 
 /// Makes an empty note.
-pub(crate) fn announce(path: &Path) -> io::Result<()> {
-    remove(path)?;
-    create_new(path).map(drop)
+pub(crate) fn announce(disk: &Disk, path: &Path) -> io::Result<()> {
+    disk.remove(path)?;
+    disk.create_new(path).map(drop)
 }
 
 /// Fills the note that [`announce`] made.
-pub(crate) fn write_note(path: &Path, root: &Key, record: &BlobRecord) -> io::Result<()> {
+pub(crate) fn write_note(
+    disk: &Disk,
+    path: &Path,
+    root: &Key,
+    record: &BlobRecord,
+) -> io::Result<()> {
     let mut bytes = vec![root.hash];
     bytes.extend_from_slice(&root.digest);
     bytes.extend_from_slice(&record.to_bytes());
     let digest = HashKind::Blake3.digest(&bytes);
     bytes.extend_from_slice(&digest);
-    std::fs::write(path, bytes)
+    let file = disk.open_or_create(path)?;
+    file.set_len(0)?;
+    file.write_all_at(&bytes, 0)
 }
 
 /// Reads a note; `None` where there is none, or where it is empty or torn.

@@ -1,7 +1,7 @@
-//! The thread that checkpoints while nobody asks for it.
+//! The threads that work while nobody asks for it: one checkpoints, one merges the index's runs.
 //!
-//! It sleeps without a timeout while there is nothing to do, so an idle store costs nothing. It ends
-//! with the last handle of the store, and holds no handle itself.
+//! They sleep without a timeout while there is nothing to do, so an idle store costs nothing. They end
+//! with the last handle of the store, and hold no handle themselves.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -74,14 +74,14 @@ impl Ticker {
     }
 }
 
-/// The running thread; dropping it ends it.
+/// The running threads; dropping it ends them.
 #[derive(Debug)]
 pub(super) struct Ticking {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
-/// Starts the thread.
+/// Starts the threads.
 pub(super) fn start(shared: &Arc<Shared>) -> Result<Ticking, OpenError> {
     let seen = Arc::clone(shared);
     let run = move || {
@@ -91,20 +91,31 @@ pub(super) fn start(shared: &Arc<Shared>) -> Result<Ticking, OpenError> {
             }
         }
     };
-    let thread = std::thread::Builder::new()
-        .name("store-checkpoint".to_owned())
-        .spawn(run)
-        .map_err(|error| OpenError::io(shared.layout.root(), error))?;
-    Ok(Ticking { shared: Arc::clone(shared), thread: Some(thread) })
+    // Made first: where the second thread cannot be started, dropping it ends the first.
+    let mut ticking = Ticking { shared: Arc::clone(shared), threads: Vec::new() };
+    ticking.spawn("store-checkpoint", run)?;
+    let merging = Arc::clone(shared);
+    ticking.spawn("store-merge", move || merging.index.merge_until_stopped())?;
+    Ok(ticking)
+}
+
+impl Ticking {
+    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        let root = self.shared.layout.root();
+        self.threads.push(thread.map_err(|error| OpenError::io(root, error))?);
+        Ok(())
+    }
 }
 
 impl Drop for Ticking {
     fn drop(&mut self) {
         self.shared.ticker.stop();
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the checkpoint thread panicked");
+        self.shared.index.stop_merging();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the store panicked");
+            }
         }
     }
 }

@@ -224,10 +224,10 @@ fn a_format_that_is_not_ours_is_refused() {
     let place = Place::new();
     drop(place.open());
     let format = place.path().join("format");
-    assert_eq!(fs::read_to_string(&format).unwrap(), "shoal-store 1\n");
+    assert_eq!(fs::read_to_string(&format).unwrap(), "shoal-store 2\n");
     fs::write(&format, "shoal-store 7\n").unwrap();
     let refused = Store::open(&place.path(), Options::default());
-    assert!(matches!(refused, Err(OpenError::NewerFormat { found: 7, known: 1 })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::NewerFormat { found: 7, known: 2 })), "{refused:?}");
     for garbage in [&b""[..], b"shoal-store", b"shoal-store x\n", b"\xff\xfe", b"shoal-store 0\n"] {
         fs::write(&format, garbage).unwrap();
         let refused = Store::open(&place.path(), Options::default());

@@ -39,7 +39,9 @@ fn threads_keep_add_read_and_checkpoint_at_once() {
         }
         scope.spawn(|| (0..20).for_each(|_| store.checkpoint().unwrap()));
     });
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: false }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: false, ..SettleOptions::default() })
+    );
     drop(store);
     let store = place.open();
     tree.assert_readable(&store);

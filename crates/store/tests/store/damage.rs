@@ -59,7 +59,9 @@ fn a_corrupt_block_is_forgotten_and_fetched_again() {
     store.keep(&small, None, &data, true).unwrap();
     assert!(!tree.settle(&store, SettleOptions::default()));
     tree.keep(&store, [3]);
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: true }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: true, ..SettleOptions::default() })
+    );
     drop(store);
     let store = place.open();
     tree.assert_readable(&store);

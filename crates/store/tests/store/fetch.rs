@@ -23,7 +23,9 @@ fn leaves_go_to_their_places_and_make_the_file_whole() {
     assert!(blob.blocks() * 512 < tree.size, "a partial blob is sparse");
     assert!(store.usage().unwrap().blob_bytes >= 3 * 65_536);
     tree.keep(&store, [0, 2, 4, 5, 7]);
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: false }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: false, ..SettleOptions::default() })
+    );
     let whole = store.whole_file(&tree.root).unwrap().unwrap();
     assert_eq!(fs::read(&whole.path).unwrap(), tree.content());
     assert!(store.verify_whole(&tree.root, &mut tree.spans().into_iter()).unwrap());
@@ -39,7 +41,9 @@ fn small_content_goes_into_packs() {
     tree.keep(&store, 0..3);
     tree.keep(&store, 0..3);
     tree.assert_readable(&store);
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: false }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: false, ..SettleOptions::default() })
+    );
     assert!(store.whole_file(&tree.root).unwrap().is_none());
     let usage = store.usage().unwrap();
     assert_eq!((usage.blocks, usage.blobs, usage.pack_bytes), (3, 0, 16 + 3 * 1048));
@@ -154,7 +158,9 @@ fn a_kept_file_is_relied_on_by_later_adds_and_a_passing_one_is_not() {
     let (passing, kept) = (Tree::blob(1), Tree::blob(20));
     passing.fetch(&store);
     kept.keep(&store, 0..8);
-    assert!(kept.settle(&store, SettleOptions { sync: false, kept: true }));
+    assert!(
+        kept.settle(&store, SettleOptions { sync: false, kept: true, ..SettleOptions::default() })
+    );
     let batch = store.batch(public());
     for tree in [&passing, &kept] {
         batch.put(&tree.leaves[0].0, &tree.leaves[0].1).unwrap();

@@ -178,7 +178,19 @@ fn copy_dir(from: &Path, to: &Path) {
         if path.is_dir() {
             copy_dir(&path, &target);
         } else {
-            fs::copy(&path, &target).unwrap();
+            copy_file(&path, &target);
+        }
+    }
+}
+
+/// Copies a file with its holes.
+fn copy_file(from: &Path, to: &Path) {
+    use std::os::unix::fs::FileExt;
+    let (bytes, to) = (fs::read(from).unwrap(), fs::File::create(to).unwrap());
+    to.set_len(bytes.len() as u64).unwrap();
+    for (number, page) in bytes.chunks(4096).enumerate() {
+        if page.iter().any(|byte| *byte != 0) {
+            to.write_all_at(page, number as u64 * 4096).unwrap();
         }
     }
 }

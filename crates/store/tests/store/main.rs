@@ -5,15 +5,24 @@
     reason = "a panic with its line is what a failing test is for, and a skipped one says why"
 )]
 
+mod answers;
 mod basics;
 mod concurrent;
 mod damage;
+mod extents;
 mod fetch;
 mod fixture;
+mod flips;
 mod full_disk;
+mod layer;
 mod model;
 mod move_out;
 mod pins;
 mod races;
+mod rebase;
+mod rebuild;
 mod recovery;
 mod reference;
+mod reflink;
+mod verify;
+mod versions;

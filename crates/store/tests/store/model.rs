@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use proptest::prelude::*;
-use shoal_store::{PinOptions, ReadError, SettleOptions, Store};
+use shoal_store::{Options, PinOptions, ReadError, SettleOptions, Store};
 
 use crate::fixture::{Place, Tree, block, public};
 
@@ -86,7 +86,7 @@ impl Model {
                 self.owned.insert(tree);
             }
             Step::Settle(tree, kept) => {
-                let options = SettleOptions { sync: false, kept };
+                let options = SettleOptions { kept, ..SettleOptions::default() };
                 if self.trees[tree].settle(store, options) && kept {
                     self.owned.insert(tree);
                 }
@@ -145,6 +145,11 @@ impl Model {
     }
 }
 
+/// With so few rows at once that small commits make runs of the index, and runs are merged.
+fn open(place: &Place) -> Store {
+    Store::open(&place.path(), Options { level0_rows: 8, ..Options::default() }).unwrap()
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -152,12 +157,12 @@ proptest! {
     fn what_was_acknowledged_is_read(steps in prop::collection::vec(step(), 1..40)) {
         let place = Place::new();
         let mut model = Model::new();
-        let mut store = place.open();
+        let mut store = open(&place);
         for step in &steps {
             model.take(&place, &store, step);
             if matches!(step, Step::Reopen) {
                 drop(store);
-                store = place.open();
+                store = open(&place);
             }
             model.check(&store);
         }

@@ -123,11 +123,41 @@ fn a_move_whose_note_was_lost_is_found_under_the_own_name() {
         }
         let again = crashed.open();
         tree.assert_readable(&again);
-        assert!(tree.settle(&again, SettleOptions { sync: true, kept: false }));
+        assert!(
+            tree.settle(
+                &again,
+                SettleOptions { sync: true, kept: false, ..SettleOptions::default() }
+            )
+        );
         tree.assert_readable(&again);
         assert_eq!(fs::read(again.whole_file(&tree.root).unwrap().unwrap().path).unwrap(), {
             tree.content()
         });
+    }
+}
+
+#[test]
+fn a_move_whose_rename_was_lost_is_found_under_the_own_name() {
+    let place = Place::new();
+    let (late, early) = (Tree::blob(1), Tree::blob(20));
+    let store = place.open();
+    early.fetch(&store);
+    store.checkpoint().unwrap();
+    late.fetch(&store);
+    for tree in [&early, &late] {
+        let (out, how) = get(&place, &store, tree, &tree.root.to_string());
+        assert_eq!(how, Moved::Linked);
+        // As if the power went, and the note were on the disk before the new name.
+        let crashed = place.crashed();
+        fs::remove_file(&out).unwrap();
+        let again = crashed.open();
+        tree.assert_readable(&again);
+        let whole = again.whole_file(&tree.root).unwrap().unwrap();
+        assert!(whole.reference, "it may have been edited under the other name");
+        assert!(whole.path.starts_with(crashed.path()));
+        again.checkpoint().unwrap();
+        drop(again);
+        tree.assert_readable(&crashed.open());
     }
 }
 
@@ -291,7 +321,9 @@ fn a_kept_file_is_never_linked() {
     let store = place.open();
     let tree = Tree::blob(1);
     tree.keep(&store, 0..8);
-    assert!(tree.settle(&store, SettleOptions { sync: true, kept: true }));
+    assert!(
+        tree.settle(&store, SettleOptions { sync: true, kept: true, ..SettleOptions::default() })
+    );
     let (out, how) = get(&place, &store, &tree, "out");
     assert_ne!(how, Moved::Linked);
     flip(&out, 5);

@@ -27,7 +27,9 @@ fn kept_blocks_survive_without_a_checkpoint() {
     assert_eq!(again.has_many(&[tree.leaves[5].0, tree.leaves[1].0]), [true, false]);
     // The fetch goes on where it was, in the same blob.
     tree.keep(&again, [1, 3, 4, 6, 7]);
-    assert!(tree.settle(&again, SettleOptions { sync: true, kept: false }));
+    assert!(
+        tree.settle(&again, SettleOptions { sync: true, kept: false, ..SettleOptions::default() })
+    );
     assert_eq!(files_in(&crashed.path().join("blobs")).len(), 1);
     drop(again);
     let again = crashed.open();
