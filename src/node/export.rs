@@ -248,19 +248,13 @@ impl Writer<'_> {
             return Ok(());
         };
         let path = open.path.join(std::ffi::OsStr::from_bytes(&entry.name));
+        let mut repeats =
+            || open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
         let refused = match name::check(&entry.name) {
             Err(error) => Some(error.to_string()),
-            Ok(()) => {
-                let repeats =
-                    open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
-                // The directory is new and all names in it differ.
-                let folds = !repeats && self.beneath.stands(&path).unwrap_or(false);
-                match (repeats, folds) {
-                    (true, _) => Some("its name repeats".to_owned()),
-                    (_, true) => Some(FOLDED.to_owned()),
-                    _ => None,
-                }
-            }
+            Ok(()) if repeats() => Some("its name repeats".to_owned()),
+            // The directory is new and all names in it differ.
+            Ok(()) => self.beneath.stands(&path).unwrap_or(false).then(|| FOLDED.to_owned()),
         };
         if let Some(why) = refused {
             let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);

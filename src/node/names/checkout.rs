@@ -173,7 +173,7 @@ impl Task<'_> {
         let to = Link { cid: resolved.cid, under: resolved.under() };
         let (out, standing) = self.open(given).await?;
         let out = Arc::new(out);
-        let collected = self.collect(reader, to, &standing).await?;
+        let collected = self.collect(reader, &to, &standing).await?;
         let Collected { changes, mut reader, refused, files } = collected;
         let changes = Arc::new(changes);
         self.prefetch(&mut reader, &out, &changes).await;
