@@ -24,6 +24,8 @@ fn target(bytes: &[u8]) {
         }
         // That decoder has room for digests of 64 bytes.
         (Ok(ours), None) if ours.iter().any(|cid| cid.hash().size() > 64) => {}
+        // It does not give back the sign of zero.
+        (Ok(_), None) if bytes.windows(9).any(|float| float == b"\xfb\x80\0\0\0\0\0\0\0") => {}
         (Ok(_), None) => panic!("accepted what is not canonical elsewhere"),
         (Err(CborError::Depth | CborError::Links) | Err(_), None) => {}
         (Err(error), Some(value)) => {
