@@ -45,12 +45,14 @@ mod prove;
 mod publish;
 mod report;
 mod resolve;
+mod rm;
 mod seed;
 mod show;
 mod standing;
 mod stat;
 mod talk;
 mod values;
+mod verify;
 mod verify_proof;
 
 use args::{Cli, Verb};
@@ -148,8 +150,10 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Cat(args) => cat::run(context, args).await,
         Verb::Ls(args) => list::run(context, args).await,
         Verb::Stat(args) => stat::run(context, args).await,
+        Verb::Rm(args) => rm::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
         Verb::Car(args) => car::run(context, args).await,
+        Verb::Verify(args) => verify::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
         Verb::Name(args) => name::run(context, args).await,
         Verb::Publish(args) => publish::run(context, args).await,

@@ -10,9 +10,9 @@ use shoal_net::Network;
 
 use super::{
     add, car, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove,
-    publish, resolve, seed, show, stat,
+    publish, resolve, rm, seed, show, stat,
     values::{self, Bwlimit, Timeout},
-    verify_proof,
+    verify, verify_proof,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
@@ -40,12 +40,14 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Add(add::AddArgs),
+    Rm(rm::RmArgs),
     Get(get::GetArgs),
     Cat(cat::CatArgs),
     Ls(list::ListArgs),
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
     Car(car::CarArgs),
+    Verify(verify::VerifyArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -92,6 +94,7 @@ impl Verb {
             Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
             Self::Car(args) => args.label(),
+            Self::Verify(_) => "checked",
             _ => "fetched",
         }
     }

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::control::protocol::car::{Exported, Imported};
-use crate::control::protocol::{Added, Described, Kind, Listed, Meta, PeerLine, PinLine, Status};
+use crate::control::protocol::{
+    Added, Described, FaultKind, FaultLine, Kind, Listed, Meta, PeerLine, PinLine, Status,
+};
 
 pub(crate) mod name;
 
@@ -46,6 +48,18 @@ pub(crate) enum Line {
     Pinned { cid: String },
     /// A pin was removed.
     Unpinned { cid: String },
+    /// Something that `verify` found.
+    Fault {
+        fault: &'static str,
+        cid: Option<String>,
+        #[serde(flatten)]
+        path: Path,
+        offset: Option<u64>,
+        bytes: Option<u64>,
+        mended: bool,
+    },
+    /// A pin stays.
+    Kept { cid: String, why: String },
     /// A connected peer.
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
@@ -140,6 +154,30 @@ impl From<&PinLine> for Line {
     }
 }
 
+impl From<&FaultLine> for Line {
+    fn from(fault: &FaultLine) -> Self {
+        Self::Fault {
+            fault: fault_kind(fault.kind),
+            cid: fault.cid.clone(),
+            path: fault.path.as_slice().into(),
+            offset: fault.offset,
+            bytes: fault.bytes,
+            mended: fault.mended,
+        }
+    }
+}
+
+/// What a fault is called.
+pub(crate) const fn fault_kind(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Corrupt => "corrupt",
+        FaultKind::Changed => "changed",
+        FaultKind::Gone => "gone",
+        FaultKind::Orphan => "orphan",
+        FaultKind::Missing => "missing",
+    }
+}
+
 impl From<&PeerLine> for Line {
     fn from(peer: &PeerLine) -> Self {
         Self::Peer {
@@ -158,7 +196,16 @@ impl From<&PeerLine> for Line {
 #[serde(untagged)]
 pub(crate) enum Details {
     /// Of `add` and `seed`.
-    Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
+    Added {
+        added: u64,
+        skipped: u64,
+        excluded: u64,
+        hidden: u64,
+        unchanged: u64,
+        bytes: u64,
+        files: u64,
+        served: bool,
+    },
     /// Of `car import`.
     Imported(Imported),
     /// Of `car export`.
@@ -182,6 +229,10 @@ pub(crate) enum Details {
     Described(Stat),
     /// Of `pin`.
     Pins { pins: u64 },
+    /// Of `verify`.
+    Checked { blocks: u64, bytes: u64, faults: u64, mended: u64, elapsed_ms: u64 },
+    /// Of `rm`.
+    Removed { unpinned: u64, kept: u64, references: u64, references_kept: u64 },
     /// Of `id`.
     Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Exit;
+use crate::{config::PROFILE_DEFAULT, exit::Exit};
 
 pub mod car;
 pub mod name;
@@ -18,7 +18,7 @@ use car::{CarExport, CarImport, CarRoot, Exported, Imported};
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 3;
+pub const PROTOCOL_VERSION: u32 = 4;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -88,8 +88,13 @@ pub enum Request {
         /// The pin to remove, as `pin ls` shows it.
         target: Target,
     },
+    /// Take back what was added: unpin and forget. Answers: `Done(Outcome::Removed)`; exit 4 when there
+    /// is nothing of it.
+    Remove(SeedItem),
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
     PinList,
+    /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
+    Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
     /// answers `Failed`. Answers: as `Add`, then `Done(Outcome::Nothing)`.
     Seed(Seed),
@@ -163,7 +168,7 @@ pub struct Wait {
 }
 
 /// Arguments of `add`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Add {
     /// What to add, in order; `None` is standard input, whose bytes follow as data frames and end
     /// with an empty one. Paths are absolute.
@@ -178,6 +183,29 @@ pub struct Add {
     pub local: bool,
     /// Compute CIDs, store nothing.
     pub only_hash: bool,
+    /// What of the directories is left out.
+    pub leaving: Leaving,
+    /// Read every file, also one that looks as it did when it was last added.
+    pub read_all: bool,
+}
+
+impl Add {
+    /// Adds a path as the default profile has it, whole, into the store.
+    pub fn path(path: Vec<u8>) -> Self {
+        let profile = PROFILE_DEFAULT.to_owned();
+        Self { sources: vec![Some(path)], profile, ..Self::default() }
+    }
+}
+
+/// What an add leaves out on purpose, below the directories that it was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Patterns in gitignore's syntax, relative to each argument.
+    pub exclude: Vec<String>,
+    /// Add hidden files also with a profile that leaves them out.
+    pub hidden: bool,
+    /// Take no notice of `.shoalignore`.
+    pub no_ignore: bool,
 }
 
 /// Arguments of `get`.
@@ -201,6 +229,15 @@ pub struct Get {
     pub wait: Wait,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Verify {
+    /// Fetch again what is wrong and pinned.
+    pub repair: bool,
+    /// Waiting rules.
+    pub wait: Wait,
+}
+
 /// Arguments of `seed`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Seed {
@@ -210,12 +247,12 @@ pub struct Seed {
     pub forget: bool,
 }
 
-/// One argument of `seed`.
+/// One argument of `seed` or `rm`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeedItem {
-    /// A file or directory of the user, absolute: seeded by reference.
+    /// A file or directory of the user, absolute; `seed` takes it by reference.
     Path(Vec<u8>),
-    /// A CID: fetched, pinned and served.
+    /// A CID; `seed` fetches, pins and serves it, or what a name stands for.
     Root(Target),
 }
 
@@ -243,6 +280,8 @@ pub enum Response {
     Listed(Vec<Listed>),
     /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
     Pins(Vec<PinLine>),
+    /// Something that `verify` found.
+    Fault(FaultLine),
     /// Names, in batches of at most [`LISTED_BATCH_MAX`].
     Names(Vec<NameLine>),
     /// Versions of a name, in batches of at most [`LISTED_BATCH_MAX`].
@@ -296,6 +335,30 @@ pub struct Added {
     pub files: u64,
 }
 
+/// What an add did not have to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spared {
+    /// Entries left out by a pattern; of a directory nothing below is counted.
+    pub excluded: u64,
+    /// Hidden entries left out.
+    pub hidden: u64,
+    /// Files that were not read, being as they were when they were last added.
+    pub unchanged: u64,
+}
+
+/// What `rm` took back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Roots that are not pinned any more.
+    pub unpinned: Vec<String>,
+    /// Roots whose pin stays, and why.
+    pub kept: Vec<(String, String)>,
+    /// The user's files that the store referred to and does not any more.
+    pub references: u64,
+    /// The user's files that it goes on to refer to, for another pin.
+    pub references_kept: u64,
+}
+
 /// One line of `ls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -320,6 +383,38 @@ pub struct PinLine {
     pub cid: String,
     /// Neither announced nor served.
     pub local: bool,
+}
+
+/// Something that `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultLine {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The block, as a raw leaf (the store does not know what it is), or the pin.
+    pub cid: Option<String>,
+    /// The file that it lies in; empty where there is none.
+    pub path: Vec<u8>,
+    /// Where in the file it begins.
+    pub offset: Option<u64>,
+    /// Its length.
+    pub bytes: Option<u64>,
+    /// It is right now, or nothing needs it.
+    pub mended: bool,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Bytes that are not the block's.
+    Corrupt,
+    /// A user's file that was given by reference and is another one now.
+    Changed,
+    /// A user's file that was given by reference and is not there.
+    Gone,
+    /// A file of the store that nothing leads to.
+    Orphan,
+    /// A pin of which something is not here.
+    Missing,
 }
 
 /// File, directory or symlink.
@@ -376,9 +471,13 @@ pub enum Outcome {
         bytes: u64,
         /// Files.
         files: u64,
+        /// What was left out on purpose, and what need not be read.
+        spared: Spared,
         /// True when a running peer serves it.
         served: bool,
     },
+    /// Of `rm`.
+    Removed(Removed),
     /// Of `car import`.
     Imported(Imported),
     /// Of `car export`.
@@ -427,6 +526,19 @@ pub enum Outcome {
     Unpinned {
         /// The root.
         cid: String,
+    },
+    /// Of `verify`.
+    Verified {
+        /// Blocks that were hashed.
+        blocks: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// What was wrong.
+        faults: u64,
+        /// What of it is right now, or not needed by anything.
+        mended: u64,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
     },
     /// Of `id`.
     Identity {
@@ -553,6 +665,21 @@ pub struct Status {
     pub received: u64,
     /// Faults of peers, by kind.
     pub violations: Vec<(String, u64)>,
+    /// What is done to make newest versions whole.
+    pub rebasing: Rebasing,
+}
+
+/// What the worker does that makes the newest versions of names whole files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebasing {
+    /// It was told to wait.
+    pub paused: bool,
+    /// The name that is worked on.
+    pub now: Option<String>,
+    /// Names that wait for it.
+    pub waiting: u64,
+    /// Older files whose space comes back when nobody reads them any more.
+    pub in_use: u64,
 }
 
 /// A failure, ready to be told.

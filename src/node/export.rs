@@ -22,7 +22,7 @@ use std::{
 
 use rustix::fs::{Access, AtFlags, RenameFlags, Timespec, Timestamps};
 use shoal_dag::{Bytes, Cid, Metadata, Node as DagNode, name, node::Dirent};
-use shoal_store::{MovedOut, Store};
+use shoal_store::{MovedOut, SettleOptions, Store};
 
 use super::{add::tree::MODE_KEPT, directory::Entries};
 use crate::control::{
@@ -340,7 +340,9 @@ impl Writer<'_> {
         let store = &self.export.store;
         let mode = self.mode(meta, 0o666);
         let copy = self.export.copy || *sealed || mode & 0o400 == 0;
-        let moved = if files::settle(store, cid, *size, self.export.copy)? {
+        let kept = self.export.copy;
+        let options = SettleOptions { sync: false, kept, sparse: kept };
+        let moved = if files::settle(store, cid, *size, options)? {
             store.move_out(cid, path, mode, copy)?
         } else {
             None

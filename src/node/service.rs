@@ -8,13 +8,14 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
-use shoal_store::{ReadError, Store};
+use shoal_store::{Lease, ReadError, Store};
 
 use super::{
     Node, add, car,
     directory::{self, Entries, Found},
     get, pin,
     read::{Bytestream, Reader, Resolved},
+    remove,
     sessions::{Session, Waiting},
     sharing, status,
     swarm::{View, Want},
@@ -35,6 +36,10 @@ mod backing;
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
+/// Leases that a connection keeps: by the time that as many more paths were given out, a mount has locked
+/// the file itself or never will.
+const LEASES_KEPT_MAX: usize = 256;
+
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
 
@@ -46,12 +51,14 @@ const NODES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Scope {
     node: Arc<Node>,
     sessions: VecDeque<(Cid, Arc<Session>)>,
+    /// Files whose paths were given out last.
+    leases: VecDeque<Lease>,
 }
 
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new() }
+        Self { node, sessions: VecDeque::new(), leases: VecDeque::new() }
     }
 
     /// Does what is asked with the bytes that the client sends.
@@ -82,7 +89,9 @@ impl Scope {
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
             Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
             Request::PinRemove { target } => pin::remove(&node, &target).await,
+            Request::Remove(item) => remove::remove(&node, item).await,
             Request::PinList => pin::list(&node, out).await,
+            Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
             Request::Peers => status::peers(&node).await,
@@ -275,9 +284,16 @@ impl Scope {
         Ok(Outcome::Read { bytes })
     }
 
-    async fn backing(&self, cid: &str) -> Result<Outcome, Failure> {
+    async fn backing(&mut self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        let path = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let found = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let path = found.map(|(path, lease)| {
+            if self.leases.len() >= LEASES_KEPT_MAX {
+                self.leases.pop_front();
+            }
+            self.leases.extend(lease);
+            path
+        });
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
         };

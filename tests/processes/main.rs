@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
+mod adding;
 mod bad_input;
 mod chain;
 mod demo;
@@ -25,3 +26,4 @@ mod sharded;
 mod sharing;
 mod swarm;
 mod unreadable;
+mod verify;

@@ -25,6 +25,7 @@
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
 mod error;
 mod file;
@@ -33,11 +34,11 @@ mod level0;
 pub(crate) mod merging;
 pub(crate) mod run;
 mod small;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 pub(crate) mod snapshot;
 mod state;
 mod upgrade;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -52,10 +53,11 @@ use crate::error::{OpenError, WriteError};
 use crate::key::{Digest, EntryBytes};
 use crate::layout::Layout;
 
+pub(crate) use anew::is_plain_index;
 pub(crate) use apply::Changes;
-pub(crate) use error::IndexError;
+use error::Failure;
 pub use error::is_guarded;
-use error::{Failure, guarded};
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
 use journal::Journal;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
@@ -243,17 +245,10 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
-            self.is_lost.store(true, Ordering::Release);
             *self.why_closed.lock() = error.to_string();
+            self.is_lost.store(true, Ordering::Release);
         }
         *self.state.write() = state.ok();
-    }
-
-    /// Opens redb again where that failed before: a disk that was full may have room by now.
-    fn mend(&self) {
-        if self.is_lost.load(Ordering::Acquire) {
-            self.reopen();
-        }
     }
 
     fn closed(&self) -> IndexError {
@@ -262,8 +257,14 @@ impl Index {
 
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
-        self.mend();
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     /// The record of a blob; one that cannot be read is none.
@@ -279,6 +280,23 @@ impl Index {
         self.read(|tx| {
             let table = tx.open_table(WHOLES)?;
             Ok(table.get(digest)?.map(|bytes| Whole::from_bytes(bytes.value())))
+        })
+    }
+
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
         })
     }
 

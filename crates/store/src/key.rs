@@ -68,6 +68,13 @@ impl Key {
         };
         Some(Self { digest: hash.digest().try_into().ok()?, hash: code })
     }
+
+    /// A CID of version 1 with this digest; the codec says how to read the block, which no key knows.
+    pub(crate) fn cid(&self, codec: u64) -> Option<Cid> {
+        let mut bytes = vec![1, u8::try_from(codec).ok()?, self.hash, self.digest.len() as u8];
+        bytes.extend_from_slice(&self.digest);
+        shoal_dag::hash::cid_from_bytes(&bytes).ok()
+    }
 }
 
 /// The bytes that an identity CID carries itself.

@@ -48,6 +48,10 @@ impl Layout {
         self.root.join("index.redb")
     }
 
+    pub(crate) fn stats(&self) -> PathBuf {
+        self.root.join("stat.redb")
+    }
+
     pub(crate) fn runs(&self) -> PathBuf {
         self.root.join("runs")
     }

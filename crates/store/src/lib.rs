@@ -10,6 +10,7 @@
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
 //!   sync-failed            a sync failed, and the store was not opened again since
+//!   stat.redb              what files looked like that were added (see `stat_cache`); may go
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
@@ -37,6 +38,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod generation;
 mod holes;
 mod index;
 mod keep;
@@ -54,12 +56,15 @@ mod presence;
 mod ranges;
 mod read;
 mod rebase;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
 mod settle;
+mod stat_cache;
 mod store;
 mod usage;
+mod verify;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
@@ -76,12 +81,15 @@ pub use move_out::{Moved, MovedOut};
 pub use pins::{Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use rebase::{OLDER_MAX, Rebased, Thinned};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
 pub use settle::SettleOptions;
+pub use stat_cache::{Memory, Note, Remembered, StatPrint, Trust};
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
+pub use verify::{BadBlock, Checked, FAULTS_MAX, Fault, VerifyReport};
 
 /// Content of this many bytes and more gets a blob of its own; less goes into packs.
 ///

@@ -8,6 +8,7 @@ use crate::checkpoint::Commit;
 use crate::error::{ReadError, WriteError};
 use crate::index::Changes;
 use crate::key::{Entry, Key, Place, inline};
+use crate::read::Found;
 use crate::store::{Shared, Store};
 
 impl Store {
@@ -38,6 +39,9 @@ impl Store {
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
         let _stay = self.shared.moving.read();
+        if !public {
+            self.shared.generation.change();
+        }
         for key in &keys {
             self.shared.overlay.mark(&key.digest, public);
         }
@@ -64,20 +68,30 @@ impl Store {
         if moved_away { self.forget_reference(root) } else { Ok(false) }
     }
 
+    /// Whether a file that the user gave by reference stands for `root`.
+    pub fn is_reference(&self, root: &Cid) -> Result<bool, ReadError> {
+        let Some(key) = Key::of(root) else { return Ok(false) };
+        let whole = self.shared.whole(&key)?;
+        Ok(whole.is_some_and(|(_, record)| record.reference.is_some_and(|file| !file.moved)))
+    }
+
     /// Forgets the user's file that stands for `root`, with all blocks that lie only there. Says whether
     /// there was one.
     pub fn forget_reference(&self, root: &Cid) -> Result<bool, WriteError> {
-        let Some(key) = Key::of(root) else { return Ok(false) };
+        Ok(self.forget_references(std::slice::from_ref(root))? > 0)
+    }
+
+    /// As [`forget_reference`](Self::forget_reference), of many with one commit; says of how many there
+    /// was a file.
+    pub fn forget_references(&self, roots: &[Cid]) -> Result<u64, WriteError> {
         let shared = &self.shared;
-        let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else {
-            // An earlier try may have forgotten it and failed to say so durably.
-            return shared.checkpoint().map(|()| false);
-        };
-        {
+        let mut forgotten = 0;
+        for key in roots.iter().filter_map(Key::of) {
+            let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else { continue };
             let _homes = shared.homes.lock();
             let known = shared.record(id).map_err(ReadError::from)?;
             if known.is_none_or(|(record, _)| record.reference.is_none()) {
-                return Ok(false);
+                continue;
             }
             shared.overlay.change(|layer| {
                 layer.blobs.insert(id, None);
@@ -85,9 +99,14 @@ impl Store {
                 layer.unlink.push(shared.layout.moved(id));
                 layer.handed.push(id);
             });
+            forgotten += 1;
         }
+        if forgotten > 0 {
+            shared.generation.change();
+        }
+        // Also for none: an earlier try may have forgotten it and failed to say so durably.
         shared.checkpoint()?;
-        Ok(true)
+        Ok(forgotten)
     }
 }
 
@@ -107,19 +126,24 @@ impl Shared {
         // First the overlay into the index, so that one removal does it.
         self.checkpoint()?;
         let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
-        if let Place::Blob(id) = found.entry.place {
-            match found.record.and_then(|record| Some((record.partial?.root?, record.len))) {
-                Some((root, len)) => {
-                    if let Some(partial) = self.partial(&root, len)? {
-                        partial.release(found.entry.offset, found.entry.len);
-                    }
-                }
-                None => self.damage(id)?,
-            }
+        if let (Place::Blob(id), false) = (found.entry.place, self.release_partial(&found)?) {
+            self.damage(id)?;
         }
         self.overlay.forget(&key.digest);
+        self.generation.change();
         let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
         self.commit(Commit { changes, drain: true, ..Commit::default() })
+    }
+
+    /// Gives up the range of a block in a blob that is being fetched; says whether it was in one.
+    pub(crate) fn release_partial(&self, found: &Found) -> Result<bool, WriteError> {
+        let record = found.record.as_ref();
+        let state = record.and_then(|record| Some((record.partial?.root?, record.len)));
+        let Some((root, len)) = state else { return Ok(false) };
+        if let Some(partial) = self.partial(&root, len)? {
+            partial.release(found.entry.offset, found.entry.len);
+        }
+        Ok(true)
     }
 
     /// Marks a whole blob as damaged, on top of the newest record of it. The next commit that drains the
@@ -128,6 +152,7 @@ impl Shared {
         let _homes = self.homes.lock();
         let known = self.record(id).map_err(ReadError::from)?;
         if let Some((record, _)) = known.filter(|(record, _)| record.partial.is_none()) {
+            self.generation.change();
             self.overlay.change(|layer| {
                 layer.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
             });

@@ -17,6 +17,7 @@
 //!
 //! Lock order: the packs' lock, then the overlay's.
 
+pub(crate) mod salvage;
 pub(crate) mod scan;
 
 use std::path::PathBuf;
@@ -57,7 +58,7 @@ impl RecordHeader {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let rest = bytes.strip_prefix(RECORD_MAGIC)?;
         let (len, rest) = rest.split_first_chunk::<4>()?;
         let (digest, rest) = rest.split_first_chunk::<32>()?;

@@ -19,6 +19,7 @@ use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
 use crate::leases::Leases;
@@ -27,13 +28,17 @@ use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
 const OWN_NAMES: [&str; 10] = [
     "lock",
+    "format.new",
+    "sync-failed",
     "index.redb",
     "runs",
     "journal",
@@ -41,8 +46,6 @@ const OWN_NAMES: [&str; 10] = [
     "blobs",
     "partial",
     "secrets",
-    "format.new",
-    "sync-failed",
 ];
 
 /// How a store is opened.
@@ -101,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
@@ -134,7 +139,10 @@ impl Store {
         let lock = Lock::take(&layout, &options.command)?;
         let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.clone()),
             layout,
             index,
             overlay: Overlay::default(),

@@ -57,11 +57,17 @@ pub(super) fn copy(
     }
 }
 
-/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it.
+/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it, or
+/// where it was stored by its new leaves.
 ///
 /// # Errors
 /// As [`node`], and the store.
-pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, Failure> {
+pub fn settle(
+    store: &Store,
+    file: &Cid,
+    size: u64,
+    options: SettleOptions,
+) -> Result<bool, Failure> {
     if size < BLOB_BYTES_MIN {
         return Ok(false);
     }
@@ -71,7 +77,7 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         store.verify_whole(file, &mut leaves)?;
         leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
     }
-    let whole = store.settle(file, size, &mut leaves, SettleOptions { sync: false, kept })?;
+    let whole = store.settle(file, size, &mut leaves, options)?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),
@@ -124,7 +130,10 @@ impl Iterator for Leaves<'_> {
     }
 }
 
-/// Makes every large file below `root` whole, to be relied on by a pin.
+/// Kept, and no more of it than is new where it is a version of something.
+const PINNED: SettleOptions = SettleOptions { sync: false, kept: true, sparse: true };
+
+/// Makes every large file below `root` complete, to be relied on by a pin.
 ///
 /// # Errors
 /// As [`settle`].
@@ -137,7 +146,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
             TreeStep::Need(cid) => {
                 let data = block(store, &cid)?;
                 if let Ok(DagNode::File(file)) = DagNode::decode(&cid, data.clone()) {
-                    settle(store, &cid, file.size, true)?;
+                    settle(store, &cid, file.size, PINNED)?;
                     // Its branches below are parts of it, not files of their own.
                     walk.skip(&cid).map_err(|error| Failure::bad_dag(root, error))?;
                 } else {
@@ -151,7 +160,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
 fn settle_leaf_root(store: &Store, root: &Cid) -> Result<(), Failure> {
     if root.codec() == hash::RAW {
         let size = block(store, root)?.len() as u64;
-        settle(store, root, size, true)?;
+        settle(store, root, size, PINNED)?;
     }
     Ok(())
 }

@@ -81,11 +81,13 @@ impl Index {
 
     /// The runs, the newest first.
     pub(super) fn runs(&self) -> Result<Arc<Vec<Arc<Run>>>, IndexError> {
+        self.mend();
         self.state().map(|state| Arc::clone(&state.runs))
     }
 
     /// What the newest row of a digest says; `None` where it has none.
-    pub(super) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+    pub(crate) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
+        self.mend();
         let runs = {
             let state = self.state()?;
             if let Some(slot) = state.level0.get(digest) {
@@ -98,6 +100,7 @@ impl Index {
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> Result<u64, IndexError> {
+        self.mend();
         self.state().map(|state| state.blocks)
     }
 
@@ -116,6 +119,7 @@ impl Index {
         &self,
         digests: &[Digest],
     ) -> Result<(Vec<Option<Entry>>, u64), IndexError> {
+        self.mend();
         let (fresh, runs, blocks) = {
             let state = self.state()?;
             let fresh: Vec<Option<Slot>> =

@@ -5,12 +5,14 @@
     reason = "a panic with its line is what a failing test is for, and a skipped one says why"
 )]
 
+mod answers;
 mod basics;
 mod concurrent;
 mod damage;
 mod extents;
 mod fetch;
 mod fixture;
+mod flips;
 mod full_disk;
 mod layer;
 mod model;
@@ -18,7 +20,9 @@ mod move_out;
 mod pins;
 mod races;
 mod rebase;
+mod rebuild;
 mod recovery;
 mod reference;
 mod reflink;
+mod verify;
 mod versions;

@@ -475,12 +475,11 @@ async fn content_is_compared_by_leaves_of_every_kind() {
         {
             let path = lab.path(source);
             let request = crate::control::protocol::Add {
-                sources: vec![Some(path.clone().into_os_string().into_encoded_bytes())],
                 profile: profile.name().to_owned(),
                 preserve,
-                reference: false,
-                local: false,
-                only_hash: false,
+                ..crate::control::protocol::Add::path(
+                    path.clone().into_os_string().into_encoded_bytes(),
+                )
             };
             let (added, _) =
                 crate::node::add::add_told(&lab.node, request, &lab.out).await.expect("an add");

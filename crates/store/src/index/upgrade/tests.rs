@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use redb::{Builder, ReadableDatabase, ReadableTable};
+use redb::{Builder, ReadableTable};
 use shoal_dag::hash::{HashKind, RAW, cid_of};
 use shoal_dag::{Bytes, Cid, Version};
 
