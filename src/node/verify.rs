@@ -24,6 +24,8 @@ use crate::{
     exit::Exit,
 };
 
+pub mod index;
+
 /// Pins read in one look at the index.
 const PINS_AT_ONCE: usize = 1_000;
 
