@@ -228,5 +228,15 @@ fn public_cars_are_imported() {
     assert_eq!(not_whole, NOT_WHOLE);
 }
 
-/// See [`public_cars_are_imported`].
-const NOT_WHOLE: [&str; 1] = ["file-3k-and-3-blocks-missing-block"];
+/// See [`public_cars_are_imported`]: their roots are JSON, dag-json or plain CBOR, a block is missing, or
+/// (`fixtures`, of the subdomain gateway) one has a SHA-512, which the store does not keep.
+const NOT_WHOLE: [&str; 8] = [
+    "dag-json-traversal",
+    "file-3k-and-3-blocks-missing-block",
+    "fixtures",
+    "plain-cbor",
+    "plain-cbor-that-can-be-dag-cbor",
+    "plain-cbor-that-can-be-dag-json",
+    "plain-json",
+    "selector-fixtures-adl",
+];
