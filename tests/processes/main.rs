@@ -26,5 +26,5 @@ mod sharded;
 mod sharing;
 mod swarm;
 mod unreadable;
-mod versions;
 mod verify;
+mod versions;
