@@ -259,7 +259,13 @@ impl Shared {
         }
         let (Some(key), Some(found)) = (Key::of(cid), found) else { return Ok(None) };
         match self.read_found(cid, &key, found) {
-            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => Ok(None),
+            // It may have another home since it was looked up.
+            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => {
+                match self.read(cid, false) {
+                    Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => Ok(None),
+                    data => Ok(data?),
+                }
+            }
             data => Ok(Some(data?)),
         }
     }
