@@ -52,6 +52,7 @@ mod standing;
 mod stat;
 mod talk;
 mod values;
+mod verify;
 mod verify_proof;
 
 use args::{Cli, Verb};
@@ -152,6 +153,7 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Rm(args) => rm::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
         Verb::Car(args) => car::run(context, args).await,
+        Verb::Verify(args) => verify::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
         Verb::Name(args) => name::run(context, args).await,
         Verb::Publish(args) => publish::run(context, args).await,

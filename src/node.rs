@@ -5,6 +5,7 @@
 //!
 //! - [`add`] files to blocks; [`read`] paths, ranges and listings; [`get`] and [`export`] trees to disk;
 //! - [`swarm`] the one task that owns the engine and the network, and [`sessions`] what a fetch sees of it;
+//! - [`verify`] everything hashed again, and mended;
 //! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served; [`records`] what
 //!   the DHT is kept for;
 //! - [`names`] ledgers: what is signed, followed, resolved and answered.
@@ -39,6 +40,7 @@ pub mod get;
 pub mod names;
 pub mod pin;
 pub mod read;
+pub mod rebase;
 pub mod records;
 pub mod remove;
 pub mod seed;
@@ -47,6 +49,7 @@ pub mod sessions;
 pub mod sharing;
 pub mod status;
 pub mod swarm;
+pub mod verify;
 
 /// How long shutting down may take: then the process ends anyway, which loses nothing acknowledged.
 const SHUT_DOWN_MAX: Duration = Duration::from_millis(1800);
@@ -85,6 +88,7 @@ pub struct Node {
     sessions: sessions::Sessions,
     branches: read::Branches,
     names: names::Names,
+    rebase: rebase::Worker,
 }
 
 impl fmt::Debug for Node {
@@ -121,9 +125,11 @@ impl Node {
             stop,
             sessions: sessions::Sessions::default(),
             branches: read::Branches::default(),
+            rebase: rebase::Worker::default(),
         });
         tokio::spawn(server::accept(Arc::clone(&node), listener));
         tokio::spawn(names::follow::run(Arc::clone(&node)));
+        tokio::spawn(rebase::run(Arc::clone(&node)));
         Ok(node)
     }
 
@@ -183,6 +189,16 @@ impl Node {
     /// The count of control connections, [`CLOSED`] once no more are taken.
     pub const fn clients(&self) -> &watch::Sender<usize> {
         &self.clients
+    }
+
+    /// The worker that makes newest versions whole.
+    pub const fn rebase(&self) -> &rebase::Worker {
+        &self.rebase
+    }
+
+    /// Whether the node is told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Resolves when the node is told to stop.

@@ -12,7 +12,7 @@ use super::{
     add, car, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove,
     publish, resolve, rm, seed, show, stat,
     values::{self, Bwlimit, Timeout},
-    verify_proof,
+    verify, verify_proof,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
@@ -47,6 +47,7 @@ pub(crate) enum Verb {
     Stat(stat::StatArgs),
     Pin(pin::PinArgs),
     Car(car::CarArgs),
+    Verify(verify::VerifyArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -93,6 +94,7 @@ impl Verb {
             Self::Add(_) | Self::Publish(_) => "added",
             Self::Seed(_) => "read",
             Self::Car(args) => args.label(),
+            Self::Verify(_) => "checked",
             _ => "fetched",
         }
     }

@@ -10,7 +10,9 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::control::protocol::car::{Exported, Imported};
-use crate::control::protocol::{Added, Described, Kind, Listed, Meta, PeerLine, PinLine, Status};
+use crate::control::protocol::{
+    Added, Described, FaultKind, FaultLine, Kind, Listed, Meta, PeerLine, PinLine, Status,
+};
 
 pub(crate) mod name;
 
@@ -46,6 +48,16 @@ pub(crate) enum Line {
     Pinned { cid: String },
     /// A pin was removed.
     Unpinned { cid: String },
+    /// Something that `verify` found.
+    Fault {
+        fault: &'static str,
+        cid: Option<String>,
+        #[serde(flatten)]
+        path: Path,
+        offset: Option<u64>,
+        bytes: Option<u64>,
+        mended: bool,
+    },
     /// A pin stays.
     Kept { cid: String, why: String },
     /// A connected peer.
@@ -142,6 +154,30 @@ impl From<&PinLine> for Line {
     }
 }
 
+impl From<&FaultLine> for Line {
+    fn from(fault: &FaultLine) -> Self {
+        Self::Fault {
+            fault: fault_kind(fault.kind),
+            cid: fault.cid.clone(),
+            path: fault.path.as_slice().into(),
+            offset: fault.offset,
+            bytes: fault.bytes,
+            mended: fault.mended,
+        }
+    }
+}
+
+/// What a fault is called.
+pub(crate) const fn fault_kind(kind: FaultKind) -> &'static str {
+    match kind {
+        FaultKind::Corrupt => "corrupt",
+        FaultKind::Changed => "changed",
+        FaultKind::Gone => "gone",
+        FaultKind::Orphan => "orphan",
+        FaultKind::Missing => "missing",
+    }
+}
+
 impl From<&PeerLine> for Line {
     fn from(peer: &PeerLine) -> Self {
         Self::Peer {
@@ -193,6 +229,8 @@ pub(crate) enum Details {
     Described(Stat),
     /// Of `pin`.
     Pins { pins: u64 },
+    /// Of `verify`.
+    Checked { blocks: u64, bytes: u64, faults: u64, mended: u64, elapsed_ms: u64 },
     /// Of `rm`.
     Removed { unpinned: u64, kept: u64, references: u64, references_kept: u64 },
     /// Of `id`.
@@ -244,6 +282,8 @@ pub(crate) struct Stat {
     bytes: u64,
     dag_bytes: u64,
     links: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sharded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,6 +301,7 @@ impl From<&Described> for Stat {
             bytes: described.size,
             dag_bytes: described.dag_size,
             links: described.links,
+            sharded: described.sharded,
             target: target.map(|target| String::from_utf8_lossy(target).into_owned()),
             target_hex: target.and_then(hex_if_needed),
             times: described.meta.into(),

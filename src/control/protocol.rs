@@ -93,6 +93,8 @@ pub enum Request {
     Remove(SeedItem),
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
     PinList,
+    /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
+    Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
     /// answers `Failed`. Answers: as `Add`, then `Done(Outcome::Nothing)`.
     Seed(Seed),
@@ -219,10 +221,21 @@ pub struct Get {
     pub force: bool,
     /// End only when the bytes are synced.
     pub sync: bool,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Seed on after the end, until what was taken is given back.
     pub seed_on: bool,
     /// The asking process's umask, for files whose DAG carries no mode.
     pub umask: u32,
+    /// Waiting rules.
+    pub wait: Wait,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Verify {
+    /// Fetch again what is wrong and pinned.
+    pub repair: bool,
     /// Waiting rules.
     pub wait: Wait,
 }
@@ -269,6 +282,8 @@ pub enum Response {
     Listed(Vec<Listed>),
     /// Pins, in batches of at most [`LISTED_BATCH_MAX`].
     Pins(Vec<PinLine>),
+    /// Something that `verify` found.
+    Fault(FaultLine),
     /// Names, in batches of at most [`LISTED_BATCH_MAX`].
     Names(Vec<NameLine>),
     /// Versions of a name, in batches of at most [`LISTED_BATCH_MAX`].
@@ -372,6 +387,38 @@ pub struct PinLine {
     pub local: bool,
 }
 
+/// Something that `verify` found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultLine {
+    /// What it is.
+    pub kind: FaultKind,
+    /// The block, as a raw leaf (the store does not know what it is), or the pin.
+    pub cid: Option<String>,
+    /// The file that it lies in; empty where there is none.
+    pub path: Vec<u8>,
+    /// Where in the file it begins.
+    pub offset: Option<u64>,
+    /// Its length.
+    pub bytes: Option<u64>,
+    /// It is right now, or nothing needs it.
+    pub mended: bool,
+}
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FaultKind {
+    /// Bytes that are not the block's.
+    Corrupt,
+    /// A user's file that was given by reference and is another one now.
+    Changed,
+    /// A user's file that was given by reference and is not there.
+    Gone,
+    /// A file of the store that nothing leads to.
+    Orphan,
+    /// A pin of which something is not here.
+    Missing,
+}
+
 /// File, directory or symlink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
@@ -403,8 +450,10 @@ pub struct Described {
     pub size: u64,
     /// Bytes of its DAG, branches included; 0 when unknown.
     pub dag_size: u64,
-    /// Entries of a directory, links of a file.
+    /// Entries of a directory, links of a file; of a sharded directory links of its first block.
     pub links: u64,
+    /// Whether it is a directory whose entries are in several blocks.
+    pub sharded: bool,
     /// Target of a symlink.
     pub target: Option<Vec<u8>>,
     /// Mode and mtime.
@@ -481,6 +530,19 @@ pub enum Outcome {
     Unpinned {
         /// The root.
         cid: String,
+    },
+    /// Of `verify`.
+    Verified {
+        /// Blocks that were hashed.
+        blocks: u64,
+        /// Their bytes.
+        bytes: u64,
+        /// What was wrong.
+        faults: u64,
+        /// What of it is right now, or not needed by anything.
+        mended: u64,
+        /// Milliseconds that it took.
+        elapsed_ms: u64,
     },
     /// Of `id`.
     Identity {
@@ -607,6 +669,21 @@ pub struct Status {
     pub received: u64,
     /// Faults of peers, by kind.
     pub violations: Vec<(String, u64)>,
+    /// What is done to make newest versions whole.
+    pub rebasing: Rebasing,
+}
+
+/// What the worker does that makes the newest versions of names whole files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebasing {
+    /// It was told to wait.
+    pub paused: bool,
+    /// The name that is worked on.
+    pub now: Option<String>,
+    /// Names that wait for it.
+    pub waiting: u64,
+    /// Older files whose space comes back when nobody reads them any more.
+    pub in_use: u64,
 }
 
 /// A failure, ready to be told.

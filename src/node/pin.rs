@@ -72,7 +72,7 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
         if !resolved.trail.is_empty() {
             sharing::record_part(store, &root, &resolved.cid, &resolved.trail)?;
         }
-        Ok(store.pin(&resolved.cid, PinOptions { local })?)
+        Ok(store.pin(&resolved.cid, PinOptions { local, ..PinOptions::default() })?)
     })
     .await
 }
@@ -87,7 +87,10 @@ pub fn keep_here(store: &Store, root: &Cid) -> Result<(), Failure> {
 }
 
 /// Brings every block below `root` into storage that the store owns, large files whole.
-fn own_tree(store: &Store, root: &Cid, public: bool) -> Result<(), Failure> {
+///
+/// # Errors
+/// The store; exit 5 where something was removed meanwhile.
+pub fn own_tree(store: &Store, root: &Cid, public: bool) -> Result<(), Failure> {
     export::settle_files(store, root)?;
     own_walked(store, root, TreeWalk::new(*root, Budget::TREE), public)
 }

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
-use shoal_store::{ReadError, Store};
+use shoal_store::{Lease, ReadError, Store};
 
 use super::{
     Node, add, car,
@@ -36,6 +36,10 @@ mod backing;
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
+/// Leases that a connection keeps: by the time that as many more paths were given out, a mount has locked
+/// the file itself or never will.
+const LEASES_KEPT_MAX: usize = 256;
+
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
 
@@ -47,12 +51,14 @@ const NODES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Scope {
     node: Arc<Node>,
     sessions: VecDeque<(Cid, Arc<Session>)>,
+    /// Files whose paths were given out last.
+    leases: VecDeque<Lease>,
 }
 
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new() }
+        Self { node, sessions: VecDeque::new(), leases: VecDeque::new() }
     }
 
     /// Does what is asked with the bytes that the client sends.
@@ -85,6 +91,7 @@ impl Scope {
             Request::PinRemove { target } => pin::remove(&node, &target).await,
             Request::Remove(item) => remove::remove(&node, item).await,
             Request::PinList => pin::list(&node, out).await,
+            Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
             Request::Peers => status::peers(&node).await,
@@ -277,9 +284,16 @@ impl Scope {
         Ok(Outcome::Read { bytes })
     }
 
-    async fn backing(&self, cid: &str) -> Result<Outcome, Failure> {
+    async fn backing(&mut self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        let path = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let found = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let path = found.map(|(path, lease)| {
+            if self.leases.len() >= LEASES_KEPT_MAX {
+                self.leases.pop_front();
+            }
+            self.leases.extend(lease);
+            path
+        });
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
         };
@@ -499,6 +513,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
     let meta = node.meta();
     let meta =
         Meta { mode: meta.mode, mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)) };
+    let sharded = matches!(node, DagNode::Shard(_));
     let below = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(block, u64::saturating_add);
     let (kind, size, dag_size, links, target) = match node {
         DagNode::Leaf { data, .. } => (Kind::File, data.len() as u64, block, 0, None),
@@ -518,7 +533,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
             (Kind::Symlink, target.len() as u64, block, 0, Some(target.to_vec()))
         }
     };
-    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, target, meta })
+    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, sharded, target, meta })
 }
 
 /// The running peer's requests on a node that is none.

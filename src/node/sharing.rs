@@ -14,7 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use shoal_dag::{
-    Cid, hash,
+    Cid, Node as DagNode, hash,
     path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
@@ -148,6 +148,35 @@ pub fn forget_parts(store: &Store, target: &Cid) -> Result<(), WriteError> {
         }
     }
     Ok(())
+}
+
+/// The paths at which `target` hangs below roots that it was kept as a part of: those who hold a root are
+/// asked for its parts. What cannot be followed any more is left out.
+pub fn paths_of_part(store: &Store, target: &Cid) -> Vec<CidPath> {
+    let bytes = target.to_bytes();
+    let parts = all_of::<Part>(store, PARTS, ROOTS_MAX).into_iter().map(|(_, part)| part);
+    let path = |part: Part| {
+        let root = Cid::try_from(part.root).ok()?;
+        let steps = part.trail.iter().map(|(branch, link)| segment(store, branch, *link));
+        // A step from a shard to the next one is none of the path.
+        let segments = steps.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect();
+        Some(CidPath { root, segments })
+    };
+    parts.filter(|part| part.target == bytes).filter_map(path).collect()
+}
+
+/// The name that a link of a directory stands for; none for a link to another shard.
+fn segment(store: &Store, branch: &[u8], link: u32) -> Option<Option<Vec<u8>>> {
+    let branch = Cid::try_from(branch).ok()?;
+    let data = store.get(&branch).ok()??;
+    match DagNode::decode(&branch, data).ok()? {
+        DagNode::Directory { entries, .. } => Some(Some(entries.get(link as usize)?.name.clone())),
+        DagNode::Shard(shard) => {
+            let link = shard.links.get(link as usize)?;
+            Some((!link.is_shard()).then(|| link.name.clone()))
+        }
+        _ => None,
+    }
 }
 
 fn all_of<T: for<'a> Deserialize<'a>>(store: &Store, ns: &str, max: usize) -> Vec<(Vec<u8>, T)> {

@@ -23,6 +23,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::OFlags;
 
@@ -58,6 +59,16 @@ impl fmt::Display for BlobId {
     }
 }
 
+/// Set by [`know_users_files_by_size`].
+static BY_SIZE: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process knows users' files by their paths and sizes only. For tests that make a
+/// crashed disk anew from a log, where inodes and times are others.
+#[doc(hidden)]
+pub fn know_users_files_by_size() {
+    BY_SIZE.store(true, Ordering::Relaxed);
+}
+
 /// What is remembered of a user's file, to see that it was not edited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
@@ -82,6 +93,9 @@ impl Fingerprint {
 
     /// Is it still the same content? The ctime may differ: a rename, a link or a chmod moves it.
     pub(crate) fn same_content(&self, other: &Self) -> bool {
+        if BY_SIZE.load(Ordering::Relaxed) {
+            return self.size == other.size;
+        }
         Self { ctime: other.ctime, ..*self } == *other
     }
 

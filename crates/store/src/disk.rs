@@ -9,6 +9,10 @@
 //! After fsync(2) failed, the kernel may have dropped the pages that it could not write and marked
 //! them clean, so a second fsync proves nothing. From then on no commit is acknowledged until the
 //! store is opened again. A full disk found by a write is no such failure.
+//!
+//! Opening again is not enough by itself: what the kernel dropped can still be read from its cache, looks
+//! synced and is gone with the power. So the first sync that fails leaves an empty file `sync-failed`, and
+//! who finds it writes again whatever was not indexed before he relies on it (see `recovery`).
 
 mod file;
 mod watch;
@@ -16,9 +20,9 @@ mod watch;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use crate::error::WriteError;
 
@@ -34,6 +38,8 @@ pub(crate) struct Disk {
 #[derive(Debug, Default)]
 struct Inner {
     poisoned: AtomicBool,
+    /// The file that the first failed sync makes.
+    mark: OnceLock<PathBuf>,
     /// Makes syncs fail while it is true. For tests.
     fail: Option<Arc<AtomicBool>>,
     /// Sees every change. For tests.
@@ -43,7 +49,12 @@ struct Inner {
 impl Disk {
     /// A disk whose syncs fail while `fail` is true, and whose changes `watch` sees.
     pub(crate) fn new(fail: Option<Arc<AtomicBool>>, watch: Option<Arc<dyn DiskWatch>>) -> Self {
-        Self { inner: Arc::new(Inner { poisoned: AtomicBool::new(false), fail, watch }) }
+        Self { inner: Arc::new(Inner { fail, watch, ..Inner::default() }) }
+    }
+
+    /// Says where the first failed sync leaves its mark.
+    pub(crate) fn mark_failure_at(&self, path: PathBuf) {
+        self.inner.mark.get_or_init(|| path);
     }
 
     /// An error once a sync has failed.
@@ -183,8 +194,13 @@ impl Disk {
         what: impl FnOnce() -> String,
     ) -> io::Result<()> {
         if let Err(error) = &synced {
-            self.inner.poisoned.store(true, Ordering::Release);
+            let was_poisoned = self.inner.poisoned.swap(true, Ordering::AcqRel);
             tracing::error!(path = what(), %error, "sync failed; writing stops");
+            if let Some(mark) = self.inner.mark.get().filter(|_| !was_poisoned)
+                && let Err(error) = self.open_or_create(mark)
+            {
+                tracing::error!(path = %mark.display(), %error, "cannot mark a failed sync");
+            }
         }
         synced
     }

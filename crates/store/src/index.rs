@@ -19,13 +19,16 @@
 //! blobs    id u64               -> blob record (see `blob`)
 //! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
-//! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
+//! pins     multihash            -> see `pins`
 //! records  namespace, 0, key    -> value
+//! doomed   home u64 (see `key`) -> nothing: a blob or pack that nothing leads to; its files are to go
 //! hidden   digest 32            -> u8: not for peers, whatever its pack says (0) or until a run says so (1)
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
+mod check;
 mod error;
 mod file;
 mod journal;
@@ -33,13 +36,13 @@ mod level0;
 pub(crate) mod merging;
 pub(crate) mod run;
 mod small;
-#[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
 pub(crate) mod snapshot;
 mod state;
 mod upgrade;
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
 use redb::{
@@ -49,10 +52,12 @@ use redb::{
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::{OpenError, WriteError};
-use crate::key::{Digest, EntryBytes};
+use crate::key::{Digest, EntryBytes, Place};
 use crate::layout::Layout;
 
-pub(crate) use apply::Changes;
+pub(crate) use anew::is_plain_index;
+pub(crate) use apply::{Changes, Moved};
+pub use check::IndexFault;
 use error::Failure;
 pub use error::is_guarded;
 pub(crate) use error::{IndexError, guarded};
@@ -72,11 +77,12 @@ pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
+pub(crate) const DOOMED: TableDefinition<'_, u64, ()> = TableDefinition::new("doomed");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const HIDDEN: TableDefinition<'_, &Digest, u8> = TableDefinition::new("hidden");
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 /// How many tables there are.
-const TABLES: usize = 9;
+const TABLES: usize = 10;
 /// The name of the count of blocks.
 const COUNT_BLOCKS: &str = "blocks";
 
@@ -109,6 +115,8 @@ pub(crate) struct Index {
     database: RwLock<Option<Database>>,
     /// What the last commit left; `None` when redb could not be opened again.
     state: RwLock<Option<State>>,
+    /// redb could not be opened again: whoever asks next tries it once more.
+    is_lost: AtomicBool,
     /// Why it could not.
     why_closed: Mutex<String>,
     /// Where the small tables have their second copy; `None` while an index is made under another name.
@@ -133,13 +141,23 @@ impl Index {
     }
 
     fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let mut index = Self::unread(layout, path, level0_rows)?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// An index whose file is open, and of which nothing else is known.
+    fn unread(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
         let runs = layout.runs();
         layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
-        let mut index = Self {
+        let index = Self {
             layout: layout.clone(),
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
             state: RwLock::default(),
+            is_lost: AtomicBool::new(false),
             why_closed: Mutex::default(),
             journal: Mutex::default(),
             writing: Mutex::default(),
@@ -148,9 +166,6 @@ impl Index {
             wake: Wake::default(),
         };
         index.make_tables()?;
-        let state = index.load()?;
-        *index.next_run.get_mut() = state.newest_number() + 1;
-        *index.state.write() = Some(state);
         Ok(index)
     }
 
@@ -170,6 +185,7 @@ impl Index {
             tx.open_table(RECORDS)?;
             tx.open_table(HIDDEN)?;
             tx.open_table(COUNTS)?;
+            tx.open_table(DOOMED)?;
             Ok(())
         })
     }
@@ -179,6 +195,7 @@ impl Index {
         &self,
         work: impl FnOnce(&ReadTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = self.read_once(work);
         if done.as_ref().is_err_and(|error| error.kind != Failure::Other)
             // Where somebody commits, he meets the same error.
@@ -202,6 +219,7 @@ impl Index {
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<T, IndexError>,
     ) -> Result<T, IndexError> {
+        self.mend();
         let done = {
             let database = self.database.read();
             guarded(|| {
@@ -222,6 +240,7 @@ impl Index {
     /// Opens the file again after an I/O error, after which redb refuses to work, and looks what it says:
     /// nobody knows whether the commit that failed is in it.
     fn reopen(&self) {
+        self.is_lost.store(false, Ordering::Release);
         let opened = {
             let mut database = self.database.write();
             let old = database.take();
@@ -237,9 +256,17 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
+            self.is_lost.store(true, Ordering::Release);
             *self.why_closed.lock() = error.to_string();
         }
         *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     fn closed(&self) -> IndexError {
@@ -248,6 +275,7 @@ impl Index {
 
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        self.mend();
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
     }
 
@@ -267,6 +295,23 @@ impl Index {
         })
     }
 
+    /// At most `limit` whole files in the order of their digests, after the one of `after`.
+    pub(crate) fn wholes(
+        &self,
+        after: Option<&Digest>,
+        limit: usize,
+    ) -> Result<Vec<(Digest, Whole)>, IndexError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.read(|tx| {
+            let table = tx.open_table(WHOLES)?;
+            let rows = table.range::<&Digest>((from, Bound::Unbounded))?.take(limit).map(|row| {
+                let (digest, whole) = row?;
+                Ok((*digest.value(), Whole::from_bytes(whole.value())))
+            });
+            rows.collect()
+        })
+    }
+
     /// How far each pack is indexed.
     pub(crate) fn packs(&self) -> Result<Vec<(u32, u64)>, IndexError> {
         self.read(|tx| {
@@ -275,6 +320,36 @@ impl Index {
                 let (number, len) = row?;
                 Ok((number.value(), len.value()))
             });
+            rows.collect()
+        })
+    }
+
+    /// Every blob with its record, in the order of their ids; those that cannot be read are left out.
+    pub(crate) fn blobs(&self, each: &mut dyn FnMut(BlobId, BlobRecord)) -> Result<(), IndexError> {
+        self.read(|tx| {
+            for row in tx.open_table(BLOBS)?.iter()? {
+                let (id, record) = row?;
+                if let Some(record) = BlobRecord::from_bytes(record.value()) {
+                    each(BlobId(id.value()), record);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The value of a record.
+    pub(crate) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(RECORDS)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    /// The homes whose files are to go.
+    pub(crate) fn doomed(&self) -> Result<Vec<Place>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(DOOMED)?;
+            let rows = table.iter()?.map(|row| Ok(Place::of_home(row?.0.value())));
             rows.collect()
         })
     }

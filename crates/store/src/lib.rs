@@ -9,12 +9,14 @@
 //! DIR/                     mode 0700, files 0600
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
+//!   sync-failed            a sync failed, and the store was not opened again since
 //!   stat.redb              what files looked like that were added (see `stat_cache`); may go
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
 //!   partial/ID             beside a blob that is not whole yet: what is present (see `presence`)
 //!   partial/ID.moved       a blob that became the user's file (see `blob`)
+//!   reserve                space that is given up when the disk is full (see `gc`)
 //!   secrets/NAME           small secret files
 //! ```
 //!
@@ -27,8 +29,9 @@
 //! commit (two-phase, immediate), acknowledgement. After a failed sync nothing is acknowledged until
 //! the store is opened again.
 //!
-//! What this package does not do: know what a block links to, decide what may be served, delete
-//! what nobody pins.
+//! **One way out.** [`Store::collect`] removes what no pin leads to, while everything else goes on.
+//!
+//! What this package does not do: fetch, or decide what may be served.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -37,6 +40,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod gc;
 mod generation;
 mod holes;
 mod index;
@@ -55,6 +59,7 @@ mod presence;
 mod ranges;
 mod read;
 mod rebase;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
@@ -62,20 +67,25 @@ mod settle;
 mod stat_cache;
 mod store;
 mod usage;
+mod verify;
 
 pub use batch::{Batch, BatchOptions, BlobWriter, RefWriter};
 pub use blob::BlobId;
 #[doc(hidden)]
+pub use blob::know_users_files_by_size;
+#[doc(hidden)]
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
-pub use index::is_guarded;
+pub use gc::{CollectOptions, Collected, Hold, Progress};
+pub use index::{IndexFault, is_guarded};
 pub use keep::KeepPlace;
 pub use leases::Lease;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
-pub use pins::{Pin, PinOptions};
+pub use pins::{PIN_NAME_BYTES_MAX, Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use rebase::{OLDER_MAX, Rebased, Thinned};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
@@ -83,6 +93,7 @@ pub use settle::SettleOptions;
 pub use stat_cache::{Memory, Note, Remembered, StatPrint, Trust};
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
+pub use verify::{BadBlock, Checked, FAULTS_MAX, Fault, VerifyReport};
 
 /// Content of this many bytes and more gets a blob of its own; less goes into packs.
 ///

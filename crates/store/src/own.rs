@@ -8,6 +8,7 @@ use crate::checkpoint::Commit;
 use crate::error::{ReadError, WriteError};
 use crate::index::Changes;
 use crate::key::{Entry, Key, Place, inline};
+use crate::read::Found;
 use crate::store::{Shared, Store};
 
 impl Store {
@@ -20,6 +21,7 @@ impl Store {
             return Ok(true);
         }
         let Some(key) = Key::of(cid) else { return Ok(false) };
+        self.shared.shields.entering().rely(&key);
         let found = self.shared.find(&key).map_err(ReadError::from)?;
         let Some(found) = found else { return Ok(false) };
         let is_owned = found.is_owned();
@@ -102,8 +104,9 @@ impl Store {
         }
         if forgotten > 0 {
             shared.generation.change();
-            shared.checkpoint()?;
         }
+        // Also for none: an earlier try may have forgotten it and failed to say so durably.
+        shared.checkpoint()?;
         Ok(forgotten)
     }
 }
@@ -124,20 +127,24 @@ impl Shared {
         // First the overlay into the index, so that one removal does it.
         self.checkpoint()?;
         let Some(found) = self.find(key).map_err(ReadError::from)? else { return Ok(()) };
-        if let Place::Blob(id) = found.entry.place {
-            match found.record.and_then(|record| Some((record.partial?.root?, record.len))) {
-                Some((root, len)) => {
-                    if let Some(partial) = self.partial(&root, len)? {
-                        partial.release(found.entry.offset, found.entry.len);
-                    }
-                }
-                None => self.damage(id)?,
-            }
+        if let (Place::Blob(id), false) = (found.entry.place, self.release_partial(&found)?) {
+            self.damage(id)?;
         }
         self.overlay.forget(&key.digest);
         self.generation.change();
         let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
         self.commit(Commit { changes, drain: true, ..Commit::default() })
+    }
+
+    /// Gives up the range of a block in a blob that is being fetched; says whether it was in one.
+    pub(crate) fn release_partial(&self, found: &Found) -> Result<bool, WriteError> {
+        let record = found.record.as_ref();
+        let state = record.and_then(|record| Some((record.partial?.root?, record.len)));
+        let Some((root, len)) = state else { return Ok(false) };
+        if let Some(partial) = self.partial(&root, len)? {
+            partial.release(found.entry.offset, found.entry.len);
+        }
+        Ok(true)
     }
 
     /// Marks a whole blob as damaged, on top of the newest record of it. The next commit that drains the

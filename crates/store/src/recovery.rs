@@ -4,34 +4,50 @@
 //! in `partial/`, and the notes of blobs that were moved out. What was committed is not looked at, so
 //! the time to open does not grow with the store. Whatever is found goes into the overlay and is
 //! synced and indexed by the next checkpoint.
+//!
+//! After a sync that failed the kernel's cache may show what the disk does not have, and a later sync
+//! would not write it. What is found then is hashed, and written once more.
 
 mod blobs;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
+use std::ops::Range;
 
+use crate::disk::DiskFile;
 use crate::error::OpenError;
+use crate::files::read_at;
+use crate::layout::Layout;
 use crate::pack::scan::scan;
 use crate::store::Shared;
 
+/// What is written again is read by this much.
+const AGAIN_BYTES: u64 = 1 << 20;
+
 /// Recovers what can be.
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
-    recover_packs(shared)?;
-    blobs::recover(shared)?;
+    shared.recover_doomed()?;
+    let mark = shared.layout.sync_failed();
+    let had_failed = mark.exists();
+    recover_packs(shared, had_failed)?;
+    blobs::recover(shared, had_failed)?;
+    shared.disk.remove(&mark).map_err(|error| OpenError::io(&mark, error))?;
     if !shared.overlay.is_empty() {
         shared.arm();
     }
     Ok(())
 }
 
-fn recover_packs(shared: &Shared) -> Result<(), OpenError> {
+fn recover_packs(shared: &Shared, had_failed: bool) -> Result<(), OpenError> {
     let index_path = shared.layout.index();
     let damaged = |error: crate::index::IndexError| error.of_open(&index_path);
     let committed: HashMap<u32, u64> = shared.index.packs().map_err(damaged)?.into_iter().collect();
     let mut newest = committed.iter().map(|(number, len)| (*number, *len)).max().unwrap_or((0, 0));
-    for number in pack_numbers(shared)? {
+    let dir = shared.layout.packs();
+    for number in pack_numbers(&shared.layout).map_err(|error| OpenError::io(&dir, error))? {
         let from = committed.get(&number).copied().unwrap_or(0);
-        let end = recover_pack(shared, number, from)?;
+        let end = recover_pack(shared, number, from, had_failed)?;
         newest = newest.max((number, end));
     }
     let len = fs::metadata(shared.layout.pack(newest.0)).map_or(0, |metadata| metadata.len());
@@ -44,7 +60,12 @@ fn recover_packs(shared: &Shared) -> Result<(), OpenError> {
 }
 
 /// Reads the tail of a pack, cuts off what does not count, and returns its length.
-fn recover_pack(shared: &Shared, number: u32, from: u64) -> Result<u64, OpenError> {
+fn recover_pack(
+    shared: &Shared,
+    number: u32,
+    from: u64,
+    had_failed: bool,
+) -> Result<u64, OpenError> {
     let path = shared.layout.pack(number);
     let failed = |error| OpenError::io(&path, error);
     let len = fs::metadata(&path).map_err(failed)?.len();
@@ -67,18 +88,35 @@ fn recover_pack(shared: &Shared, number: u32, from: u64) -> Result<u64, OpenErro
     }
     if found > 0 {
         tracing::info!(path = %path.display(), found, "found blocks that were not indexed");
-        let file = shared.disk.open_to_sync(&path).map_err(failed)?;
+        let file = shared.disk.open(&path).map_err(failed)?;
+        if had_failed {
+            write_again(&file, from..end).map_err(failed)?;
+        }
         shared.packs.found(number, end, file, path.clone());
     }
     Ok(end)
 }
 
-fn pack_numbers(shared: &Shared) -> Result<Vec<u32>, OpenError> {
-    let dir = shared.layout.packs();
-    let failed = |error| OpenError::io(&dir, error);
+/// Makes the kernel write a range that it believes to be on the disk.
+fn write_again(file: &DiskFile, range: Range<u64>) -> io::Result<()> {
+    let mut at = range.start;
+    while at < range.end {
+        let now = (range.end - at).min(AGAIN_BYTES) as usize;
+        let bytes = read_at(file, at, now)?;
+        if bytes.len() < now {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        file.write_all_at(&bytes, at)?;
+        at += now as u64;
+    }
+    Ok(())
+}
+
+/// The numbers of the packs that are there, the oldest first.
+pub(crate) fn pack_numbers(layout: &Layout) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
-    for name in fs::read_dir(&dir).map_err(failed)? {
-        let name = name.map_err(failed)?.file_name();
+    for name in fs::read_dir(layout.packs())? {
+        let name = name?.file_name();
         let number: Option<u32> =
             name.to_str().and_then(|name| name.strip_suffix(".pack")?.parse().ok());
         numbers.extend(number);

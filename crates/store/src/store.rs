@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; shields (see `gc::shields`); moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod format;
@@ -19,6 +19,7 @@ use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::gc::Shields;
 use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
@@ -30,12 +31,24 @@ use crate::partial::Partials;
 use crate::recovery;
 use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 9] =
-    ["lock", "format.new", "index.redb", "runs", "journal", "packs", "blobs", "partial", "secrets"];
+const OWN_NAMES: [&str; 11] = [
+    "lock",
+    "format.new",
+    "sync-failed",
+    "index.redb",
+    "runs",
+    "journal",
+    "packs",
+    "blobs",
+    "partial",
+    "secrets",
+    "reserve",
+];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -93,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    /// See [`Store::generation`].
     pub(crate) generation: Generation,
     pub(crate) stats: StatFile,
     /// One commit at a time.
@@ -109,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) moving: RwLock<()>,
     /// One at a time of what goes through the store to tidy it.
     pub(crate) maintenance: Mutex<()>,
+    /// What no collection may take.
+    pub(crate) shields: Arc<Shields>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -122,6 +138,7 @@ impl Store {
         let dir = std::path::absolute(dir).map_err(|error| OpenError::io(dir, error))?;
         let disk = Disk::new(options.fail_sync, options.watch);
         let layout = Layout::new(&dir, disk.clone());
+        disk.mark_failure_at(layout.sync_failed());
         check_is_ours(&layout)?;
         make_root(&layout).map_err(|error| OpenError::io(layout.root(), error))?;
         let lock = Lock::take(&layout, &options.command)?;
@@ -145,10 +162,12 @@ impl Store {
             leases: Leases::default(),
             moving: RwLock::default(),
             maintenance: Mutex::default(),
+            shields: Arc::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
         recovery::recover(&shared)?;
+        shared.make_reserve();
         let shared = Arc::new(shared);
         let ticking = Arc::new(ticker::start(&shared)?);
         Ok(Self { shared, _ticking: ticking })

@@ -3,7 +3,9 @@
 //! A reader thread fills buffers and cuts them into chunks ([`cutter`]); the calling thread hashes the
 //! chunks, writes them and builds the branches. Between them is a short queue, and buffers go back to
 //! the reader, so that memory is bounded by [`BUFFERS_MAX`] of them whatever the file's size. Content of
-//! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob; the rest goes into packs.
+//! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob, of which the leaves that the
+//! store has already are not written again; the rest goes into packs. Where the file system can, the blob
+//! begins as a clone of the file and is read from there, so that nothing is written at all.
 //! A file that changes while it is read ([`watched`]) is told and left out rather than kept half old and
 //! half new. What is too small for a blob is copied also when it is to be kept by reference: to remember
 //! where it lies and what it looked like takes as much as it does.

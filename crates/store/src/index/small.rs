@@ -8,7 +8,8 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTr
 
 use super::journal::{Change, Frames, Journal, Kind, NewJournal, Position, live, newest};
 use super::{
-    BLOBS, COUNTS, Changes, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, journal,
+    BLOBS, COUNTS, Changes, DOOMED, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES,
+    journal,
 };
 use crate::blob::BlobId;
 use crate::error::WriteError;
@@ -82,6 +83,16 @@ pub(super) fn apply_small(
     let mut packs = tx.open_table(PACKS)?;
     for (number, len) in &changes.packs {
         packs.insert(number, len)?;
+    }
+    for number in &changes.packs_gone {
+        packs.remove(number)?;
+    }
+    let mut doomed = tx.open_table(DOOMED)?;
+    for (place, is_doomed) in &changes.doomed {
+        match is_doomed {
+            true => drop(doomed.insert(place.home(), ())?),
+            false => drop(doomed.remove(place.home())?),
+        }
     }
     apply_bytes(&mut tx.open_table(PINS)?, Kind::Pins, &changes.pins, noted)?;
     apply_bytes(&mut tx.open_table(RECORDS)?, Kind::Records, &changes.records, noted)
@@ -197,7 +208,8 @@ impl Index {
         let now = self.position().map_err(|error| self.write_error(error))?;
         let number = on_disk.unwrap_or(0).max(now.number) + 1;
         let mut new = NewJournal::create(&self.layout, number)?;
-        let copied = self.read(|tx| copy_tables(tx, &mut |change| new.push(&change)));
+        let copied = self
+            .read(|tx| copy_tables(tx, &mut |change| new.push(&change).map_err(IndexError::write)));
         copied.map_err(|error| self.write_error(error))?;
         let (journal, position) = new.finish(&self.layout)?;
         let named = self.write(|tx| write_position(tx, &position));
@@ -225,11 +237,9 @@ impl Index {
 /// Gives every row of the small tables to `each`.
 pub(super) fn copy_tables(
     tx: &ReadTransaction,
-    each: &mut dyn FnMut(Change<'_>) -> Result<(), WriteError>,
+    each: &mut dyn FnMut(Change<'_>) -> Result<(), IndexError>,
 ) -> Result<(), IndexError> {
-    let mut give = |kind, key: &[u8], value: &[u8]| {
-        each(Change { kind, key, value: Some(value) }).map_err(IndexError::write)
-    };
+    let mut give = |kind, key: &[u8], value: &[u8]| each(Change { kind, key, value: Some(value) });
     for row in tx.open_table(BLOBS)?.iter()? {
         let (id, record) = row?;
         give(Kind::Blobs, &id.value().to_be_bytes(), record.value())?;

@@ -5,9 +5,9 @@
 //! has a second name was linked out by a process that died before it said where: its bytes may be
 //! edited under that name, so it becomes a reference to its own path, and nothing is written to it.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use shoal_dag::BLOCK_BYTES_MAX;
 
@@ -21,8 +21,10 @@ use crate::pack::scan::matches;
 use crate::presence::{Header, Presence, Record};
 use crate::store::Shared;
 
+use super::write_again;
+
 /// Looks at everything in `partial/`.
-pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
+pub(super) fn recover(shared: &Shared, had_failed: bool) -> Result<(), OpenError> {
     let dir = shared.layout.partials();
     let failed = |error| OpenError::io(&dir, error);
     let (mut notes, mut presences) = (Vec::new(), Vec::new());
@@ -38,7 +40,7 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
         }
     }
     for id in presences {
-        recover_presence(shared, id)?;
+        recover_presence(shared, id, had_failed)?;
     }
     for id in notes {
         recover_note(shared, id)?;
@@ -46,10 +48,31 @@ pub(super) fn recover(shared: &Shared) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// The note of a blob, if there is one that says something. Where the user's file is not what the note
+/// says (a power loss may keep the note and lose the rename) and the store's own name still leads to
+/// the bytes, they are read there, as those of a file that may have been edited.
+fn found_note(shared: &Shared, id: BlobId) -> Result<Option<(Key, BlobRecord)>, OpenError> {
+    let path = shared.layout.moved(id);
+    let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
+    Ok(note.map(|(root, mut record)| {
+        let is_lost = record.reference.as_ref().is_some_and(|user| user.open().is_none());
+        let own = shared.layout.blob(id);
+        let own_metadata = fs::metadata(&own).ok().filter(|own| own.len() == record.len);
+        if let Some(metadata) = own_metadata.filter(|_| is_lost) {
+            record.reference = Some(reference_to_own(own, &metadata));
+        }
+        (root, record)
+    }))
+}
+
+fn reference_to_own(path: PathBuf, metadata: &Metadata) -> Reference {
+    Reference { path, fingerprint: Fingerprint::of(metadata), moved: true }
+}
+
 /// A blob that was moved out, or was about to be: the index may still say that the store holds it.
 fn recover_note(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     let path = shared.layout.moved(id);
-    let note = read_note(&path).map_err(|error| OpenError::io(&path, error))?;
+    let note = found_note(shared, id)?;
     let known = record_of(shared, id)?;
     if known.as_ref().is_some_and(|record| record.kept) {
         // Older than the record: a kept blob is not moved out. The user may have a name for it still.
@@ -87,12 +110,15 @@ fn recover_note(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn recover_presence(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
+fn recover_presence(shared: &Shared, id: BlobId, had_failed: bool) -> Result<(), OpenError> {
     let path = shared.layout.presence(id);
     let failed = |error| OpenError::io(&path, error);
     let record = record_of(shared, id)?;
     let is_whole = record.as_ref().is_some_and(|record| record.partial.is_none());
     let opened = Presence::open(&shared.disk, &path).map_err(failed)?;
+    if opened.as_ref().is_some_and(|(_, header)| header.is_list) {
+        return recover_list(shared, id, record);
+    }
     let Some((presence, header, root)) =
         opened.and_then(|(presence, header)| header.root.map(|root| (presence, header, root)))
     else {
@@ -106,13 +132,37 @@ fn recover_presence(shared: &Shared, id: BlobId) -> Result<(), OpenError> {
     if is_whole {
         return shared.disk.remove(&path).map_err(failed);
     }
-    recover_fetch(shared, id, record, Found { presence, header, root })
+    recover_fetch(shared, id, record, Found { presence, header, root, had_failed })
+}
+
+/// The leaves of a blob that a collection made sparse, or was about to.
+fn recover_list(shared: &Shared, id: BlobId, record: Option<BlobRecord>) -> Result<(), OpenError> {
+    match record {
+        Some(record) if record.sparse => Ok(()),
+        // It took the place of what a fetch wrote there, and names the same leaves.
+        Some(record) if record.partial.is_some() => {
+            let record = BlobRecord { sparse: true, partial: None, ..record };
+            shared.overlay.change(|layer| drop(layer.blobs.insert(id, Some(record))));
+            Ok(())
+        }
+        known => {
+            let mut paths = vec![shared.layout.presence(id)];
+            // A fetch of which the index never knew.
+            paths.extend(known.is_none().then(|| shared.layout.blob(id)));
+            let remove = |path: &std::path::PathBuf| {
+                shared.disk.remove(path).map_err(|error| OpenError::io(path, error))
+            };
+            paths.iter().try_for_each(remove)
+        }
+    }
 }
 
 struct Found {
     presence: Presence,
     header: Header,
     root: Key,
+    /// What it says may be in the kernel's cache only, for good.
+    had_failed: bool,
 }
 
 /// A fetch that was interrupted.
@@ -123,10 +173,12 @@ fn recover_fetch(
     found: Found,
 ) -> Result<(), OpenError> {
     let path = shared.layout.presence(id);
-    let Found { presence, header, root } = found;
-    let note = shared.layout.moved(id);
-    let moved = read_note(&note).map_err(|error| OpenError::io(&note, error))?;
+    let Found { header, root, had_failed, .. } = &found;
+    let root = *root;
+    let moved = found_note(shared, id)?;
     let file = match moved.as_ref().and_then(|(_, record)| record.reference.as_ref()) {
+        // To write it again would make it another file than the user's.
+        Some(_) if *had_failed => None,
         Some(reference) => reference.open(),
         None => File::open(shared.layout.blob(id)).ok(),
     };
@@ -135,8 +187,8 @@ fn recover_fetch(
         return shared.disk.remove(&path).map_err(|error| OpenError::io(&path, error));
     };
     let taken = known.as_ref().and_then(|record| record.partial).map_or(0, |state| state.records);
-    let (count, entries) = replay(shared, id, &presence, &header, &file, taken)
-        .map_err(|error| OpenError::io(&path, error))?;
+    let (count, entries) =
+        replay(shared, id, &found, &file, taken).map_err(|error| OpenError::io(&path, error))?;
     // Committed together with the entries, after the sync.
     let partial = Some(PartialState { root: Some(root), records: count });
     let kept = known.is_some_and(|record| record.kept);
@@ -181,9 +233,7 @@ fn share_check(shared: &Shared, id: BlobId, file: &File, record: &mut BlobRecord
     if metadata.nlink() < 2 {
         return false;
     }
-    let path = shared.layout.blob(id);
-    let fingerprint = Fingerprint::of(&metadata);
-    record.reference = Some(Reference { path, fingerprint, moved: true });
+    record.reference = Some(reference_to_own(shared.layout.blob(id), &metadata));
     record.partial = None;
     true
 }
@@ -193,21 +243,22 @@ fn share_check(shared: &Shared, id: BlobId, file: &File, record: &mut BlobRecord
 fn replay(
     shared: &Shared,
     id: BlobId,
-    presence: &Presence,
-    header: &Header,
+    found: &Found,
     file: &File,
     taken: u64,
 ) -> std::io::Result<(u64, Vec<(Key, Entry)>)> {
+    let Found { presence, header, had_failed, .. } = found;
     let is_same_boot = header.boot_id == shared.boot_id;
+    let is_trusted = is_same_boot && !had_failed;
     let (mut good, mut entries) = (Vec::new(), Vec::new());
     let mut number = 0;
     presence.each(0, |record| {
         let is_new = number >= taken;
         number += 1;
-        if is_new && !is_sound(file, header.size, &record, is_same_boot) {
+        if is_new && !is_sound(file, header.size, &record, is_trusted) {
             return;
         }
-        if !is_same_boot {
+        if !is_trusted {
             good.push(record);
         }
         if is_new {
@@ -216,21 +267,27 @@ fn replay(
             entries.push((Key { digest, hash }, Entry { place, offset, len, hash, public }));
         }
     })?;
-    if is_same_boot {
+    if *had_failed {
+        let blob = shared.disk.open(&shared.layout.blob(id))?;
+        for (_, entry) in &entries {
+            write_again(&blob, entry.offset..entry.offset + u64::from(entry.len))?;
+        }
+    }
+    if is_trusted {
         return Ok((presence.count, entries));
     }
     rewrite(shared, &shared.layout.presence(id), header, &good)?;
     Ok((good.len() as u64, entries))
 }
 
-/// Is the record within its blob, and (after another boot) do the bytes have its digest?
-fn is_sound(file: &File, size: u64, record: &Record, is_same_boot: bool) -> bool {
+/// Is the record within its blob, and (where it is not trusted) do the bytes have its digest?
+fn is_sound(file: &File, size: u64, record: &Record, is_trusted: bool) -> bool {
     let end = record.offset.checked_add(u64::from(record.len));
     if record.len as usize > BLOCK_BYTES_MAX || end.is_none_or(|end| end > size) {
         return false;
     }
     let key = Key { digest: record.digest, hash: record.hash };
-    is_same_boot
+    is_trusted
         || read_at(file, record.offset, record.len as usize)
             .is_ok_and(|data| data.len() == record.len as usize && matches(&key, &data))
 }

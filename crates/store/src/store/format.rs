@@ -15,6 +15,7 @@ const FORMAT: u32 = 2;
 pub(super) const FORMAT_PREFIX: &str = "shoal-store ";
 /// A `format` file is one short line; more is not read.
 const FORMAT_BYTES_MAX: usize = 64;
+
 /// Opens the index of a store, or makes an empty store where there is none.
 pub(super) fn open_or_create_index(
     layout: &Layout,
@@ -72,6 +73,8 @@ fn write_format(layout: &Layout) -> Result<(), OpenError> {
         let file = disk.create_new(&new)?;
         file.write_all_at(format!("{FORMAT_PREFIX}{FORMAT}\n").as_bytes(), 0)?;
         file.sync_data()?;
+        // What it says is there has to be there first.
+        disk.sync_dir_io(layout.root())?;
         disk.rename(&new, &path)?;
         disk.sync_dir_io(layout.root())
     };
@@ -94,4 +97,19 @@ fn open_index(layout: &Layout, format: u32, level0_rows: usize) -> Result<Index,
     let index = Index::upgrade(layout, level0_rows)?;
     write_format(layout)?;
     Ok(index)
+}
+
+/// Before the index is made again: a store of format 1 is brought to this one where its index can be read,
+/// and said to be of this one where it cannot.
+pub(crate) fn begin_rebuild(layout: &Layout, level0_rows: usize) -> Result<(), OpenError> {
+    if read_format(layout)?.is_none_or(|format| format == FORMAT) {
+        return Ok(());
+    }
+    match Index::upgrade(layout, level0_rows) {
+        Err(error @ OpenError::Damaged { .. }) => {
+            tracing::warn!(%error, "an index of an older format is given up");
+        }
+        done => drop(done?),
+    }
+    write_format(layout)
 }

@@ -5,12 +5,18 @@
     reason = "a panic with its line is what a failing test is for, and a skipped one says why"
 )]
 
+mod answers;
 mod basics;
+mod collect;
+mod collect_fixture;
+mod collect_model;
+mod collect_races;
 mod concurrent;
 mod damage;
 mod extents;
 mod fetch;
 mod fixture;
+mod flips;
 mod full_disk;
 mod layer;
 mod model;
@@ -18,7 +24,9 @@ mod move_out;
 mod pins;
 mod races;
 mod rebase;
+mod rebuild;
 mod recovery;
 mod reference;
 mod reflink;
+mod verify;
 mod versions;

@@ -137,6 +137,31 @@ fn a_move_whose_note_was_lost_is_found_under_the_own_name() {
 }
 
 #[test]
+fn a_move_whose_rename_was_lost_is_found_under_the_own_name() {
+    let place = Place::new();
+    let (late, early) = (Tree::blob(1), Tree::blob(20));
+    let store = place.open();
+    early.fetch(&store);
+    store.checkpoint().unwrap();
+    late.fetch(&store);
+    for tree in [&early, &late] {
+        let (out, how) = get(&place, &store, tree, &tree.root.to_string());
+        assert_eq!(how, Moved::Linked);
+        // As if the power went, and the note were on the disk before the new name.
+        let crashed = place.crashed();
+        fs::remove_file(&out).unwrap();
+        let again = crashed.open();
+        tree.assert_readable(&again);
+        let whole = again.whole_file(&tree.root).unwrap().unwrap();
+        assert!(whole.reference, "it may have been edited under the other name");
+        assert!(whole.path.starts_with(crashed.path()));
+        again.checkpoint().unwrap();
+        drop(again);
+        tree.assert_readable(&crashed.open());
+    }
+}
+
+#[test]
 fn a_checkpointed_file_whose_move_was_never_told_is_not_trusted() {
     let place = Place::new();
     let tree = Tree::blob(1);
