@@ -118,7 +118,7 @@ fn a_wrong_pattern_of_the_command_line_is_a_wrong_usage() {
     let request = Add { leaving, ..Add::path(lab.sources()) };
     let failure = add_all(&lab.store, &request, None, &lab.out, false, &mut Vec::new());
     assert_eq!(failure.expect_err("no pattern").exit, Exit::Usage);
-    assert_eq!(lab.skipped(), []);
+    assert!(lab.skipped().is_empty());
 }
 
 #[test]
