@@ -243,7 +243,7 @@ fn add_all(
             if !store.is_pinned(&root.cid) {
                 fresh.push(root.cid);
             }
-            batch.pin(&root.cid, PinOptions { local: request.local })?;
+            batch.pin(&root.cid, PinOptions { local: request.local, ..PinOptions::default() })?;
         }
         batch.commit()?;
     }

@@ -4,16 +4,21 @@
 //! reads, so that a mount does not leave a swarm between two reads. Every request ends with
 //! [`Response::Done`] or [`Response::Failed`].
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
-use shoal_store::{ReadError, Store};
+use shoal_store::{Hold, Lease, ReadError, Store};
 
 use super::{
     Node, add, car,
     directory::{self, Entries, Found},
-    get, pin,
+    gc, get, pin,
     read::{Bytestream, Reader, Resolved},
     sessions::{Session, Waiting},
     sharing, status,
@@ -35,6 +40,12 @@ mod backing;
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
+/// Roots that a connection shows at once: a mount has one, and that of a name follows its versions.
+const HOLDS_MAX: usize = 64;
+
+/// Files that a connection reads by itself, 200 bytes each; more are read through the node.
+const LEASES_MAX: usize = 64 * 1024;
+
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
 
@@ -46,12 +57,16 @@ const NODES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Scope {
     node: Arc<Node>,
     sessions: VecDeque<(Cid, Arc<Session>)>,
+    /// Roots that it shows.
+    holds: VecDeque<Hold>,
+    /// Files that it reads by itself, or has the kernel read.
+    leases: HashMap<PathBuf, Lease>,
 }
 
 impl Scope {
     /// A connection that has asked nothing yet.
-    pub const fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new() }
+    pub fn new(node: Arc<Node>) -> Self {
+        Self { node, sessions: VecDeque::new(), holds: VecDeque::new(), leases: HashMap::new() }
     }
 
     /// Does what is asked with the bytes that the client sends.
@@ -80,9 +95,12 @@ impl Scope {
             Request::Cat { target, range, wait } => self.cat(&target, range, wait, out).await,
             Request::List { target, wait } => self.list(&target, wait, out).await,
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
-            Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
+            Request::PinAdd { target, direct, name, wait } => {
+                pin::add(&node, &target, pin::How { direct, name }, wait, out).await
+            }
             Request::PinRemove { target } => pin::remove(&node, &target).await,
-            Request::PinList => pin::list(&node, out).await,
+            Request::PinList(filter) => pin::list(&node, &filter, out).await,
+            Request::Collect { dry_run } => gc::collect(&node, dry_run, out).await,
             Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
@@ -115,6 +133,17 @@ impl Scope {
             Some((_, session)) => reader.over(Arc::clone(session)),
             None => reader,
         }
+    }
+
+    /// What is here below a root that the connection shows is not collected before it ends.
+    fn hold(&mut self, root: Cid) {
+        if self.holds.iter().any(|hold| *hold.root() == root) {
+            return;
+        }
+        if self.holds.len() >= HOLDS_MAX {
+            self.holds.pop_front();
+        }
+        self.holds.push_back(self.node.store().hold(&root));
     }
 
     fn keep_session(&mut self, root: Cid, reader: &Reader<'_>) {
@@ -167,6 +196,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let resolved = Resolved { cid, trail: Vec::new() };
@@ -185,6 +215,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let quiet = Some(Duration::from_millis(wait.idle_ms));
@@ -211,6 +242,7 @@ impl Scope {
     /// and one that does not come in time costs the others nothing.
     async fn nodes(&mut self, root: &str, cids: &[String], wait: Wait) -> Result<Outcome, Failure> {
         let root = parse(root)?;
+        self.hold(root);
         let asked = cids.iter().take(LISTED_BATCH_MAX);
         let cids = asked.map(|cid| parse(cid)).collect::<Result<Vec<_>, _>>()?;
         let mut answers = self.described_here(&cids).await;
@@ -261,6 +293,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let reader = self.reader(&node, root, impatient(wait), None);
         let session = reader.session().cloned();
@@ -276,9 +309,16 @@ impl Scope {
         Ok(Outcome::Read { bytes })
     }
 
-    async fn backing(&self, cid: &str) -> Result<Outcome, Failure> {
+    async fn backing(&mut self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        let path = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        if self.leases.len() >= LEASES_MAX {
+            return Ok(Outcome::Backing(None));
+        }
+        let whole = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let path = whole.map(|whole| {
+            self.leases.extend(whole.lease.map(|lease| (whole.path.clone(), lease)));
+            whole.path
+        });
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
         };

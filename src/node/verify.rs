@@ -127,7 +127,11 @@ async fn complete_pins(
         let Some((last, _)) = pins.last() else { break };
         after = Some(*last);
         for (cid, pin) in pins {
-            if node.with_store(move |store| sharing::is_all_here(store, &cid)).await {
+            let is_direct = pin.direct;
+            let is_here = move |store: &Store| {
+                if is_direct { store.has(&cid) } else { sharing::is_all_here(store, &cid) }
+            };
+            if node.with_store(is_here).await {
                 continue;
             }
             if let Err(failure) = complete(node, &cid, &pin, request, out).await {

@@ -153,6 +153,7 @@ impl Batch {
     /// Pins a root with the commit.
     pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
         check_name(&options)?;
+        let options = self.store.named(cid, options)?;
         let hold = self.store.hold(cid);
         self.keep_hold(hold);
         let pins = &mut self.pending.lock().pins;

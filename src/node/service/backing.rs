@@ -5,27 +5,25 @@
 //! made whole when it is opened again. A file of the user is never handed out: it may be edited at any
 //! time, and the node hashes what it reads of it.
 
-use std::path::PathBuf;
-
 use shoal_dag::{
     Cid, Node, hash,
     walk::{Budget, FileWalk, Step},
 };
-use shoal_store::{BLOB_BYTES_MIN, SettleOptions, Store};
+use shoal_store::{BLOB_BYTES_MIN, SettleOptions, Store, WholeFile};
 
 use crate::node::export;
 
-/// The path of the store's own file with exactly the bytes of `file`, if there is one. From then on it
+/// The store's own file with exactly the bytes of `file`, if there is one. From then on it
 /// is the store's alone: a `get` copies it instead of taking it, since who got it may edit it while the
 /// mount shows it.
-pub(super) fn file(store: &Store, file: &Cid) -> Option<PathBuf> {
+pub(super) fn file(store: &Store, file: &Cid) -> Option<WholeFile> {
     let is_kept = match store.whole_file(file).ok()? {
         Some(whole) if whole.reference => false,
         Some(whole) => kept(store.settle(file, whole.len, &mut std::iter::empty(), KEPT)),
         None => is_made_whole(store, file),
     };
     let whole = is_kept.then(|| store.whole_file(file).ok().flatten()).flatten();
-    whole.filter(|whole| !whole.reference).map(|whole| whole.path)
+    whole.filter(|whole| !whole.reference)
 }
 
 /// Whole from now on, and never moved out.

@@ -88,7 +88,7 @@ pub fn work(store: &Store) -> Result<(), WriteError> {
 }
 
 /// Visits every block below a root as far as it is here.
-fn below(store: &Store, root: &Cid, visit: &mut dyn FnMut(Cid)) {
+pub fn below(store: &Store, root: &Cid, visit: &mut dyn FnMut(Cid)) {
     let mut walk = TreeWalk::new(*root, Budget::TREE);
     while let Ok(TreeStep::Need(cid)) = walk.poll() {
         visit(cid);
