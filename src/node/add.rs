@@ -18,7 +18,7 @@ use shoal_dag::{Cid, Profile};
 use shoal_ledger::LedgerId;
 use shoal_store::{Batch, BatchOptions, PinOptions, Store};
 
-use super::{Node, blocking, names::retention, sharing::unshare};
+use super::{Node, blocking, gc, names::retention, sharing::unshare};
 use crate::{
     control::{
         protocol::{Add, Added, Failure, Outcome, Progress, Response},
@@ -132,9 +132,8 @@ pub async fn add_told(
     request: Add,
     out: &Responder,
 ) -> Result<Finished, Failure> {
-    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
-    let out = out.clone();
-    let adding = move || add_all(&store, &request, None, &out, served, &mut Vec::new());
+    let (to, out) = (To::of(node, &request), out.clone());
+    let adding = move || add_all(&to, &request, None, &out, &mut Vec::new());
     let finished = blocking(adding).await;
     node.swarm().pins_changed();
     finished
@@ -150,12 +149,12 @@ pub async fn add_for(
     name: LedgerId,
     out: &Responder,
 ) -> Result<Added, Failure> {
-    let (store, served, out) = (node.store().clone(), node.is_persistent(), out.clone());
+    let (to, out) = (To::of(node, &request), out.clone());
     let adding = move || {
         let mut fresh = Vec::new();
-        let (added, outcome) = add_all(&store, &request, None, &out, served, &mut fresh)?;
+        let (added, outcome) = add_all(&to, &request, None, &out, &mut fresh)?;
         for root in fresh {
-            retention::adopt(&store, name, &root)?;
+            retention::adopt(&to.store, name, &root)?;
         }
         // What was left out is named; the rest is there, and is what is published.
         outcome?;
@@ -179,11 +178,10 @@ pub async fn add_with_data(
     data: DataFrames<'_>,
     out: Responder,
 ) -> Result<Outcome, Failure> {
-    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
+    let to = To::of(node, &request);
     let (feed, bytes) = stream::channel();
     let (told, stored) = (out.clone(), !request.only_hash);
-    let adding =
-        blocking(move || add_all(&store, &request, Some(bytes), &out, served, &mut Vec::new()));
+    let adding = blocking(move || add_all(&to, &request, Some(bytes), &out, &mut Vec::new()));
     let (finished, ()) = tokio::join!(adding, feed.run(data));
     node.swarm().pins_changed();
     let (added, outcome) = finished?;
@@ -196,15 +194,40 @@ pub async fn add_with_data(
     outcome
 }
 
+/// Where things are added.
+struct To {
+    store: Store,
+    quota: Option<u64>,
+    /// A running peer will serve them.
+    served: bool,
+}
+
+impl To {
+    fn of(node: &Node, request: &Add) -> Self {
+        let quota = node.settings().quota.filter(|_| !request.only_hash && !request.reference);
+        let served = node.is_persistent() && !request.local;
+        Self { store: node.store().clone(), quota, served }
+    }
+
+    /// Is there room for the files that are named themselves? Of the rest the size is not known yet.
+    fn check_files(&self, sources: &[Option<Vec<u8>>]) -> Result<(), Failure> {
+        let paths = sources.iter().flatten().map(|path| Path::new(OsStr::from_bytes(path)));
+        let files =
+            paths.filter_map(|path| path.metadata().ok()).filter(std::fs::Metadata::is_file);
+        gc::check_room(&self.store, self.quota, files.map(|file| file.len()).sum())
+    }
+}
+
 /// Adds everything of one request; roots that were not pinned before are told in `fresh`.
 fn add_all(
-    store: &Store,
+    to: &To,
     request: &Add,
     mut bytes: Option<stream::Incoming>,
     out: &Responder,
-    served: bool,
     fresh: &mut Vec<Cid>,
 ) -> Result<Finished, Failure> {
+    let To { store, quota, served } = to;
+    to.check_files(&request.sources)?;
     let profile = profile_of(&request.profile)?;
     let batch = (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
     let mut adding = Adding {
@@ -235,6 +258,7 @@ fn add_all(
     // The last moment at which a cancelled request leaves nothing behind.
     out.check()?;
     if let Some(batch) = batch {
+        gc::check_room(store, *quota, counts.bytes)?;
         for (_, root) in &added {
             if request.local && store.is_public(&root.cid) {
                 // It was shared before: from now on it is not.
@@ -247,7 +271,7 @@ fn add_all(
         }
         batch.commit()?;
     }
-    Ok(finished(added, skipped, &counts, served))
+    Ok(finished(added, skipped, &counts, *served))
 }
 
 /// An outcome in which nothing was left out.

@@ -13,6 +13,7 @@ mod chain;
 mod demo;
 mod durability;
 mod fetch;
+mod gc;
 mod harness;
 mod hostile;
 mod interop;

@@ -48,7 +48,9 @@ fn measure(pins: u64) -> Result<(), Box<dyn std::error::Error>> {
     let find = median(|round| assert!(store.is_pinned(&fresh(round))));
     let list = median(|round| drop(store.pins(Some(&root(round % pins)), PAGE).expect("a page")));
     let remove = median(|round| assert!(store.unpin(&fresh(round)).expect("it is unpinned")));
-    println!("{pins:>9} pins: add {add} us, remove {remove} us, find {find} us, list {PAGE} {list} us");
+    println!(
+        "{pins:>9} pins: add {add} us, remove {remove} us, find {find} us, list {PAGE} {list} us"
+    );
     Ok(())
 }
 

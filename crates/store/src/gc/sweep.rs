@@ -1,4 +1,7 @@
 //! Removing entries: a step of them at once, gone at once, then committed.
+//!
+//! By now no blob is taken for whole that is about to lose a leaf. A block that lies elsewhere since the
+//! snapshot is left alone. The bytes are given back by who comes after.
 
 use std::ops::ControlFlow;
 
