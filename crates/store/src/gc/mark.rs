@@ -147,6 +147,9 @@ impl Run<'_> {
     fn mark_key(&mut self, key: &Key, below: bool, of: Of) -> Result<(), Stop> {
         let Some((id, entry)) = self.row(key)? else {
             self.report.missing += u64::from(of == Of::Pin);
+            // What it is the root of stays all the same: it may come again.
+            self.late.insert(key.digest);
+            self.homes.rescue(&key.digest);
             return Ok(());
         };
         self.keep_row(id, &key.digest, &entry);
