@@ -46,6 +46,7 @@ mod prove;
 mod publish;
 mod report;
 mod resolve;
+mod rm;
 mod seed;
 mod show;
 mod standing;
@@ -150,6 +151,7 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Cat(args) => cat::run(context, args).await,
         Verb::Ls(args) => list::run(context, args).await,
         Verb::Stat(args) => stat::run(context, args).await,
+        Verb::Rm(args) => rm::run(context, args).await,
         Verb::Pin(args) => pin::run(context, args).await,
         Verb::Car(args) => car::run(context, args).await,
         Verb::Verify(args) => verify::run(context, args).await,

@@ -42,7 +42,9 @@ pub mod get;
 pub mod names;
 pub mod pin;
 pub mod read;
+pub mod rebase;
 pub mod records;
+pub mod remove;
 pub mod seed;
 pub mod service;
 pub mod sessions;
@@ -88,6 +90,7 @@ pub struct Node {
     sessions: sessions::Sessions,
     branches: read::Branches,
     names: names::Names,
+    rebase: rebase::Worker,
 }
 
 impl fmt::Debug for Node {
@@ -124,9 +127,11 @@ impl Node {
             stop,
             sessions: sessions::Sessions::default(),
             branches: read::Branches::default(),
+            rebase: rebase::Worker::default(),
         });
         tokio::spawn(server::accept(Arc::clone(&node), listener));
         tokio::spawn(names::follow::run(Arc::clone(&node)));
+        tokio::spawn(rebase::run(Arc::clone(&node)));
         Ok(node)
     }
 
@@ -187,6 +192,16 @@ impl Node {
     /// The count of control connections, [`CLOSED`] once no more are taken.
     pub const fn clients(&self) -> &watch::Sender<usize> {
         &self.clients
+    }
+
+    /// The worker that makes newest versions whole.
+    pub const fn rebase(&self) -> &rebase::Worker {
+        &self.rebase
+    }
+
+    /// Whether the node is told to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Resolves when the node is told to stop.

@@ -1,7 +1,8 @@
 //! `shoal add`: files, directories and standard input become CIDs.
 //!
 //! Prints one CID a line, in the order of the arguments, and nothing else; which path it belongs to
-//! is told on standard error. A source that cannot be read is named and left out.
+//! is told on standard error. A source that cannot be read is named and left out, what a pattern leaves
+//! out is counted. `--only-hash` asks no node: this process reads and hashes, and touches no store.
 
 use std::{
     collections::VecDeque,
@@ -24,9 +25,12 @@ use crate::{
     config::PROFILE_DEFAULT,
     control::{
         client::Answer,
-        protocol::{Add, Added, Failure, Outcome, Request, Response},
+        frame::Frame,
+        protocol::{Add, Added, Failure, Leaving, Outcome, Request, Response, Spared},
+        server::Responder,
     },
     exit::Exit,
+    node::add,
 };
 
 /// Names of the profiles.
@@ -36,7 +40,12 @@ pub(crate) const PROFILES: [&str; 3] = ["shoal", "unixfs-v1-2025", "unixfs-v0-20
 ///
 /// Each argument becomes one CID, printed on a line of its own in the order given; there is no
 /// wrapping directory. What is added is copied into the store, pinned, and served by the running
-/// peer.
+/// peer. A file that looks as it did when it was last added (size, times, inode) is not read again. One
+/// that changes while it is read is named and left out.
+///
+/// Below a directory a file `.shoalignore` leaves out what its patterns say, which are those of a
+/// .gitignore. Hidden files are added, except with the unixfs profiles, as kubo has it. An argument
+/// itself is always added.
 #[derive(Debug, Args)]
 pub(crate) struct AddArgs {
     /// Files and directories to add; `-` is standard input
@@ -53,15 +62,32 @@ pub(crate) struct AddArgs {
     #[arg(long)]
     preserve: bool,
 
-    /// Keep the files where they are as the store's bytes, without a copy
+    /// Keep the files where they are as the store's bytes, without a copy; those below 256 KiB are
+    /// copied, and with unixfs-v0-2015 all are
     #[arg(long = "ref", conflicts_with = "only_hash")]
     reference: bool,
+
+    /// Leave out what this pattern says, in .gitignore syntax and relative to each argument; repeatable
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+
+    /// Add hidden files with a unixfs profile too
+    #[arg(long)]
+    hidden: bool,
+
+    /// Take no notice of .shoalignore files
+    #[arg(long)]
+    no_ignore: bool,
+
+    /// Read every file, also those that look unchanged
+    #[arg(long)]
+    no_cache: bool,
 
     /// Neither announce nor serve it
     #[arg(long)]
     local: bool,
 
-    /// Compute the CIDs and store nothing
+    /// Compute the CIDs and store nothing; no store is needed
     #[arg(long)]
     only_hash: bool,
 }
@@ -96,8 +122,16 @@ pub(crate) async fn run(context: &mut Context, args: AddArgs) -> Result<Report, 
     }
     let sources = args.paths.iter().cloned().map(Source::new).collect::<Result<_, _>>()?;
     let mut adding = Adding { args, pending: sources, tally: Tally::default() };
-    let served = match context.ask(&mut adding).await {
-        Ok(Outcome::Added { served, .. }) => Ok(served),
+    let asked = if adding.args.only_hash {
+        only_hash(context, &mut adding).await
+    } else {
+        context.ask(&mut adding).await
+    };
+    let served = match asked {
+        Ok(Outcome::Added { served, spared, .. }) => {
+            adding.tally.spared = spared;
+            Ok(served)
+        }
         Ok(other) => return Err(unexpected(&other)),
         Err(End::Failed(failure)) => Err(failure),
         Err(end) => return Err(end),
@@ -110,6 +144,36 @@ pub(crate) async fn run(context: &mut Context, args: AddArgs) -> Result<Report, 
     Ok(tally.report(served))
 }
 
+/// Reads and hashes in this process, with a thread of its own.
+async fn only_hash(context: &mut Context, adding: &mut Adding) -> Result<Outcome, End> {
+    let (out, mut answers) = Responder::pair();
+    let (told, mut outcome) = tokio::sync::oneshot::channel();
+    let (request, dir) = (adding.add(), context.settings.dir.clone());
+    std::thread::spawn(move || {
+        // Nobody takes it when this verb has ended.
+        drop(told.send(add::only_hash(&request, &dir, std::io::stdin(), &out)));
+    });
+    let console = &mut context.console;
+    console.talk.begin();
+    loop {
+        let answer = tokio::select! {
+            answer = answers.recv() => answer,
+            () = console.talk.tick() => continue,
+        };
+        match answer {
+            None => break,
+            Some(Frame::Message(Response::Progress(progress))) => console.talk.progress(progress),
+            Some(Frame::Message(Response::Note(text))) => console.talk.note(&text),
+            Some(Frame::Message(answer)) => {
+                adding.answer(Answer::Response(answer), console).await?;
+            }
+            Some(Frame::Data(_)) => {}
+        }
+    }
+    let outcome = outcome.try_recv().map_err(|_| Failure::failed("the reading thread ended"))?;
+    Ok(outcome?)
+}
+
 /// What came of the sources so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -117,6 +181,7 @@ pub(crate) struct Tally {
     skipped: u64,
     bytes: u64,
     files: u64,
+    spared: Spared,
 }
 
 impl Tally {
@@ -144,7 +209,8 @@ impl Tally {
 
     /// The end, as the node told it. What was done is told beside a failure.
     pub(crate) fn report(self, served: Result<bool, Failure>) -> Report {
-        let Self { added, skipped, bytes, files } = self;
+        let Self { added, skipped, bytes, files, spared } = self;
+        let Spared { excluded, hidden, unchanged } = spared;
         let partial = |text: String| {
             let hint = "each is named above; the rest is added and durable";
             Some(Failure::new(Exit::Partial, text).hint(hint))
@@ -159,7 +225,9 @@ impl Tally {
             Ok(served) => (served, left_out),
             Err(failure) => (false, Some(failure)),
         };
-        Report { details: Some(Details::Added { added, skipped, bytes, files, served }), failure }
+        let details =
+            Details::Added { added, skipped, excluded, hidden, unchanged, bytes, files, served };
+        Report { details: Some(details), failure }
     }
 }
 
@@ -172,6 +240,24 @@ struct Adding {
 }
 
 impl Adding {
+    /// What is left to add.
+    fn add(&self) -> Add {
+        Add {
+            sources: self.pending.iter().map(|source| source.path.clone()).collect(),
+            profile: self.args.profile.clone(),
+            preserve: self.args.preserve,
+            reference: self.args.reference,
+            local: self.args.local,
+            only_hash: self.args.only_hash,
+            leaving: Leaving {
+                exclude: self.args.exclude.clone(),
+                hidden: self.args.hidden,
+                no_ignore: self.args.no_ignore,
+            },
+            read_all: self.args.no_cache,
+        }
+    }
+
     async fn added(&mut self, added: Added, console: &mut Console) -> Result<(), End> {
         let path = (added.path != b"-").then_some(&added.path);
         let at = self.pending.iter().position(|source| source.path.as_ref() == path);
@@ -193,14 +279,7 @@ impl Adding {
 
 impl Exchange for Adding {
     fn request(&self) -> Request {
-        Request::Add(Add {
-            sources: self.pending.iter().map(|source| source.path.clone()).collect(),
-            profile: self.args.profile.clone(),
-            preserve: self.args.preserve,
-            reference: self.args.reference,
-            local: self.args.local,
-            only_hash: self.args.only_hash,
-        })
+        Request::Add(self.add())
     }
 
     async fn answer(&mut self, answer: Answer, console: &mut Console) -> Result<(), End> {

@@ -10,7 +10,7 @@ use shoal_net::Network;
 
 use super::{
     add, car, cat, checkout, completions, demo, diff, gc, get, list, log, mount, name, pin, prove,
-    publish, resolve, seed, show, stat,
+    publish, resolve, rm, seed, show, stat,
     values::{self, Bwlimit, Timeout},
     verify, verify_proof,
 };
@@ -40,6 +40,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     Add(add::AddArgs),
+    Rm(rm::RmArgs),
     Get(get::GetArgs),
     Cat(cat::CatArgs),
     Ls(list::ListArgs),

@@ -65,6 +65,8 @@ pub(crate) enum Line {
         bytes: Option<u64>,
         mended: bool,
     },
+    /// A pin stays.
+    Kept { cid: String, why: String },
     /// A connected peer.
     Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
     /// A running peer listens here.
@@ -180,6 +182,7 @@ pub(crate) const fn fault_kind(kind: FaultKind) -> &'static str {
         FaultKind::Changed => "changed",
         FaultKind::Gone => "gone",
         FaultKind::Orphan => "orphan",
+        FaultKind::Missing => "missing",
     }
 }
 
@@ -201,7 +204,16 @@ impl From<&PeerLine> for Line {
 #[serde(untagged)]
 pub(crate) enum Details {
     /// Of `add` and `seed`.
-    Added { added: u64, skipped: u64, bytes: u64, files: u64, served: bool },
+    Added {
+        added: u64,
+        skipped: u64,
+        excluded: u64,
+        hidden: u64,
+        unchanged: u64,
+        bytes: u64,
+        files: u64,
+        served: bool,
+    },
     /// Of `gc`.
     Collected(Collected),
     /// Of `car import`.
@@ -229,6 +241,8 @@ pub(crate) enum Details {
     Pins { pins: u64 },
     /// Of `verify`.
     Checked { blocks: u64, bytes: u64, faults: u64, mended: u64, elapsed_ms: u64 },
+    /// Of `rm`.
+    Removed { unpinned: u64, kept: u64, references: u64, references_kept: u64 },
     /// Of `id`.
     Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.
@@ -278,6 +292,8 @@ pub(crate) struct Stat {
     bytes: u64,
     dag_bytes: u64,
     links: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sharded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -295,6 +311,7 @@ impl From<&Described> for Stat {
             bytes: described.size,
             dag_bytes: described.dag_size,
             links: described.links,
+            sharded: described.sharded,
             target: target.map(|target| String::from_utf8_lossy(target).into_owned()),
             target_hex: target.and_then(hex_if_needed),
             times: described.meta.into(),

@@ -34,7 +34,8 @@ use crate::{
 
 /// Publish a path, a CID or another name as the next version of a name
 ///
-/// A path is added with permissions and times, then its CID is signed, stored, and sent to the peers
+/// A path is added with permissions and times, and without what its .shoalignore files leave out, then
+/// its CID is signed, stored, and sent to the peers
 /// who follow the name. Prints the CID and NAME@N. With nobody connected it succeeds and is sent when
 /// somebody is.
 #[derive(Debug, Args)]

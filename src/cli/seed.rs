@@ -33,8 +33,8 @@ use crate::{
 /// Run the peer: serve what was added, fetched and pinned
 ///
 /// It serves in the foreground until it is interrupted. Files and directories given are served from
-/// where they are, without a copy; what a CID or name given stands for is fetched and pinned. Both are remembered until
-/// --forget. When it listens it prints a line `ready ADDRESS` for each address. Where a peer already
+/// where they are, without a copy of what has 256 KiB and more; what a CID or name given stands for is
+/// fetched and pinned. Both are remembered until --forget. When it listens it prints a line `ready ADDRESS` for each address. Where a peer already
 /// runs on this store, arguments are handed to that one.
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {

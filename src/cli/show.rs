@@ -14,7 +14,7 @@ use super::{
     progress::{size, time},
     report::{End, Report, unexpected},
 };
-use crate::control::protocol::{Outcome, PeerLine, Request, Status};
+use crate::control::protocol::{Outcome, PeerLine, Rebasing, Request, Status};
 
 /// Print this node's peer id, and the addresses that it listens on
 #[derive(Debug, Args)]
@@ -102,9 +102,20 @@ fn rows(status: &Status) -> Vec<(&'static str, String)> {
         ("sent", size(status.sent)),
         ("received", size(status.received)),
     ]);
+    rows.extend(rebasing(&status.rebasing).map(|said| ("rebasing", said)));
     let violations = status.violations.iter();
     rows.extend(violations.map(|(kind, count)| ("violations", format!("{count} {kind}"))));
     rows
+}
+
+/// What is done to make newest versions whole, if anything.
+fn rebasing(rebasing: &Rebasing) -> Option<String> {
+    let mut said = Vec::new();
+    said.extend(rebasing.paused.then(|| "paused".to_owned()));
+    said.extend(rebasing.now.clone());
+    said.extend((rebasing.waiting > 0).then(|| format!("{} waiting", rebasing.waiting)));
+    said.extend((rebasing.in_use > 0).then(|| format!("{} in use", rebasing.in_use)));
+    (!said.is_empty()).then(|| said.join(", "))
 }
 
 /// Prints names and values in two columns, unless lines are objects: then the outcome has them.

@@ -9,7 +9,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::exit::Exit;
+use crate::{config::PROFILE_DEFAULT, exit::Exit};
 
 pub mod car;
 pub mod name;
@@ -92,6 +92,9 @@ pub enum Request {
         /// The pin to remove, as `pin ls` shows it.
         target: Target,
     },
+    /// Take back what was added: unpin and forget. Answers: `Done(Outcome::Removed)`; exit 4 when there
+    /// is nothing of it.
+    Remove(SeedItem),
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
     PinList(PinFilter),
     /// Remove what nothing needs. Answers: `Phase`, `Progress`, `Done(Outcome::Collected)`.
@@ -174,7 +177,7 @@ pub struct Wait {
 }
 
 /// Arguments of `add`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Add {
     /// What to add, in order; `None` is standard input, whose bytes follow as data frames and end
     /// with an empty one. Paths are absolute.
@@ -189,6 +192,29 @@ pub struct Add {
     pub local: bool,
     /// Compute CIDs, store nothing.
     pub only_hash: bool,
+    /// What of the directories is left out.
+    pub leaving: Leaving,
+    /// Read every file, also one that looks as it did when it was last added.
+    pub read_all: bool,
+}
+
+impl Add {
+    /// Adds a path as the default profile has it, whole, into the store.
+    pub fn path(path: Vec<u8>) -> Self {
+        let profile = PROFILE_DEFAULT.to_owned();
+        Self { sources: vec![Some(path)], profile, ..Self::default() }
+    }
+}
+
+/// What an add leaves out on purpose, below the directories that it was given.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaving {
+    /// Patterns in gitignore's syntax, relative to each argument.
+    pub exclude: Vec<String>,
+    /// Add hidden files also with a profile that leaves them out.
+    pub hidden: bool,
+    /// Take no notice of `.shoalignore`.
+    pub no_ignore: bool,
 }
 
 /// Arguments of `get`.
@@ -204,6 +230,8 @@ pub struct Get {
     pub force: bool,
     /// End only when the bytes are synced.
     pub sync: bool,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Seed on after the end, until what was taken is given back.
     pub seed_on: bool,
     /// The asking process's umask, for files whose DAG carries no mode.
@@ -230,12 +258,12 @@ pub struct Seed {
     pub forget: bool,
 }
 
-/// One argument of `seed`.
+/// One argument of `seed` or `rm`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeedItem {
-    /// A file or directory of the user, absolute: seeded by reference.
+    /// A file or directory of the user, absolute; `seed` takes it by reference.
     Path(Vec<u8>),
-    /// A CID: fetched, pinned and served.
+    /// A CID; `seed` fetches, pins and serves it, or what a name stands for.
     Root(Target),
 }
 
@@ -318,6 +346,30 @@ pub struct Added {
     pub files: u64,
 }
 
+/// What an add did not have to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Spared {
+    /// Entries left out by a pattern; of a directory nothing below is counted.
+    pub excluded: u64,
+    /// Hidden entries left out.
+    pub hidden: u64,
+    /// Files that were not read, being as they were when they were last added.
+    pub unchanged: u64,
+}
+
+/// What `rm` took back.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Removed {
+    /// Roots that are not pinned any more.
+    pub unpinned: Vec<String>,
+    /// Roots whose pin stays, and why.
+    pub kept: Vec<(String, String)>,
+    /// The user's files that the store referred to and does not any more.
+    pub references: u64,
+    /// The user's files that it goes on to refer to, for another pin.
+    pub references_kept: u64,
+}
+
 /// One line of `ls`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
@@ -362,9 +414,9 @@ pub struct PinFilter {
 pub struct FaultLine {
     /// What it is.
     pub kind: FaultKind,
-    /// The block, as a raw leaf: the store does not know what it is.
+    /// The block, as a raw leaf (the store does not know what it is), or the pin.
     pub cid: Option<String>,
-    /// The file that it lies in.
+    /// The file that it lies in; empty where there is none.
     pub path: Vec<u8>,
     /// Where in the file it begins.
     pub offset: Option<u64>,
@@ -385,6 +437,8 @@ pub enum FaultKind {
     Gone,
     /// A file of the store that nothing leads to.
     Orphan,
+    /// A pin of which something is not here.
+    Missing,
 }
 
 /// File, directory or symlink.
@@ -418,8 +472,10 @@ pub struct Described {
     pub size: u64,
     /// Bytes of its DAG, branches included; 0 when unknown.
     pub dag_size: u64,
-    /// Entries of a directory, links of a file.
+    /// Entries of a directory, links of a file; of a sharded directory links of its first block.
     pub links: u64,
+    /// Whether it is a directory whose entries are in several blocks.
+    pub sharded: bool,
     /// Target of a symlink.
     pub target: Option<Vec<u8>>,
     /// Mode and mtime.
@@ -466,11 +522,15 @@ pub enum Outcome {
         bytes: u64,
         /// Files.
         files: u64,
+        /// What was left out on purpose, and what need not be read.
+        spared: Spared,
         /// True when a running peer serves it.
         served: bool,
     },
     /// Of `gc`.
     Collected(Collected),
+    /// Of `rm`.
+    Removed(Removed),
     /// Of `car import`.
     Imported(Imported),
     /// Of `car export`.
@@ -658,6 +718,21 @@ pub struct Status {
     pub received: u64,
     /// Faults of peers, by kind.
     pub violations: Vec<(String, u64)>,
+    /// What is done to make newest versions whole.
+    pub rebasing: Rebasing,
+}
+
+/// What the worker does that makes the newest versions of names whole files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebasing {
+    /// It was told to wait.
+    pub paused: bool,
+    /// The name that is worked on.
+    pub now: Option<String>,
+    /// Names that wait for it.
+    pub waiting: u64,
+    /// Older files whose space comes back when nobody reads them any more.
+    pub in_use: u64,
 }
 
 /// A failure, ready to be told.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::fs::{FlockOperation, flock};
 use shoal_dag::{Cid, name};
 use shoal_fuse::{Attributes, Directory, Entry, Kind, Named, Tree, TreeError};
 use tokio::runtime::Handle;
@@ -138,7 +139,9 @@ impl NodeTree {
                 Ok(Named::Listing(Arc::new(Directory { entries })))
             }
             Outcome::Listed { .. } => Err(TreeError::NotDirectory),
-            Outcome::Entry(found) => Ok(found.and_then(entry).map_or(Named::Absent, Named::Entry)),
+            Outcome::Entry(found) => Ok(found
+                .and_then(entry)
+                .map_or(Named::Absent, |entry| Named::Entry(Box::new(entry)))),
             _ => Err(unexpected()),
         }
     }
@@ -206,8 +209,10 @@ impl Tree for NodeTree {
         let request = Request::Backing { cid: cid.to_string() };
         match self.call(&request, METADATA_IDLE + GUARD)?.outcome {
             Some(Outcome::Backing(Some(path))) => {
-                // Moved or removed since: then its bytes are read through the node.
-                Ok(File::open(std::ffi::OsString::from_vec(path)).ok())
+                // Moved, removed or thinned since: then its bytes are read through the node. The lock says
+                // that they stay where they are, for as long as the file is open here or in the kernel.
+                let file = File::open(std::ffi::OsString::from_vec(path)).ok();
+                Ok(file.filter(|file| flock(file, FlockOperation::NonBlockingLockShared).is_ok()))
             }
             Some(Outcome::Backing(None)) => Ok(None),
             _ => Err(unexpected()),

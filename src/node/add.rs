@@ -5,10 +5,15 @@
 //! out. Everything of one request is one batch of the store: nothing is acknowledged before its data,
 //! its names and its index entries are on disk, and then all CIDs are told.
 //!
+//! What is left out on purpose is decided in [`select`]; files that need not be read again, because they
+//! look as they did, are [`known`]. `--only-hash` goes the same way without a store. Which paths were
+//! given is written down ([`given`]), so that `rm` takes the same words.
+//!
 //! What is added is pinned. It is announced and served unless `--local` said otherwise.
 
 use std::{
     ffi::OsStr,
+    io::Read,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::Path,
     sync::Arc,
@@ -21,15 +26,21 @@ use shoal_store::{Batch, BatchOptions, PinOptions, Store};
 use super::{Node, blocking, gc, names::retention, sharing::unshare};
 use crate::{
     control::{
-        protocol::{Add, Added, Failure, Outcome, Progress, Response},
+        protocol::{Add, Added, Failure, Outcome, Progress, Response, Spared},
         server::{DataFrames, Responder},
     },
     exit::Exit,
 };
 
 pub mod file;
+pub mod given;
+pub mod known;
+pub mod select;
 pub mod stream;
 pub mod tree;
+
+use known::Known;
+use select::{LeftOut, Select};
 
 /// A finished file, directory or symlink.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +68,14 @@ pub struct Adding<'a> {
     pub reference: bool,
     /// Device and inode of the node's own store, which is left out as every store is.
     pub store: Option<(u64, u64)>,
+    /// What of directories is left out on purpose.
+    pub select: Select,
+    /// Files that were added before; `None` where that counts for nothing.
+    pub known: Option<Known<'a>>,
+    /// What is known of them is not believed.
+    pub read_all: bool,
+    /// What was left out on purpose so far.
+    pub spared: Spared,
     /// Where progress and left-out sources are told.
     pub out: &'a Responder,
     /// Sources left out so far.
@@ -69,7 +88,32 @@ pub struct Adding<'a> {
 /// How often progress is told.
 const TELL_EVERY: std::time::Duration = std::time::Duration::from_millis(100);
 
-impl Adding<'_> {
+impl<'a> Adding<'a> {
+    /// Begins a request; without a store nothing is kept.
+    fn new(
+        request: &Add,
+        store: Option<(&'a Store, &'a Batch)>,
+        dir: &Path,
+        out: &'a Responder,
+    ) -> Result<Self, Failure> {
+        let profile = profile_of(&request.profile)?;
+        Ok(Self {
+            batch: store.map(|(_, batch)| batch),
+            profile,
+            preserve: request.preserve,
+            reference: request.reference,
+            store: std::fs::metadata(dir).ok().map(|stat| (stat.dev(), stat.ino())),
+            select: Select::new(&request.leaving, profile)?,
+            known: store.and_then(|(store, batch)| Known::new(store, batch, request)),
+            read_all: request.read_all,
+            spared: Spared::default(),
+            out,
+            skipped: 0,
+            progress: Progress::default(),
+            told: std::time::Instant::now(),
+        })
+    }
+
     /// Counts content bytes that were read.
     ///
     /// # Errors
@@ -82,6 +126,14 @@ impl Adding<'_> {
             self.out.offer(Response::Progress(self.progress.clone()));
         }
         Ok(())
+    }
+
+    /// Counts what is left out on purpose.
+    pub const fn leave_out(&mut self, why: LeftOut) {
+        match why {
+            LeftOut::Hidden => self.spared.hidden += 1,
+            LeftOut::Excluded => self.spared.excluded += 1,
+        }
     }
 
     /// Names a source that is left out.
@@ -105,6 +157,7 @@ pub async fn add(node: &Arc<Node>, request: Add, out: Responder) -> Result<Outco
     let (added, outcome) = add_told(node, request, &out).await?;
     if stored {
         claim(node, &added).await?;
+        given::note(node, &added).await?;
     }
     for added in added {
         told.send(Response::Added(added)).await?;
@@ -187,9 +240,29 @@ pub async fn add_with_data(
     let (added, outcome) = finished?;
     if stored {
         claim(node, &added).await?;
+        given::note(node, &added).await?;
     }
     for added in added {
         told.send(Response::Added(added)).await?;
+    }
+    outcome
+}
+
+/// Says what the CIDs of paths and of `input` would be, without a store; `dir` is where ours would be.
+///
+/// # Errors
+/// As [`add`].
+pub fn only_hash(
+    request: &Add,
+    dir: &Path,
+    input: impl Read + Send,
+    out: &Responder,
+) -> Result<Outcome, Failure> {
+    let mut adding = Adding::new(request, None, dir, out)?;
+    let roots = add_sources(&mut adding, request, Some(input))?;
+    let (added, outcome) = finished(roots, &adding, false);
+    for added in added {
+        out.send_blocking(Response::Added(added))?;
     }
     outcome
 }
@@ -222,56 +295,97 @@ impl To {
 fn add_all(
     to: &To,
     request: &Add,
-    mut bytes: Option<stream::Incoming>,
+    bytes: Option<stream::Incoming>,
     out: &Responder,
     fresh: &mut Vec<Cid>,
 ) -> Result<Finished, Failure> {
     let To { store, quota, served } = to;
     to.check_files(&request.sources)?;
-    let profile = profile_of(&request.profile)?;
-    let batch = (!request.only_hash).then(|| store.batch(BatchOptions { public: !request.local }));
-    let mut adding = Adding {
-        batch: batch.as_ref(),
-        profile,
-        preserve: request.preserve,
-        reference: request.reference,
-        store: std::fs::metadata(store.dir()).ok().map(|stat| (stat.dev(), stat.ino())),
-        out,
-        skipped: 0,
-        progress: Progress::default(),
-        told: std::time::Instant::now(),
+    let batch = store.batch(BatchOptions { public: !request.local });
+    let kept = (!request.only_hash).then_some((store, &batch));
+    let mut adding = Adding::new(request, kept, &store.dir(), out)?;
+    let roots = add_sources(&mut adding, request, bytes)?;
+    // The last moment at which a cancelled request leaves nothing behind.
+    out.check()?;
+    let known = adding.known.take();
+    let finished = finished(roots, &adding, *served);
+    let bytes = adding.progress.bytes;
+    drop(adding);
+    if request.only_hash {
+        return Ok(finished);
+    }
+    gc::check_room(store, *quota, bytes)?;
+    let roots: Vec<Cid> = finished.0.iter().filter_map(|added| added.cid.parse().ok()).collect();
+    let notes = match known {
+        Some(known) => {
+            known.check(roots.iter())?;
+            known.into_notes()
+        }
+        None => Vec::new(),
     };
-    let mut added = Vec::new();
+    pin(store, &batch, request, &roots, fresh)?;
+    batch.commit()?;
+    store.remember(notes);
+    Ok(finished)
+}
+
+/// As a request of a client does, for the tests of others.
+#[cfg(test)]
+pub fn add_for_tests(store: &Store, request: &Add, out: &Responder) -> Finished {
+    let to = To { store: store.clone(), quota: None, served: false };
+    add_all(&to, request, None, out, &mut Vec::new()).expect("an add")
+}
+
+/// Adds one source after another; what could be added of them, with its path.
+fn add_sources(
+    adding: &mut Adding<'_>,
+    request: &Add,
+    mut input: Option<impl Read + Send>,
+) -> Result<Vec<(Vec<u8>, Root)>, Failure> {
+    let mut roots = Vec::new();
     for source in &request.sources {
         let (path, root) = if let Some(path) = source {
             let path = Path::new(OsStr::from_bytes(path));
-            (path.as_os_str().as_bytes().to_vec(), tree::add(&mut adding, path)?)
+            (path.as_os_str().as_bytes().to_vec(), tree::add(adding, path)?)
         } else {
-            let Some(bytes) = bytes.take() else {
+            let Some(input) = input.take() else {
                 return Err(Failure::usage("standard input can be added once only"));
             };
-            (b"-".to_vec(), Some(stream::add(&mut adding, bytes)?))
+            (b"-".to_vec(), Some(stream::add(adding, input)?))
         };
-        added.extend(root.map(|root| (path, root)));
+        roots.extend(root.map(|root| (path, root)));
     }
-    let (skipped, counts) = (adding.skipped, adding.progress);
-    // The last moment at which a cancelled request leaves nothing behind.
-    out.check()?;
-    if let Some(batch) = batch {
-        gc::check_room(store, *quota, counts.bytes)?;
-        for (_, root) in &added {
-            if request.local && store.is_public(&root.cid) {
-                // It was shared before: from now on it is not.
-                unshare::unshare(store, &root.cid)?;
-            }
-            if !store.is_pinned(&root.cid) {
-                fresh.push(root.cid);
-            }
-            batch.pin(&root.cid, PinOptions { local: request.local, ..PinOptions::default() })?;
+    adding.spared.unchanged = adding.known.as_ref().map_or(0, |known| known.unchanged);
+    for (count, what) in [
+        (adding.spared.excluded, "by --exclude or .shoalignore"),
+        (adding.spared.hidden, "as hidden; --hidden adds what is"),
+    ] {
+        if count > 0 {
+            adding.out.send_blocking(Response::Note(format!("{count} left out {what}")))?;
         }
-        batch.commit()?;
     }
-    Ok(finished(added, skipped, &counts, *served))
+    Ok(roots)
+}
+
+/// Pins the roots with the batch's commit.
+fn pin(
+    store: &Store,
+    batch: &Batch,
+    request: &Add,
+    roots: &[Cid],
+    fresh: &mut Vec<Cid>,
+) -> Result<(), Failure> {
+    for root in roots {
+        if request.local && store.is_public(root) {
+            // It was shared before: from now on it is not.
+            unshare::unshare(store, root)?;
+        }
+        if !store.is_pinned(root) {
+            fresh.push(*root);
+        }
+        batch.pin(root, PinOptions { local: request.local, ..PinOptions::default() })?;
+    }
+    Ok(())
 }
 
 /// An outcome in which nothing was left out.
@@ -288,24 +402,20 @@ pub fn whole(outcome: Outcome) -> Result<Outcome, Failure> {
 
 /// The CIDs, now that they are durable. What was left out is counted in the outcome, which is that of the
 /// rest; nothing else tells who asked whether that is served.
-fn finished(
-    added: Vec<(Vec<u8>, Root)>,
-    skipped: u64,
-    counts: &Progress,
-    served: bool,
-) -> Finished {
+fn finished(roots: Vec<(Vec<u8>, Root)>, adding: &Adding<'_>, served: bool) -> Finished {
     let told = |(path, root): (Vec<u8>, Root)| Added {
         cid: root.cid.to_string(),
         path,
         size: root.size,
         files: root.files,
     };
-    let added: Vec<Added> = added.into_iter().map(told).collect();
+    let added: Vec<Added> = roots.into_iter().map(told).collect();
+    let (skipped, counts, spared) = (adding.skipped, &adding.progress, adding.spared);
     if skipped > 0 && added.is_empty() {
         return (added, Err(Failure::failed("nothing could be added")));
     }
     let (count, bytes, files) = (added.len() as u64, counts.bytes, counts.files);
-    (added, Ok(Outcome::Added { added: count, skipped, bytes, files, served }))
+    (added, Ok(Outcome::Added { added: count, skipped, bytes, files, spared, served }))
 }
 
 /// Parses the name of a profile.

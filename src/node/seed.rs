@@ -21,7 +21,6 @@ use super::{
     sharing::{SEEDS, SEEDS_MAX, unshare},
 };
 use crate::{
-    config::PROFILE_DEFAULT,
     control::{
         protocol::{Add, Added, Failure, Outcome, Response, Seed, SeedItem, Wait},
         server::Responder,
@@ -31,11 +30,11 @@ use crate::{
 
 /// What is remembered of one argument.
 #[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
+pub struct Remembered {
     /// Its root; `None` while it could not be fetched yet.
-    root: Option<String>,
+    pub root: Option<String>,
     /// The root was pinned before it was seeded, so that forgetting the seed leaves the pin.
-    pinned_before: bool,
+    pub pinned_before: bool,
 }
 
 /// How often what could not be fetched is tried again.
@@ -70,14 +69,7 @@ pub async fn seed(node: &Arc<Node>, request: Seed, out: &Responder) -> Result<Ou
 }
 
 async fn seed_path(node: &Arc<Node>, path: &[u8], out: &Responder) -> Result<(), Failure> {
-    let request = Add {
-        sources: vec![Some(path.to_vec())],
-        profile: PROFILE_DEFAULT.to_owned(),
-        preserve: false,
-        reference: true,
-        local: false,
-        only_hash: false,
-    };
+    let request = Add { reference: true, ..Add::path(path.to_vec()) };
     let (added, outcome) = add::add_told(node, request, out).await?;
     add::claim(node, &added).await?;
     for added in &added {
@@ -124,9 +116,11 @@ async fn remember(
 
 /// The record: the argument in full, since the key may be only its hash.
 #[derive(Debug, Serialize, Deserialize)]
-struct Seeded {
-    item: SeedItem,
-    remembered: Remembered,
+pub struct Seeded {
+    /// The argument.
+    pub item: SeedItem,
+    /// What is remembered of it.
+    pub remembered: Remembered,
 }
 
 /// Tries again, until the node stops, to fetch what was to be seeded and could not be fetched.
@@ -187,7 +181,7 @@ async fn forget(node: &Arc<Node>, item: &SeedItem) -> Result<(), Failure> {
 }
 
 /// The key of a record: what the user gave, hashed where a path would be longer than a key may be.
-fn key(item: &SeedItem) -> Vec<u8> {
+pub fn key(item: &SeedItem) -> Vec<u8> {
     let (kind, words) = match item {
         SeedItem::Path(path) => (b'p', path),
         SeedItem::Root(target) => (b'c', target),

@@ -4,12 +4,7 @@
 //! reads, so that a mount does not leave a swarm between two reads. Every request ends with
 //! [`Response::Done`] or [`Response::Failed`].
 
-use std::{
-    collections::{HashMap, VecDeque},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
@@ -20,6 +15,7 @@ use super::{
     directory::{self, Entries, Found},
     gc, get, pin,
     read::{Bytestream, Reader, Resolved},
+    remove,
     sessions::{Session, Waiting},
     sharing, status,
     swarm::{View, Want},
@@ -43,8 +39,9 @@ const SESSIONS_KEPT_MAX: usize = 4;
 /// Roots that a connection shows at once: a mount has one, and that of a name follows its versions.
 const HOLDS_MAX: usize = 64;
 
-/// Files that a connection reads by itself, 200 bytes each; more are read through the node.
-const LEASES_MAX: usize = 64 * 1024;
+/// Leases that a connection keeps: by the time that as many more paths were given out, a mount has locked
+/// the file itself or never will.
+const LEASES_KEPT_MAX: usize = 256;
 
 /// Bytes of one `Read`: what the kernel asks of a mount at most.
 const READ_BYTES_MAX: u32 = 1 << 20;
@@ -59,14 +56,15 @@ pub struct Scope {
     sessions: VecDeque<(Cid, Arc<Session>)>,
     /// Roots that it shows.
     holds: VecDeque<Hold>,
-    /// Files that it reads by itself, or has the kernel read.
-    leases: HashMap<PathBuf, Lease>,
+    /// Files whose paths were given out last.
+    leases: VecDeque<Lease>,
 }
 
 impl Scope {
     /// A connection that has asked nothing yet.
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new(), holds: VecDeque::new(), leases: HashMap::new() }
+    pub const fn new(node: Arc<Node>) -> Self {
+        let (sessions, holds, leases) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        Self { node, sessions, holds, leases }
     }
 
     /// Does what is asked with the bytes that the client sends.
@@ -101,6 +99,7 @@ impl Scope {
             Request::PinRemove { target } => pin::remove(&node, &target).await,
             Request::PinList(filter) => pin::list(&node, &filter, out).await,
             Request::Collect { dry_run } => gc::collect(&node, dry_run, out).await,
+            Request::Remove(item) => remove::remove(&node, item).await,
             Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
@@ -311,13 +310,13 @@ impl Scope {
 
     async fn backing(&mut self, cid: &str) -> Result<Outcome, Failure> {
         let cid = parse(cid)?;
-        if self.leases.len() >= LEASES_MAX {
-            return Ok(Outcome::Backing(None));
-        }
-        let whole = self.node.with_store(move |store| backing::file(store, &cid)).await;
-        let path = whole.map(|whole| {
-            self.leases.extend(whole.lease.map(|lease| (whole.path.clone(), lease)));
-            whole.path
+        let found = self.node.with_store(move |store| backing::file(store, &cid)).await;
+        let path = found.map(|(path, lease)| {
+            if self.leases.len() >= LEASES_KEPT_MAX {
+                self.leases.pop_front();
+            }
+            self.leases.extend(lease);
+            path
         });
         let bytes = |path: std::path::PathBuf| {
             std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string())
@@ -538,6 +537,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
     let meta = node.meta();
     let meta =
         Meta { mode: meta.mode, mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)) };
+    let sharded = matches!(node, DagNode::Shard(_));
     let below = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(block, u64::saturating_add);
     let (kind, size, dag_size, links, target) = match node {
         DagNode::Leaf { data, .. } => (Kind::File, data.len() as u64, block, 0, None),
@@ -557,7 +557,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
             (Kind::Symlink, target.len() as u64, block, 0, Some(target.to_vec()))
         }
     };
-    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, target, meta })
+    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, sharded, target, meta })
 }
 
 /// The running peer's requests on a node that is none.

@@ -53,6 +53,7 @@ pub async fn status(node: &Node) -> Result<Outcome, Failure> {
         sent: report.sent,
         received: report.received,
         violations: report.violations,
+        rebasing: node.rebase().listed(),
     }))
 }
 

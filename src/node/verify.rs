@@ -1,5 +1,5 @@
 //! `verify`: everything that the store has is hashed again; what is wrong is named and, with
-//! `--repair`, fetched again.
+//! `--repair`, fetched again. A pin that lacks something is wrong too.
 //!
 //! Mending is: forget what is wrong, complete every pin that is not whole any more (from the swarm of
 //! the pin, or of the roots that it is a part of), and look again at what was found. Content that no pin
@@ -13,7 +13,7 @@ use std::{
 };
 
 use shoal_dag::{Cid, path::CidPath};
-use shoal_store::{Checked, Fault, Pin, Store, VerifyReport};
+use shoal_store::{Checked, Fault, Pin, ReadError, Store, VerifyReport};
 
 use super::{Node, get::fetch_tree, pin, sharing};
 use crate::{
@@ -24,11 +24,13 @@ use crate::{
     exit::Exit,
 };
 
+pub mod index;
+
 /// Pins read in one look at the index.
 const PINS_AT_ONCE: usize = 1_000;
 
-/// Pins that could not be mended and are named one by one.
-const NAMED_MAX: usize = 20;
+/// Pins that lack something and are named one by one in one run.
+const LACKING_MAX: usize = 10_000;
 
 /// How often it is told how far it is.
 const TELL_EVERY: Duration = Duration::from_millis(100);
@@ -47,22 +49,22 @@ pub async fn verify(
     if report.is_cut_short {
         return Err(Failure::client_gone());
     }
-    let (checked, mut faults) = (report.checked, report.faults);
-    let mut mended = vec![false; faults.len()];
-    if request.repair && !faults.is_empty() {
-        (faults, mended) = mend(node, &request, faults, out).await?;
+    let checked = report.checked;
+    let lacked = node.with_store(lacking_pins).await?;
+    let faults = checked.faults + lacked.len() as u64;
+    let lines = if request.repair && faults > 0 {
+        mend(node, &request, report.faults, &lacked, out).await?
+    } else {
+        let lines = report.faults.iter().map(|fault| line(fault, false));
+        lines.chain(lacked.iter().map(|cid| missing(cid, false))).collect()
+    };
+    let mended = lines.iter().filter(|line| line.mended).count() as u64;
+    for line in lines {
+        out.send(Response::Fault(line)).await?;
     }
-    for (fault, mended) in faults.iter().zip(&mended) {
-        out.send(Response::Fault(line(fault, *mended))).await?;
-    }
-    let left = checked.faults - mended.iter().filter(|mended| **mended).count() as u64;
-    Ok(Outcome::Verified {
-        blocks: checked.blocks,
-        bytes: checked.bytes,
-        faults: checked.faults,
-        mended: checked.faults - left,
-        elapsed_ms: began.elapsed().as_millis() as u64,
-    })
+    let (blocks, bytes) = (checked.blocks, checked.bytes);
+    let elapsed_ms = began.elapsed().as_millis() as u64;
+    Ok(Outcome::Verified { blocks, bytes, faults, mended, elapsed_ms })
 }
 
 async fn check(node: &Arc<Node>, out: &Responder) -> Result<VerifyReport, Failure> {
@@ -84,22 +86,43 @@ fn progress(checked: Checked) -> Progress {
     Progress { bytes: checked.bytes, files: checked.blocks, ..Progress::default() }
 }
 
-/// Forgets what is wrong and completes what is pinned. What of it is right now.
+/// Forgets what is wrong and completes what is pinned; what of it is right now.
 async fn mend(
     node: &Arc<Node>,
     request: &Verify,
     faults: Vec<Fault>,
+    lacked: &[Cid],
     out: &Responder,
-) -> Result<(Vec<Fault>, Vec<bool>), Failure> {
+) -> Result<Vec<FaultLine>, Failure> {
     let forget = move |store: &Store| store.forget_faults(&faults).map(|()| faults);
     let faults = node.with_store(forget).await?;
-    let broken = complete_pins(node, request, out).await?;
+    let lacking = complete_pins(node, request, out).await?;
     node.swarm().pins_changed();
-    let look = move |store: &Store| {
-        let mended = faults.iter().map(|fault| is_mended(store, fault, broken)).collect();
-        (faults, mended)
+    let lack = !lacking.is_empty();
+    let look = move |store: &Store| -> Vec<FaultLine> {
+        faults.iter().map(|fault| line(fault, is_mended(store, fault, lack))).collect()
     };
-    Ok(node.with_store(look).await)
+    let mut lines = node.with_store(look).await;
+    lines.extend(lacked.iter().map(|cid| missing(cid, !lacking.contains(cid))));
+    Ok(lines)
+}
+
+/// The pins that are not whole.
+fn lacking_pins(store: &Store) -> Result<Vec<Cid>, ReadError> {
+    let (mut after, mut lacking) = (None, Vec::new());
+    loop {
+        let pins = store.pins(after.as_ref(), PINS_AT_ONCE)?;
+        let Some((last, _)) = pins.last() else { return Ok(lacking) };
+        after = Some(*last);
+        for (cid, pin) in pins {
+            let is_here = |cid| {
+                if pin.direct { store.has(cid) } else { sharing::is_all_here(store, cid) }
+            };
+            if lacking.len() < LACKING_MAX && !is_here(&cid) {
+                lacking.push(cid);
+            }
+        }
+    }
 }
 
 /// Is it right, or not needed any more? While pins lack something, what is missing may be theirs.
@@ -115,42 +138,25 @@ fn is_mended(store: &Store, fault: &Fault, pins_lack: bool) -> bool {
     }
 }
 
-/// Fetches what any pin lacks; says whether one still lacks something.
+/// Fetches what the pins lack; those that still lack something.
 async fn complete_pins(
     node: &Arc<Node>,
     request: &Verify,
     out: &Responder,
-) -> Result<bool, Failure> {
-    let (mut after, mut lacking) = (None, 0);
-    loop {
-        let pins = node.with_store(move |store| store.pins(after.as_ref(), PINS_AT_ONCE)).await?;
-        let Some((last, _)) = pins.last() else { break };
-        after = Some(*last);
-        for (cid, pin) in pins {
-            let is_direct = pin.direct;
-            let is_here = move |store: &Store| {
-                if is_direct { store.has(&cid) } else { sharing::is_all_here(store, &cid) }
-            };
-            if node.with_store(is_here).await {
-                continue;
+) -> Result<Vec<Cid>, Failure> {
+    let mut lacking = Vec::new();
+    for cid in node.with_store(lacking_pins).await? {
+        let Some(pin) = node.with_store(move |store| store.pinned(&cid)).await? else { continue };
+        if let Err(failure) = complete(node, &cid, &pin, request, out).await {
+            if failure.exit == Exit::Interrupted {
+                return Err(failure);
             }
-            if let Err(failure) = complete(node, &cid, &pin, request, out).await {
-                lacking += 1;
-                if failure.exit == Exit::Interrupted {
-                    return Err(failure);
-                }
-                if lacking <= NAMED_MAX {
-                    let text = format!("the pin {cid} is not whole: {}", failure.message);
-                    out.send(Response::Note(text)).await?;
-                }
-            }
+            let text = format!("the pin {cid} is not whole: {}", failure.message);
+            out.send(Response::Note(text)).await?;
+            lacking.push(cid);
         }
     }
-    if lacking > NAMED_MAX {
-        let text = format!("{} more pins are not whole", lacking - NAMED_MAX);
-        out.send(Response::Note(text)).await?;
-    }
-    Ok(lacking > 0)
+    Ok(lacking)
 }
 
 /// Fetches what one pin lacks: from its own swarm, else from those of the roots that it is a part of.
@@ -176,6 +182,18 @@ async fn complete(
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// A pin that lacks something.
+fn missing(cid: &Cid, mended: bool) -> FaultLine {
+    FaultLine {
+        kind: FaultKind::Missing,
+        cid: Some(cid.to_string()),
+        path: Vec::new(),
+        offset: None,
+        bytes: None,
+        mended,
+    }
 }
 
 fn line(fault: &Fault, mended: bool) -> FaultLine {

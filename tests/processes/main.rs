@@ -8,7 +8,10 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
+mod adding;
 mod bad_input;
+mod bombs;
+mod car;
 mod chain;
 mod demo;
 mod durability;
@@ -26,3 +29,5 @@ mod sharded;
 mod sharing;
 mod swarm;
 mod unreadable;
+mod verify;
+mod versions;

@@ -103,18 +103,40 @@ impl Batch {
             return Ok(());
         }
         self.shield(&key);
-        let public = self.options.public;
-        if let Some(found) = shared.here(&key)?.filter(Found::is_owned) {
-            let mut pending = self.pending.lock();
-            pending.needs_drain |= found.is_fresh;
-            if public && !found.entry.public {
-                pending.marks.push((key.digest, true));
-            }
-        } else {
+        if !self.relies_on(&key)? {
+            let public = self.options.public;
             let entry = shared.packs.append(&shared.layout, key, public, data, |entry| entry)?;
             self.pending.lock().entries.insert(key.digest, entry);
         }
         self.flush_if_large()
+    }
+
+    /// Whether a block is one that [`put`](Self::put) would not write again. If so the batch relies on it
+    /// from now on, as if it had been put.
+    pub fn has(&self, cid: &Cid) -> Result<bool, WriteError> {
+        if inline(cid).is_some() {
+            return Ok(true);
+        }
+        let Some(key) = Key::of(cid) else { return Ok(false) };
+        if self.pending.lock().entries.contains_key(&key.digest) {
+            return Ok(true);
+        }
+        let has = self.relies_on(&key)?;
+        self.flush_if_large()?;
+        Ok(has)
+    }
+
+    /// Finds a block that the store owns, and marks it as this batch has its own.
+    fn relies_on(&self, key: &Key) -> Result<bool, WriteError> {
+        let Some(found) = self.store.shared.here(key)?.filter(Found::is_owned) else {
+            return Ok(false);
+        };
+        let mut pending = self.pending.lock();
+        pending.needs_drain |= found.is_fresh;
+        if self.options.public && !found.entry.public {
+            pending.marks.push((key.digest, true));
+        }
+        Ok(true)
     }
 
     /// Begins a blob.
@@ -182,6 +204,12 @@ impl Batch {
         }
     }
 
+    /// Says that the batch relies on everything that is here below a root, from before it is looked for
+    /// to the end of the batch.
+    pub fn hold(&self, root: &Cid) {
+        self.keep_hold(self.store.hold(root));
+    }
+
     /// Keeps a root from being collected as long as the batch lives.
     fn keep_hold(&self, hold: Hold) {
         let holds = &mut self.pending.lock().holds;
@@ -195,6 +223,15 @@ impl Batch {
     /// Makes everything durable and visible, pins last. After `Ok` nothing is lost.
     pub fn commit(self) -> Result<(), WriteError> {
         self.flush(true)
+    }
+
+    /// Makes what was put so far durable and visible, without the pins: of a batch that is dropped then,
+    /// that much stays as unpinned content.
+    pub fn settle(&self) -> Result<(), WriteError> {
+        if self.pending.lock().needs_drain {
+            self.store.checkpoint()?;
+        }
+        self.flush(false)
     }
 
     /// A whole file that a pin may rely on or that the user gave by reference: of this batch first.

@@ -118,10 +118,15 @@ impl Shared {
             self.take_along(&mut changes, drained)?;
         }
         changes.packs = lens;
+        let has_generation = self.generation.save(&mut changes.records);
         if changes.is_empty() {
             return Ok(());
         }
-        self.index.apply(&mut changes)?;
+        let applied = self.index.apply(&mut changes);
+        if has_generation && applied.is_err() {
+            self.generation.was_not_saved();
+        }
+        applied?;
         self.packs.committed(&changes.packs);
         if drained.is_none() {
             self.overlay.supersede(&changes);

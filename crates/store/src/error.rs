@@ -38,8 +38,12 @@ pub enum OpenError {
         /// What was expected and what was found.
         reason: String,
     },
-    /// The index cannot be read. The data is not lost: the index can be rebuilt from it.
-    #[error("{} is damaged: {reason}", path.display())]
+    /// The index cannot be read. The data is not lost: [`Store::rebuild`](crate::Store::rebuild) makes the
+    /// index again from it.
+    #[error(
+        "{} is damaged: {reason}; shoal verify --rebuild-index makes the index again from the data",
+        path.display()
+    )]
     Damaged {
         /// The damaged file.
         path: PathBuf,

@@ -32,8 +32,6 @@ mod run;
 mod shields;
 mod sweep;
 
-use std::sync::atomic::Ordering;
-
 use shoal_dag::Cid;
 
 use crate::error::{OpenError, WriteError};
@@ -112,12 +110,6 @@ impl Store {
         let done = run.collect(options);
         shared.make_reserve();
         done.map(|()| run.report)
-    }
-
-    /// Rises whenever a collection has removed something: what was known to be here before may not be.
-    /// Durable.
-    pub fn generation(&self) -> u64 {
-        self.shared.generation.load(Ordering::Acquire)
     }
 }
 

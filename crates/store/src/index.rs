@@ -26,7 +26,9 @@
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
+mod anew;
 mod apply;
+mod check;
 mod error;
 mod file;
 mod journal;
@@ -53,10 +55,12 @@ use crate::error::{OpenError, WriteError};
 use crate::key::{Digest, EntryBytes, Place};
 use crate::layout::Layout;
 
+pub(crate) use anew::is_plain_index;
 pub(crate) use apply::{Changes, Moved};
-pub(crate) use error::IndexError;
+pub use check::IndexFault;
+use error::Failure;
 pub use error::is_guarded;
-use error::{Failure, guarded};
+pub(crate) use error::{IndexError, guarded};
 use file::IndexFile;
 use journal::Journal;
 pub(crate) use level0::LEVEL0_ROWS_MAX;
@@ -137,9 +141,18 @@ impl Index {
     }
 
     fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let mut index = Self::unread(layout, path, level0_rows)?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// An index whose file is open, and of which nothing else is known.
+    fn unread(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
         let runs = layout.runs();
         layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
-        let mut index = Self {
+        let index = Self {
             layout: layout.clone(),
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
@@ -153,9 +166,6 @@ impl Index {
             wake: Wake::default(),
         };
         index.make_tables()?;
-        let state = index.load()?;
-        *index.next_run.get_mut() = state.newest_number() + 1;
-        *index.state.write() = Some(state);
         Ok(index)
     }
 
@@ -246,10 +256,17 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
-            *self.why_closed.lock() = error.to_string();
             self.is_lost.store(true, Ordering::Release);
+            *self.why_closed.lock() = error.to_string();
         }
         *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     fn closed(&self) -> IndexError {
@@ -258,14 +275,8 @@ impl Index {
 
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        self.mend();
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
-    }
-
-    /// Opens redb again where that failed before: a disk that was full may have room by now.
-    fn mend(&self) {
-        if self.is_lost.load(Ordering::Acquire) {
-            self.reopen();
-        }
     }
 
     /// The record of a blob; one that cannot be read is none.

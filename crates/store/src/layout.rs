@@ -39,11 +39,6 @@ impl Layout {
         self.root.join("format")
     }
 
-    /// The format on its way to its name.
-    pub(crate) fn new_format(&self) -> PathBuf {
-        self.root.join("format.new")
-    }
-
     /// Is there after a sync failed, until the store was opened again.
     pub(crate) fn sync_failed(&self) -> PathBuf {
         self.root.join("sync-failed")
@@ -51,6 +46,10 @@ impl Layout {
 
     pub(crate) fn index(&self) -> PathBuf {
         self.root.join("index.redb")
+    }
+
+    pub(crate) fn stats(&self) -> PathBuf {
+        self.root.join("stat.redb")
     }
 
     pub(crate) fn runs(&self) -> PathBuf {

@@ -5,11 +5,17 @@
 //! first the lease, then the look at the record that says that the blob is whole. Punching: first the
 //! record says that it is not, then the look at the leases. So one of the two always sees the other.
 //! A lease does not keep the file's name: who has the file open reads on, as ever.
+//!
+//! Another process that was given a path, as a mount is, holds a shared flock(2) on the open file besides:
+//! that lasts as long as anybody, the kernel too, has it open, and longer than this process. Whoever gave
+//! the path keeps the lease until the lock can have been taken.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
 
 use crate::blob::BlobId;
 
@@ -34,8 +40,13 @@ impl Leases {
         Lease { leases: self.clone(), id }
     }
 
-    /// Is the blob leased? Asked after its record has said that it is not whole.
-    pub(crate) fn is_held(&self, id: BlobId) -> bool {
+    /// Locks the open file of a blob against readers until it is closed; `false` where there are any.
+    /// Asked after its record has said that it is not whole.
+    pub(crate) fn keep_out(&self, id: BlobId, file: &File) -> bool {
+        !self.is_held(id) && flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+    }
+
+    fn is_held(&self, id: BlobId) -> bool {
         self.held.lock().contains_key(&id)
     }
 }
@@ -65,5 +76,22 @@ mod tests {
         assert!(leases.is_held(id));
         drop(second);
         assert!(!leases.is_held(id));
+    }
+
+    #[test]
+    fn who_has_locked_the_file_is_a_reader_too() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let (leases, id) = (Leases::default(), BlobId::draw());
+        let reader = File::open(file.path()).unwrap();
+        flock(&reader, FlockOperation::NonBlockingLockShared).unwrap();
+        let open = || File::options().write(true).open(file.path()).unwrap();
+        assert!(!leases.keep_out(id, &open()));
+        drop(reader);
+        let (lease, alone) = (leases.take(id), open());
+        assert!(!leases.keep_out(id, &alone));
+        drop(lease);
+        assert!(leases.keep_out(id, &alone));
+        let late = File::open(file.path()).unwrap();
+        assert!(flock(&late, FlockOperation::NonBlockingLockShared).is_err());
     }
 }

@@ -10,6 +10,7 @@
 //!   lock                   flock(2) is held on it; "PID\nCOMMAND\n" of the holder
 //!   format                 "shoal-store N\n"
 //!   sync-failed            a sync failed, and the store was not opened again since
+//!   stat.redb              what files looked like that were added (see `stat_cache`); may go
 //!   index.redb             digest -> extent, blobs, whole files, pins, records (see `index`)
 //!   packs/NNNNNNNN.pack    records of a header and a block each (see `pack`)
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
@@ -40,6 +41,7 @@ mod disk;
 mod error;
 mod files;
 mod gc;
+mod generation;
 mod holes;
 mod index;
 mod keep;
@@ -57,10 +59,12 @@ mod presence;
 mod ranges;
 mod read;
 mod rebase;
+mod rebuild;
 mod records;
 mod recovery;
 mod secret;
 mod settle;
+mod stat_cache;
 mod store;
 mod usage;
 mod verify;
@@ -73,7 +77,7 @@ pub use blob::know_users_files_by_size;
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
 pub use gc::{CollectOptions, Collected, Hold, Progress};
-pub use index::is_guarded;
+pub use index::{IndexFault, is_guarded};
 pub use keep::KeepPlace;
 pub use leases::Lease;
 pub use lock::Holder;
@@ -81,10 +85,12 @@ pub use move_out::{Moved, MovedOut};
 pub use pins::{PIN_NAME_BYTES_MAX, Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use rebase::{OLDER_MAX, Rebased, Thinned};
+pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};
 pub use records::{
     RECORD_KEY_BYTES_MAX, RECORD_NAMESPACE_BYTES_MAX, RECORD_VALUE_BYTES_MAX, Record,
 };
 pub use settle::SettleOptions;
+pub use stat_cache::{Memory, Note, Remembered, StatPrint, Trust};
 pub use store::{Options, Store, is_store};
 pub use usage::Usage;
 pub use verify::{BadBlock, Checked, FAULTS_MAX, Fault, VerifyReport};

@@ -40,6 +40,9 @@ impl Store {
     pub fn set_public(&self, cids: &[Cid], public: bool) -> Result<(), WriteError> {
         let keys: Vec<Key> = cids.iter().filter_map(Key::of).collect();
         let _stay = self.shared.moving.read();
+        if !public {
+            self.shared.generation.change();
+        }
         for key in &keys {
             self.shared.overlay.mark(&key.digest, public);
         }
@@ -66,20 +69,30 @@ impl Store {
         if moved_away { self.forget_reference(root) } else { Ok(false) }
     }
 
+    /// Whether a file that the user gave by reference stands for `root`.
+    pub fn is_reference(&self, root: &Cid) -> Result<bool, ReadError> {
+        let Some(key) = Key::of(root) else { return Ok(false) };
+        let whole = self.shared.whole(&key)?;
+        Ok(whole.is_some_and(|(_, record)| record.reference.is_some_and(|file| !file.moved)))
+    }
+
     /// Forgets the user's file that stands for `root`, with all blocks that lie only there. Says whether
     /// there was one.
     pub fn forget_reference(&self, root: &Cid) -> Result<bool, WriteError> {
-        let Some(key) = Key::of(root) else { return Ok(false) };
+        Ok(self.forget_references(std::slice::from_ref(root))? > 0)
+    }
+
+    /// As [`forget_reference`](Self::forget_reference), of many with one commit; says of how many there
+    /// was a file.
+    pub fn forget_references(&self, roots: &[Cid]) -> Result<u64, WriteError> {
         let shared = &self.shared;
-        let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else {
-            // An earlier try may have forgotten it and failed to say so durably.
-            return shared.checkpoint().map(|()| false);
-        };
-        {
+        let mut forgotten = 0;
+        for key in roots.iter().filter_map(Key::of) {
+            let Some((id, _)) = shared.whole(&key).map_err(ReadError::from)? else { continue };
             let _homes = shared.homes.lock();
             let known = shared.record(id).map_err(ReadError::from)?;
             if known.is_none_or(|(record, _)| record.reference.is_none()) {
-                return Ok(false);
+                continue;
             }
             shared.overlay.change(|layer| {
                 layer.blobs.insert(id, None);
@@ -87,9 +100,14 @@ impl Store {
                 layer.unlink.push(shared.layout.moved(id));
                 layer.handed.push(id);
             });
+            forgotten += 1;
         }
+        if forgotten > 0 {
+            shared.generation.change();
+        }
+        // Also for none: an earlier try may have forgotten it and failed to say so durably.
         shared.checkpoint()?;
-        Ok(true)
+        Ok(forgotten)
     }
 }
 
@@ -113,6 +131,7 @@ impl Shared {
             self.damage(id)?;
         }
         self.overlay.forget(&key.digest);
+        self.generation.change();
         let changes = Changes { forgotten: vec![key.digest], ..Changes::default() };
         self.commit(Commit { changes, drain: true, ..Commit::default() })
     }
@@ -134,6 +153,7 @@ impl Shared {
         let _homes = self.homes.lock();
         let known = self.record(id).map_err(ReadError::from)?;
         if let Some((record, _)) = known.filter(|(record, _)| record.partial.is_none()) {
+            self.generation.change();
             self.overlay.change(|layer| {
                 layer.blobs.insert(id, Some(BlobRecord { damaged: true, ..record }));
             });

@@ -19,6 +19,7 @@
 //!
 //! Lock order: the packs' lock, then the overlay's.
 
+pub(crate) mod salvage;
 pub(crate) mod scan;
 
 use std::path::PathBuf;

@@ -162,6 +162,12 @@ pub(crate) fn encode_pin(cid: &Cid, options: &PinOptions) -> Vec<u8> {
     bytes
 }
 
+/// The root of a pin that is not local.
+pub(crate) fn public_root(bytes: &[u8]) -> Option<Cid> {
+    let (root, pin) = decode_pin(bytes)?;
+    (!pin.local).then_some(root)
+}
+
 fn decode_pin(bytes: &[u8]) -> Option<(Cid, Pin)> {
     let ([version, flags], rest) = bytes.split_first_chunk::<2>()?;
     let (created, rest) = rest.split_first_chunk::<8>()?;

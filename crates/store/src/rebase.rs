@@ -19,7 +19,7 @@
 mod spans;
 mod thin;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -41,6 +41,9 @@ pub use thin::Thinned;
 
 /// Older versions whose leaves move in one rebase: what a name has by then is mostly one or two.
 pub const OLDER_MAX: usize = 4096;
+/// Older versions that are walked to see whether they can give something up: those that are whole still.
+/// The others were looked at when they were replaced.
+const WALKED_MAX: usize = 16;
 /// Leaves whose home changes in one commit, while adds wait: 1 GiB of 64 KiB leaves.
 const MOVED_AT_ONCE: usize = 16 * 1024;
 
@@ -64,11 +67,21 @@ struct Newest {
     record: BlobRecord,
 }
 
+/// The blob of an older version.
+struct Older {
+    root: Cid,
+    id: BlobId,
+    sparse: bool,
+}
+
 impl Store {
-    /// Makes the blob of `newest` whole and moves the leaves that it shares with those of `older` there,
-    /// which become sparse where they have any. Durable when it returns. At most [`OLDER_MAX`] older roots are looked at. A
-    /// root that has no complete blob of the store's own is left alone, and so are older ones. `go_on` is
-    /// asked between steps of a few MiB; after `false` it returns as soon as what it has is consistent.
+    /// Makes the blob of `newest` whole and moves the leaves that it shares with those of `older` there.
+    /// Older ones that have any, or that are whole without need, become sparse. Give the older roots
+    /// newest first, and none that is the newest of something else; at most [`OLDER_MAX`] are looked at.
+    /// A root that has no complete blob of the store's own is left alone, and so are older ones.
+    ///
+    /// Durable when it returns. `go_on` is asked between steps of a few MiB; after `false` it returns as
+    /// soon as what it has is consistent.
     ///
     /// The space of the older ones comes back by [`thin`](Store::thin).
     pub fn rebase(
@@ -85,17 +98,17 @@ impl Store {
         };
         let newest = Newest { root: *newest, id, record };
         let older = shared.older(&newest, older)?;
-        let homes = shared.homes_among(&newest, &older)?;
+        let givers = shared.givers(&newest, &older)?;
         let mut done = Rebased { whole: !newest.record.sparse, ..Rebased::default() };
-        if done.whole && homes.is_empty() {
+        if done.whole && givers.is_empty() {
             return Ok(done);
         }
         if newest.record.sparse && !shared.fill_newest(&newest, &mut done, go_on)? {
             return Ok(Rebased { stopped: true, ..done });
         }
-        shared.turn_over(&newest, &homes)?;
+        shared.turn_over(&newest, &givers)?;
         done.whole = true;
-        done.stopped = !shared.move_leaves(&newest, &homes, &mut done, go_on)?;
+        done.stopped = !shared.move_leaves(&newest, &givers, &mut done, go_on)?;
         Ok(done)
     }
 }
@@ -108,25 +121,48 @@ impl Shared {
         Ok(known.filter(|(_, record)| record.is_owned() && record.partial.is_none()))
     }
 
-    /// The blobs of older versions, each with a root of it.
-    fn older(&self, newest: &Newest, roots: &[Cid]) -> Result<HashMap<BlobId, Cid>, WriteError> {
-        let mut older = HashMap::new();
+    /// The blobs of older versions.
+    fn older(&self, newest: &Newest, roots: &[Cid]) -> Result<Vec<Older>, WriteError> {
+        let mut older: Vec<Older> = Vec::new();
+        let mut seen = HashSet::from([newest.id]);
         for root in roots.iter().take(OLDER_MAX) {
-            if let Some((id, _)) = self.own_complete(root)?
-                && id != newest.id
+            if let Some((id, record)) = self.own_complete(root)?
+                && seen.insert(id)
             {
-                older.insert(id, *root);
+                older.push(Older { root: *root, id, sparse: record.sparse });
             }
         }
         Ok(older)
+    }
+
+    /// Those of the older blobs that are to give something up: they are the home of leaves of the newest
+    /// one, or whole although they are not the home of all their own.
+    fn givers(&self, newest: &Newest, older: &[Older]) -> Result<HashMap<BlobId, Cid>, WriteError> {
+        let mut givers = self.homes_among(newest, older)?;
+        let rest = older.iter().filter(|one| !one.sparse && !givers.contains_key(&one.id));
+        let rest: Vec<&Older> = rest.take(WALKED_MAX).collect();
+        for one in rest {
+            let mut spans = Spans::of(self, &one.root);
+            loop {
+                let group = spans.group(LEAVES_AT_ONCE)?;
+                if !self.dead_of(one.id, &group)?.is_empty() {
+                    givers.insert(one.id, one.root);
+                }
+                if group.is_empty() || givers.contains_key(&one.id) {
+                    break;
+                }
+            }
+        }
+        Ok(givers)
     }
 
     /// Those of the older blobs that have a leaf of the newest one.
     fn homes_among(
         &self,
         newest: &Newest,
-        older: &HashMap<BlobId, Cid>,
+        older: &[Older],
     ) -> Result<HashMap<BlobId, Cid>, WriteError> {
+        let older: HashMap<BlobId, Cid> = older.iter().map(|one| (one.id, one.root)).collect();
         let mut homes = HashMap::new();
         if older.is_empty() {
             return Ok(homes);

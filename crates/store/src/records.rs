@@ -69,11 +69,6 @@ impl Store {
     }
 }
 
-/// The key of a record of the store's own: no user's namespace is empty.
-pub(crate) fn own_key(key: &str) -> Vec<u8> {
-    [&[0], key.as_bytes()].concat()
-}
-
 /// The key in the index: namespace, zero, key.
 pub(crate) fn full_key(ns: &str, key: &[u8]) -> Result<Vec<u8>, WriteError> {
     let max = RECORD_NAMESPACE_BYTES_MAX;

@@ -18,6 +18,7 @@ use std::ops::Range;
 use crate::disk::DiskFile;
 use crate::error::OpenError;
 use crate::files::read_at;
+use crate::layout::Layout;
 use crate::pack::scan::scan;
 use crate::store::Shared;
 
@@ -43,7 +44,8 @@ fn recover_packs(shared: &Shared, had_failed: bool) -> Result<(), OpenError> {
     let damaged = |error: crate::index::IndexError| error.of_open(&index_path);
     let committed: HashMap<u32, u64> = shared.index.packs().map_err(damaged)?.into_iter().collect();
     let mut newest = committed.iter().map(|(number, len)| (*number, *len)).max().unwrap_or((0, 0));
-    for number in pack_numbers(shared)? {
+    let dir = shared.layout.packs();
+    for number in pack_numbers(&shared.layout).map_err(|error| OpenError::io(&dir, error))? {
         let from = committed.get(&number).copied().unwrap_or(0);
         let end = recover_pack(shared, number, from, had_failed)?;
         newest = newest.max((number, end));
@@ -110,12 +112,11 @@ fn write_again(file: &DiskFile, range: Range<u64>) -> io::Result<()> {
     Ok(())
 }
 
-fn pack_numbers(shared: &Shared) -> Result<Vec<u32>, OpenError> {
-    let dir = shared.layout.packs();
-    let failed = |error| OpenError::io(&dir, error);
+/// The numbers of the packs that are there, the oldest first.
+pub(crate) fn pack_numbers(layout: &Layout) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
-    for name in fs::read_dir(&dir).map_err(failed)? {
-        let name = name.map_err(failed)?.file_name();
+    for name in fs::read_dir(layout.packs())? {
+        let name = name?.file_name();
         let number: Option<u32> =
             name.to_str().and_then(|name| name.strip_suffix(".pack")?.parse().ok());
         numbers.extend(number);

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -20,6 +20,7 @@ use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
 use crate::gc::Shields;
+use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
 use crate::leases::Leases;
@@ -28,7 +29,9 @@ use crate::overlay::{Overlay, Pressure};
 use crate::pack::Packs;
 use crate::partial::Partials;
 use crate::recovery;
+use crate::stat_cache::StatFile;
 
+pub(crate) use format::begin_rebuild;
 use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
@@ -103,6 +106,9 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    /// See [`Store::generation`].
+    pub(crate) generation: Generation,
+    pub(crate) stats: StatFile,
     /// One commit at a time.
     pub(crate) commit: Mutex<()>,
     /// Blobs that are between a link and the end of their move: no more than files that are on their way
@@ -119,8 +125,6 @@ pub(crate) struct Shared {
     pub(crate) maintenance: Mutex<()>,
     /// What no collection may take.
     pub(crate) shields: Arc<Shields>,
-    /// See [`Store::generation`].
-    pub(crate) generation: AtomicU64,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -140,7 +144,10 @@ impl Store {
         let lock = Lock::take(&layout, &options.command)?;
         let index = open_or_create_index(&layout, options.level0_rows)?;
         let boot_id = options.boot_id.unwrap_or_else(boot_id);
+        let generation = Generation::open(&index, &layout.index())?;
         let shared = Shared {
+            generation,
+            stats: StatFile::new(layout.clone()),
             layout,
             index,
             overlay: Overlay::default(),
@@ -156,12 +163,11 @@ impl Store {
             moving: RwLock::default(),
             maintenance: Mutex::default(),
             shields: Arc::default(),
-            generation: AtomicU64::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
         recovery::recover(&shared)?;
-        shared.resume_collecting()?;
+        shared.make_reserve();
         let shared = Arc::new(shared);
         let ticking = Arc::new(ticker::start(&shared)?);
         Ok(Self { shared, _ticking: ticking })

@@ -143,6 +143,7 @@ impl Store {
                 Fault::Orphan { path, .. } => shared.unlink(std::slice::from_ref(path)),
             }
         }
+        shared.generation.change();
         shared.commit(Commit { changes, drain: true, ..Commit::default() })
     }
 }

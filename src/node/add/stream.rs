@@ -88,6 +88,6 @@ fn broken_off() -> io::Error {
 ///
 /// # Errors
 /// The store, or a client that went away before the end.
-pub fn add(adding: &mut Adding<'_>, incoming: Incoming) -> Result<Root, Failure> {
-    Ok(file::add_bytes(adding, incoming, Metadata::default(), None, None)?)
+pub fn add(adding: &mut Adding<'_>, input: impl Read + Send) -> Result<Root, Failure> {
+    Ok(file::add_bytes(adding, input, Metadata::default(), None)?)
 }

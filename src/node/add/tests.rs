@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::control::frame::Frame;
 
+mod again;
+mod left_out;
+
 struct Lab {
     dir: TempDir,
     store: Store,
@@ -64,14 +67,7 @@ impl Lab {
 }
 
 fn request(sources: Vec<Option<Vec<u8>>>) -> Add {
-    Add {
-        sources,
-        profile: "shoal".to_owned(),
-        preserve: false,
-        reference: false,
-        local: false,
-        only_hash: false,
-    }
+    Add { sources, ..Add::path(Vec::new()) }
 }
 
 #[test]

@@ -3,12 +3,14 @@
 //! Depth first with an explicit stack, so that nesting costs heap, not stack. Symlinks are kept, never
 //! followed, the one named as an argument included. Sockets, fifos and devices, and whatever cannot be
 //! opened or read, are named and left out; the rest is added. So is a store, the node's own or another,
-//! and whatever lies in one: it holds private keys. Of modes only the permission bits are
+//! and whatever lies in one: it holds private keys. What is left out on purpose is only counted
+//! ([`super::select`]), and a file that looks as it did when it was last added is not opened
+//! ([`super::known`]). Of modes only the permission bits are
 //! kept, [`MODE_KEPT`]: `get` restores no others, and what was fetched must add to the same CID. Nothing
 //! else here decides a CID: that is the builders of `shoal_dag`.
 
 use std::{
-    fs::{self, Metadata as Stat, ReadDir},
+    fs::{self, DirEntry, Metadata as Stat, ReadDir},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
         fs::{MetadataExt, PermissionsExt},
@@ -21,7 +23,9 @@ use shoal_dag::{
     build::{self, DirectoryBuilder},
 };
 
-use super::{Adding, Root, file};
+use shoal_store::Memory;
+
+use super::{Adding, Root, file, known, select::Patterns};
 use crate::control::protocol::Failure;
 
 /// Bits of a mode that `--preserve` keeps: no set-user-id, set-group-id or sticky bit, which nobody
@@ -39,6 +43,10 @@ struct Open {
     builder: DirectoryBuilder,
     size: u64,
     files: u64,
+    patterns: Patterns,
+    memory: Option<Memory>,
+    /// Bytes of `memory` when it was opened.
+    loaded: usize,
 }
 
 /// Adds `path`; `None` when it had to be left out, which has been told.
@@ -51,7 +59,7 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         adding.skip(path, "lies in a Shoal store")?;
         return Ok(None);
     }
-    let mut done = enter(adding, &mut stack, path)?;
+    let mut done = argument(adding, &mut stack, path)?;
     loop {
         let Some(open) = stack.last_mut() else {
             return Ok(done);
@@ -62,7 +70,7 @@ pub fn add(adding: &mut Adding<'_>, path: &Path) -> Result<Option<Root>, Failure
         match open.entries.next() {
             Some(Ok(entry)) => {
                 open.name = entry.file_name().into_vec();
-                done = enter(adding, &mut stack, &entry.path())?;
+                done = enter(adding, &mut stack, &entry)?;
             }
             Some(Err(error)) => {
                 let path = open.path.clone();
@@ -92,51 +100,138 @@ fn open_name(open: &mut Open) -> Vec<u8> {
     std::mem::take(&mut open.name)
 }
 
-/// Adds a file or symlink at once; puts a directory on the stack.
-fn enter(
+/// Begins with what was named as an argument.
+fn argument(
     adding: &mut Adding<'_>,
     stack: &mut Vec<Open>,
     path: &Path,
 ) -> Result<Option<Root>, Failure> {
     adding.count(0)?;
-    let stat = match fs::symlink_metadata(path) {
-        Ok(stat) => stat,
+    match fs::symlink_metadata(path) {
+        Ok(stat) if stat.is_file() => {
+            let read_all = adding.read_all;
+            let mut memory = adding.known.as_mut().map(|known| known.open(path, false, read_all));
+            let loaded = memory.as_ref().map_or(0, Memory::bytes);
+            let root = file(adding, memory.as_mut(), b"", path, &stat)?;
+            close(adding, memory, loaded)?;
+            Ok(root)
+        }
+        Ok(stat) => other(adding, stack, path, &stat),
         Err(error) => {
             adding.skip(path, error)?;
+            Ok(None)
+        }
+    }
+}
+
+/// Adds a file or symlink of the uppermost directory at once; puts a directory on the stack.
+fn enter(
+    adding: &mut Adding<'_>,
+    stack: &mut Vec<Open>,
+    entry: &DirEntry,
+) -> Result<Option<Root>, Failure> {
+    adding.count(0)?;
+    let path = entry.path();
+    // Asked of the open directory, which is cheaper than to look the path up.
+    let stat = match entry.metadata() {
+        Ok(stat) => stat,
+        Err(error) => {
+            adding.skip(&path, error)?;
             return Ok(None);
         }
     };
-    let kind = stat.file_type();
-    if kind.is_file() {
-        return file::add(adding, path);
-    }
-    if kind.is_symlink() {
-        return symlink(adding, path, &stat);
-    }
-    if !kind.is_dir() {
-        adding.skip(path, "is neither a file, a directory nor a symlink")?;
+    let argument = stack.first().map_or(path.as_path(), |open| open.path.as_path());
+    let above = stack.iter().map(|open| (open.path.as_path(), &open.patterns));
+    if let Some(why) = adding.select.leaves_out(&path, stat.is_dir(), argument, above) {
+        adding.leave_out(why);
         return Ok(None);
     }
-    if is_store(adding, path, &stat) {
-        adding.skip(path, "is a Shoal store")?;
-        return Ok(None);
+    match stack.last_mut().filter(|_| stat.is_file()) {
+        Some(open) => {
+            let name = entry.file_name();
+            file(adding, open.memory.as_mut(), name.as_bytes(), &path, &stat)
+        }
+        None => other(adding, stack, &path, &stat),
     }
-    if stack.len() >= DEPTH_MAX {
-        adding.skip(path, format!("is nested more than {DEPTH_MAX} directories deep"))?;
-        return Ok(None);
+}
+
+/// Adds a regular file, unless it was added before and looks the same.
+fn file(
+    adding: &mut Adding<'_>,
+    mut memory: Option<&mut Memory>,
+    name: &[u8],
+    path: &Path,
+    stat: &Stat,
+) -> Result<Option<Root>, Failure> {
+    if let (Some(known), Some(memory)) = (adding.known.as_mut(), memory.as_deref_mut())
+        && let Some(root) = known.find(memory, name, stat)?
+    {
+        adding.progress.files += 1;
+        adding.count(root.size)?;
+        return Ok(Some(root));
     }
-    match fs::read_dir(path) {
-        Ok(entries) => stack.push(Open {
-            name: Vec::new(),
-            path: path.to_owned(),
-            entries,
-            builder: DirectoryBuilder::new(adding.profile, directory_metadata(adding, &stat)),
-            size: 0,
-            files: 0,
-        }),
-        Err(error) => adding.skip(path, format!("cannot be listed: {error}"))?,
+    let Some((root, print)) = file::add(adding, path)? else { return Ok(None) };
+    if let (Some(memory), Some(print)) = (memory, print) {
+        known::note(memory, name, print, &root);
     }
+    Ok(Some(root))
+}
+
+/// Adds what is no regular file, or puts it on the stack.
+fn other(
+    adding: &mut Adding<'_>,
+    stack: &mut Vec<Open>,
+    path: &Path,
+    stat: &Stat,
+) -> Result<Option<Root>, Failure> {
+    if stat.is_symlink() {
+        return symlink(adding, path, stat);
+    }
+    let why = if !stat.is_dir() {
+        "is neither a file, a directory nor a symlink".to_owned()
+    } else if is_store(adding, path, stat) {
+        "is a Shoal store".to_owned()
+    } else if stack.len() >= DEPTH_MAX {
+        format!("is nested more than {DEPTH_MAX} directories deep")
+    } else {
+        match open(adding, path, stat) {
+            Ok(open) => {
+                stack.push(open);
+                return Ok(None);
+            }
+            Err(why) => why,
+        }
+    };
+    adding.skip(path, why)?;
     Ok(None)
+}
+
+/// Opens a directory; says why it has to be left out.
+fn open(adding: &mut Adding<'_>, path: &Path, stat: &Stat) -> Result<Open, String> {
+    let patterns = adding.select.patterns(path)?;
+    let entries = fs::read_dir(path).map_err(|error| format!("cannot be listed: {error}"))?;
+    let read_all = adding.read_all;
+    let memory = adding.known.as_mut().map(|known| known.open(path, true, read_all));
+    let loaded = memory.as_ref().map_or(0, Memory::bytes);
+    Ok(Open {
+        name: Vec::new(),
+        path: path.to_owned(),
+        entries,
+        builder: DirectoryBuilder::new(adding.profile, directory_metadata(adding, stat)),
+        size: 0,
+        files: 0,
+        patterns,
+        memory,
+        loaded,
+    })
+}
+
+/// What was seen of a directory is to be remembered.
+fn close(adding: &mut Adding<'_>, memory: Option<Memory>, loaded: usize) -> Result<(), Failure> {
+    match (adding.known.as_mut(), memory) {
+        (Some(known), Some(memory)) => known.close(loaded, memory),
+        _ => Ok(()),
+    }
 }
 
 fn insert(
@@ -153,7 +248,8 @@ fn insert(
     Ok(())
 }
 
-fn finish(adding: &mut Adding<'_>, open: Open) -> Result<Root, Failure> {
+fn finish(adding: &mut Adding<'_>, mut open: Open) -> Result<Root, Failure> {
+    close(adding, open.memory.take(), open.loaded)?;
     // A large directory has tens of thousands of blocks.
     let (cid, dag_size) = open.builder.finish_into(|block| {
         adding.count(0)?;

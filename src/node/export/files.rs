@@ -57,12 +57,18 @@ pub(super) fn copy(
     }
 }
 
-/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it.
+/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it, it repeats
+/// branches, or it was stored by its new leaves.
 ///
 /// # Errors
 /// As [`node`], and the store.
-pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, Failure> {
-    if size < BLOB_BYTES_MIN {
+pub fn settle(
+    store: &Store,
+    file: &Cid,
+    size: u64,
+    options: SettleOptions,
+) -> Result<bool, Failure> {
+    if size < BLOB_BYTES_MIN || repeats(store, file, size)? {
         return Ok(false);
     }
     let mut leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
@@ -71,17 +77,37 @@ pub fn settle(store: &Store, file: &Cid, size: u64, kept: bool) -> Result<bool, 
         store.verify_whole(file, &mut leaves)?;
         leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
     }
-    let whole = store.settle(
-        file,
-        size,
-        &mut leaves,
-        SettleOptions { sync: false, kept, sparse: false },
-    )?;
+    let whole = store.settle(file, size, &mut leaves, options)?;
     match leaves.end {
         ControlFlow::Break(Some(failure)) => Err(failure),
         ControlFlow::Break(None) => Ok(false),
         ControlFlow::Continue(()) => Ok(whole),
     }
+}
+
+/// Whether a file has branches that stand in it more than once: then a few blocks may be a file of any
+/// size, which is never written into the store whole. Linear in the distinct branches.
+fn repeats(store: &Store, file: &Cid, size: u64) -> Result<bool, Failure> {
+    let mut walk = TreeWalk::new(*file, Budget::TREE).without_leaves();
+    let bad = |error| Failure::bad_dag(file, error);
+    let mut unfolded = 0_u64;
+    if file.codec() == hash::RAW {
+        return Ok(false);
+    }
+    while let TreeStep::Need(cid) = walk.poll().map_err(bad)? {
+        let data = block(store, &cid)?;
+        let own = match DagNode::decode(&cid, data.clone()) {
+            Ok(DagNode::File(branch)) => {
+                let raw = branch.links.iter().filter(|link| link.cid.codec() == hash::RAW);
+                raw.fold(branch.inline.len() as u64, |sum, link| sum.saturating_add(link.size))
+            }
+            Ok(DagNode::Leaf { data, .. }) => data.len() as u64,
+            _ => 0,
+        };
+        unfolded = unfolded.saturating_add(own);
+        walk.handle_block(&cid, data).map_err(bad)?;
+    }
+    Ok(size > unfolded)
 }
 
 fn places(file: &Cid) -> FileWalk {
@@ -129,7 +155,10 @@ impl Iterator for Leaves<'_> {
     }
 }
 
-/// Makes every large file below `root` whole, to be relied on by a pin.
+/// Kept, and no more of it than is new where it is a version of something.
+const PINNED: SettleOptions = SettleOptions { sync: false, kept: true, sparse: true };
+
+/// Makes every large file below `root` complete, to be relied on by a pin.
 ///
 /// # Errors
 /// As [`settle`].
@@ -142,7 +171,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
             TreeStep::Need(cid) => {
                 let data = block(store, &cid)?;
                 if let Ok(DagNode::File(file)) = DagNode::decode(&cid, data.clone()) {
-                    settle(store, &cid, file.size, true)?;
+                    settle(store, &cid, file.size, PINNED)?;
                     // Its branches below are parts of it, not files of their own.
                     walk.skip(&cid).map_err(|error| Failure::bad_dag(root, error))?;
                 } else {
@@ -156,7 +185,7 @@ pub fn settle_files(store: &Store, root: &Cid) -> Result<(), Failure> {
 fn settle_leaf_root(store: &Store, root: &Cid) -> Result<(), Failure> {
     if root.codec() == hash::RAW {
         let size = block(store, root)?.len() as u64;
-        settle(store, root, size, true)?;
+        settle(store, root, size, PINNED)?;
     }
     Ok(())
 }

@@ -48,5 +48,9 @@ pub async fn fetch(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
 /// # Errors
 /// The store.
 pub async fn keep(node: &Arc<Node>, name: LedgerId) -> Result<(), Failure> {
-    retention::apply(node, name).await.map(|_| ())
+    let applied = retention::apply(node, name).await?;
+    if applied.pinned > 0 {
+        node.rebase().wake();
+    }
+    Ok(())
 }

@@ -108,14 +108,8 @@ impl Lab {
 
     /// Adds what stands at a path beside the store, with modes and times.
     pub(crate) async fn add(&self, path: &str) -> Cid {
-        let request = Add {
-            sources: vec![Some(self.path(path).into_os_string().into_encoded_bytes())],
-            profile: "shoal".to_owned(),
-            preserve: true,
-            reference: false,
-            local: false,
-            only_hash: false,
-        };
+        let path = self.path(path).into_os_string().into_encoded_bytes();
+        let request = Add { preserve: true, ..Add::path(path) };
         let (added, outcome) = add::add_told(&self.node, request, &self.out).await.expect("an add");
         outcome.expect("all of it");
         added[0].cid.parse().expect("a CID")

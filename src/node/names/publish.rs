@@ -27,7 +27,6 @@ use super::{
     version::{self, Version},
 };
 use crate::{
-    config::PROFILE_DEFAULT,
     control::{
         protocol::{
             Add, Failure, Outcome, Response, Wait,
@@ -122,14 +121,7 @@ async fn content(
 ) -> Result<Content, Failure> {
     match source {
         PublishSource::Path(path) => {
-            let request = Add {
-                sources: vec![Some(path)],
-                profile: PROFILE_DEFAULT.to_owned(),
-                preserve: true,
-                reference: false,
-                local: false,
-                only_hash: false,
-            };
+            let request = Add { preserve: true, ..Add::path(path) };
             let added = add::add_for(node, request, name, out).await?;
             let root = added.cid.parse().map_err(|_| Failure::failed("the add gave no CID"))?;
             let (size, files) = (Some(added.size), Some(added.files));

@@ -33,7 +33,7 @@ mod kept;
 mod tests;
 
 use kept::Kept;
-pub use kept::claim;
+pub use kept::{claim, disown};
 
 /// What a policy says of a name's versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -143,6 +143,7 @@ mod tests {
             force: false,
             sync: false,
             seed_on: false,
+            size_max: None,
             umask: 0o022,
             wait: WAIT,
         };

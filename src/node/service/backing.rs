@@ -5,25 +5,27 @@
 //! made whole when it is opened again. A file of the user is never handed out: it may be edited at any
 //! time, and the node hashes what it reads of it.
 
+use std::path::PathBuf;
+
 use shoal_dag::{
     Cid, Node, hash,
     walk::{Budget, FileWalk, Step},
 };
-use shoal_store::{BLOB_BYTES_MIN, SettleOptions, Store, WholeFile};
+use shoal_store::{BLOB_BYTES_MIN, Lease, SettleOptions, Store};
 
 use crate::node::export;
 
-/// The store's own file with exactly the bytes of `file`, if there is one. From then on it
-/// is the store's alone: a `get` copies it instead of taking it, since who got it may edit it while the
+/// The path of the store's own file with exactly the bytes of `file`, if there is one, with a lease that is
+/// to be held until the mount has opened and locked it. From then on it is the store's alone: a `get` copies it instead of taking it, since who got it may edit it while the
 /// mount shows it.
-pub(super) fn file(store: &Store, file: &Cid) -> Option<WholeFile> {
+pub(super) fn file(store: &Store, file: &Cid) -> Option<(PathBuf, Option<Lease>)> {
     let is_kept = match store.whole_file(file).ok()? {
         Some(whole) if whole.reference => false,
         Some(whole) => kept(store.settle(file, whole.len, &mut std::iter::empty(), KEPT)),
         None => is_made_whole(store, file),
     };
     let whole = is_kept.then(|| store.whole_file(file).ok().flatten()).flatten();
-    whole.filter(|whole| !whole.reference)
+    whole.filter(|whole| !whole.reference).map(|whole| (whole.path, whole.lease))
 }
 
 /// Whole from now on, and never moved out.
@@ -46,7 +48,7 @@ fn is_made_whole(store: &Store, file: &Cid) -> bool {
     if ![0..1, size - 1..size].into_iter().all(|range| has(store, file, range)) {
         return false;
     }
-    kept(export::settle(store, file, size, true))
+    kept(export::settle(store, file, size, KEPT))
 }
 
 /// The length of a file whose root is here and whose leaves may be slices of one file.
@@ -116,18 +118,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&dir.path().join("store"), Options::default()).unwrap();
         let (root, branches, leaves) = blocks();
-        assert_eq!(file(&store, &root), None, "nothing is here");
+        assert!(file(&store, &root).is_none(), "nothing is here");
         for block in &branches {
             store.keep(&block.cid, None, &block.data, false).unwrap();
         }
         let size = (leaves.len() * LEAF_BYTES) as u64;
         let (hole, rest) = leaves.split_at(1);
         for (cid, offset, data) in rest.iter().chain(hole) {
-            assert_eq!(file(&store, &root), None, "a leaf is missing");
+            assert!(file(&store, &root).is_none(), "a leaf is missing");
             let place = KeepPlace { file: &root, size, offset: *offset };
             store.keep(cid, Some(place), data, false).unwrap();
         }
-        let path = file(&store, &root).expect("all is here");
+        let (path, _lease) = file(&store, &root).expect("all is here");
         let bytes: Vec<u8> = leaves.iter().flat_map(|(_, _, data)| data.to_vec()).collect();
         assert_eq!(std::fs::read(path).unwrap(), bytes);
         assert_ne!(moved_out(&store, &root, dir.path()), Moved::Linked);
@@ -141,7 +143,7 @@ mod tests {
             let data = Bytes::from(vec![number; 300_000]);
             let cid = build::leaf(Profile::UnixfsV1_2025, &data).cid;
             store.keep(&cid, None, &data, false).unwrap();
-            assert!(export::settle(&store, &cid, 300_000, false).unwrap());
+            assert!(export::settle(&store, &cid, 300_000, SettleOptions::default()).unwrap());
             assert!(!mounted || file(&store, &cid).is_some());
             let moved = moved_out(&store, &cid, dir.path());
             assert_eq!(moved == Moved::Linked, !mounted, "{moved:?}");

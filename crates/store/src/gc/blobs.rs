@@ -188,8 +188,7 @@ impl Run<'_> {
             self.step(Progress::Freeing(n as u64))?;
             for (place, lodgers) in self.lodgers(&group)? {
                 let Place::Blob(id) = place else { continue };
-                let is_free = !self.shared.leases.is_held(id);
-                if !is_free || !self.punch_blob(id, &lodgers)? {
+                if !self.punch_blob(id, &lodgers)? {
                     self.report.left += 1;
                 }
             }
@@ -207,8 +206,10 @@ impl Run<'_> {
             file => file.map_err(failed)?,
         };
         let metadata = file.metadata().map_err(failed)?;
-        if std::os::unix::fs::MetadataExt::nlink(&metadata) != 1 {
-            // The user has a name for it too.
+        if std::os::unix::fs::MetadataExt::nlink(&metadata) != 1
+            || !shared.leases.keep_out(id, &file)
+        {
+            // The user has a name for it too, or somebody reads it.
             return Ok(false);
         }
         let live = lodgers.iter().filter(|lodger| lodger.stays);

@@ -4,10 +4,8 @@
 //! pin, finds the disk full, and made again when a collection ends and there is room.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use crate::error::WriteError;
-use crate::records::own_key;
 use crate::store::Shared;
 
 /// Enough for the commits of one collection: an index page for each of 2,000 of its steps.
@@ -16,9 +14,6 @@ const RESERVE_BYTES: u64 = 8 * 1024 * 1024;
 const FREE_PART: u64 = 8;
 /// A smaller one helps nobody.
 const RESERVE_BYTES_MIN: u64 = 512 * 1024;
-
-/// The record that holds the generation.
-const GENERATION: &str = "generation";
 
 impl Shared {
     /// Makes the reserve where there is none, if there is room for it.
@@ -61,25 +56,5 @@ impl Shared {
             Err(WriteError::Full { .. }) if self.give_up_reserve() => work(),
             done => done,
         }
-    }
-
-    /// At the opening: reads the generation and sees to the reserve.
-    pub(crate) fn resume_collecting(&self) -> Result<(), crate::error::OpenError> {
-        let value = self.index.record(&own_key(GENERATION));
-        let value = value.map_err(|error| error.of_open(&self.layout.index()))?;
-        let number = value.and_then(|value| Some(u64::from_le_bytes(value.try_into().ok()?)));
-        self.generation.store(number.unwrap_or(0), Ordering::Release);
-        self.make_reserve();
-        Ok(())
-    }
-
-    /// Raises the generation, durably: before the first removal.
-    pub(super) fn raise_generation(&self) -> Result<(), WriteError> {
-        let next = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
-        self.with_reserve(|| {
-            let records = vec![(own_key(GENERATION), Some(next.to_le_bytes().to_vec()))];
-            let changes = crate::index::Changes { records, ..Default::default() };
-            self.commit(crate::checkpoint::Commit { changes, ..Default::default() })
-        })
     }
 }

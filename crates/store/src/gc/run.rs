@@ -113,7 +113,7 @@ impl<'a> Run<'a> {
         }
         let has_dead = self.report.removed_blocks > 0 || self.homes.has_dead();
         if has_dead {
-            self.shared.raise_generation()?;
+            self.shared.generation.change();
         }
         (self.report.removed_blocks, self.report.removed_bytes) = (0, 0);
         self.repoint()?;

@@ -1,4 +1,6 @@
 //! Why the index did not answer, and how a panic of redb's becomes such an answer.
+//!
+//! An error here is the index's own: what callers of the store can do about it is `error`'s to say.
 
 use std::cell::Cell;
 use std::fmt;
@@ -55,6 +57,9 @@ impl IndexError {
     /// What the opener of the store in whose `index` this happened gets: a file that the operating system
     /// refuses is not damaged.
     pub(crate) fn of_open(self, index: &Path) -> OpenError {
+        if let Some(error) = self.write {
+            return OpenError::of_write(index, *error);
+        }
         let path = self.path.unwrap_or_else(|| index.to_owned());
         match self.refused {
             Some(refused) => OpenError::io(path, refused),
@@ -107,7 +112,7 @@ impl From<IndexError> for ReadError {
 /// The process's panic hook runs before the panic is caught, and the default one prints a line to
 /// stderr. The hook belongs to the program and is not touched here; it can ask [`is_guarded`]. No check
 /// before the open would spare it: redb finds most damage only in the page that it reads.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
+pub(crate) fn guarded<T>(work: impl FnOnce() -> Result<T, IndexError>) -> Result<T, IndexError> {
     let outer = GUARDED.replace(true);
     let caught = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(outer);

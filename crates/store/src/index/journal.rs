@@ -35,7 +35,9 @@ use crate::error::WriteError;
 use crate::layout::Layout;
 
 pub(super) use frame::{Change, Frames, Kind, live};
-pub(super) use reader::{Damage, newest, read};
+#[cfg(test)]
+use reader::Damage;
+pub(super) use reader::{newest, read};
 
 const HEADER_BYTES: u64 = 16;
 const MAGIC: &[u8; 8] = b"shoaljrn";

@@ -1,4 +1,7 @@
 //! Level 0: the rows that are not worth a run yet, and how they become one.
+//!
+//! It is a table of redb and the same in memory; both are changed by the same commit. A row that says that
+//! a block is gone stays only while a run may have an older one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +35,6 @@ pub(super) enum Rows {
 #[derive(Debug)]
 pub(super) struct NewRun {
     pub(super) number: u32,
-    pub(super) age: u32,
     pub(super) written: Written,
 }
 
@@ -79,20 +81,20 @@ impl Index {
         tx.delete_table(BLOCKS)?;
         tx.open_table(BLOCKS)?;
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
-        let Some(written) = self.write_run(number, &runs, &all)? else { return Ok(None) };
-        tx.open_table(RUNS)?.insert(number, &written.row(age).to_bytes())?;
-        Ok(Some(NewRun { number, age, written }))
+        let Some(written) = self.write_run((number, age), &runs, &all)? else { return Ok(None) };
+        tx.open_table(RUNS)?.insert(number, &written.row().to_bytes())?;
+        Ok(Some(NewRun { number, written }))
     }
 
     fn write_run(
         &self,
-        number: u32,
+        (number, age): (u32, u32),
         runs: &[Arc<Run>],
         rows: &BTreeMap<Digest, Slot>,
     ) -> Result<Option<Written>, IndexError> {
         let (path, disk) = (self.layout.run(number), self.layout.disk());
         let mut writer =
-            RunWriter::create(disk, &path, rows.len() as u64).map_err(IndexError::write)?;
+            RunWriter::create(disk, &path, age, rows.len() as u64).map_err(IndexError::write)?;
         for (digest, slot) in rows {
             if slot.is_some() || may_have(runs, digest)? {
                 writer.push(digest, *slot).map_err(IndexError::write)?;
@@ -144,7 +146,7 @@ impl Index {
                 return;
             }
             Rows::Run(None) => None,
-            Rows::Run(Some(new)) => Some(Arc::new(new.written.into_run(new.number, new.age))),
+            Rows::Run(Some(new)) => Some(Arc::new(new.written.into_run(new.number))),
         };
         if let Some(state) = self.state.write().as_mut() {
             state.level0.clear();

@@ -152,14 +152,16 @@ impl Index {
 
     /// Merges runs that follow each other in age, the newest first.
     pub(super) fn merge(&self, parts: &[Arc<Run>], is_oldest: bool) -> Result<bool, IndexError> {
-        let Some(newest) = parts.first() else { return Ok(false) };
+        if parts.is_empty() {
+            return Ok(false);
+        }
         let number = self.next_run.fetch_add(1, Ordering::Relaxed);
         let Some(writer) = self.write_merged(number, parts, is_oldest)? else { return Ok(false) };
         let new = if writer.is_empty() {
             None
         } else {
             let written = writer.finish().map_err(IndexError::write)?;
-            Some(NewRun { number, age: newest.row.age, written })
+            Some(NewRun { number, written })
         };
         let _one = self.writing.lock();
         let named = self.layout.disk().sync_dir(&self.layout.runs()).map_err(IndexError::write);
@@ -170,7 +172,7 @@ impl Index {
                     table.remove(part.number)?;
                 }
                 if let Some(new) = &new {
-                    table.insert(number, &new.written.row(new.age).to_bytes())?;
+                    table.insert(number, &new.written.row().to_bytes())?;
                 }
                 Ok(())
             })
@@ -196,9 +198,10 @@ impl Index {
         is_oldest: bool,
     ) -> Result<Option<RunWriter>, IndexError> {
         let rows = parts.iter().map(|run| run.row.rows).sum();
+        let age = parts.first().map_or(0, |newest| newest.row.age);
         let path = self.layout.run(number);
         let mut writer =
-            RunWriter::create(self.layout.disk(), &path, rows).map_err(IndexError::write)?;
+            RunWriter::create(self.layout.disk(), &path, age, rows).map_err(IndexError::write)?;
         let mut merge = Merge::new(parts)?;
         let mut taken = 0;
         while let Some((digest, slot)) = merge.next()? {
@@ -215,7 +218,7 @@ impl Index {
 
     /// Puts a merged run in the place of its parts.
     fn replace(&self, parts: &[Arc<Run>], new: Option<NewRun>) {
-        let run = new.map(|new| Arc::new(new.written.into_run(new.number, new.age)));
+        let run = new.map(|new| Arc::new(new.written.into_run(new.number)));
         if let Some(state) = self.state.write().as_mut() {
             let is_part = |run: &&Arc<Run>| parts.iter().any(|part| part.number == run.number);
             let mut runs: Vec<_> = state.runs.iter().filter(|run| !is_part(run)).cloned().collect();

@@ -15,12 +15,12 @@
 //! +------------+----- ... -------+-------+-----+------+----------+
 //! fence, 8 bytes: the first 8 bytes of a page's first digest
 //! filter: see `filter`
-//! footer, 128 bytes
-//!  0          8         12      16      24     32          64           96          128
-//! +----------+---------+-------+-------+------+-----------+------------+-----------+
-//! | shoalrun | version | pages | rows  | gone | BLAKE3 of | BLAKE3 of  | BLAKE3 of |
-//! |          |         |       |       | rows | fences    | filter     | 0-95      |
-//! +----------+---------+-------+-------+------+-----------+------------+-----------+
+//! footer, 136 bytes
+//!  0          8         12      16     24     32    36   40          72           104         136
+//! +----------+---------+-------+------+------+-----+----+-----------+------------+-----------+
+//! | shoalrun | version | pages | rows | gone | age | 0  | BLAKE3 of | BLAKE3 of  | BLAKE3 of |
+//! |          |         |       |      | rows |     |    | fences    | filter     | 0-103     |
+//! +----------+---------+-------+------+------+-----+----+-----------+------------+-----------+
 //! ```
 //!
 //! Every part has a checksum, which is looked at whenever the part is read: a wrong one is an error
@@ -44,7 +44,7 @@ pub(crate) use writer::{RunWriter, Written};
 pub(crate) const PAGE_BYTES: usize = 4096;
 /// Rows of a page.
 pub(crate) const PAGE_ROWS: u64 = 78;
-const FOOTER_BYTES: usize = 128;
+const FOOTER_BYTES: usize = 136;
 const MAGIC: &[u8; 8] = b"shoalrun";
 const VERSION: u32 = 1;
 /// More pages than 10^10 rows need; a footer that says more is not one of ours.
@@ -61,6 +61,7 @@ struct Footer {
     pages: u32,
     rows: u64,
     gone: u64,
+    age: u32,
     fences: [u8; 32],
     filter: [u8; 32],
 }
@@ -73,11 +74,17 @@ impl Footer {
         bytes[12..16].copy_from_slice(&self.pages.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.rows.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.gone.to_le_bytes());
-        bytes[32..64].copy_from_slice(&self.fences);
-        bytes[64..96].copy_from_slice(&self.filter);
-        let sum = checksum(&bytes[..96]);
-        bytes[96..].copy_from_slice(&sum);
+        bytes[32..36].copy_from_slice(&self.age.to_le_bytes());
+        bytes[40..72].copy_from_slice(&self.fences);
+        bytes[72..104].copy_from_slice(&self.filter);
+        let sum = checksum(&bytes[..104]);
+        bytes[104..].copy_from_slice(&sum);
         bytes
+    }
+
+    /// The row by which the index names a run with this footer.
+    fn row(&self, bytes: u64) -> RunRow {
+        RunRow { age: self.age, rows: self.rows, gone: self.gone, bytes }
     }
 
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
@@ -89,7 +96,8 @@ impl Footer {
         let (pages, rest) = rest.split_first_chunk::<4>()?;
         let (rows, rest) = rest.split_first_chunk::<8>()?;
         let (gone, rest) = rest.split_first_chunk::<8>()?;
-        let (fences, filter) = rest.split_first_chunk::<32>()?;
+        let (age, rest) = rest.split_first_chunk::<4>()?;
+        let (fences, filter) = rest.get(4..)?.split_first_chunk::<32>()?;
         let pages = u32::from_le_bytes(*pages);
         let rows = u64::from_le_bytes(*rows);
         let is_sound = u64::from(pages) <= PAGES_MAX && rows.div_ceil(PAGE_ROWS) == pages.into();
@@ -97,6 +105,7 @@ impl Footer {
             pages,
             rows,
             gone: u64::from_le_bytes(*gone),
+            age: u32::from_le_bytes(*age),
             fences: *fences,
             filter: filter.try_into().ok()?,
         })

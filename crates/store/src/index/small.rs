@@ -208,7 +208,8 @@ impl Index {
         let now = self.position().map_err(|error| self.write_error(error))?;
         let number = on_disk.unwrap_or(0).max(now.number) + 1;
         let mut new = NewJournal::create(&self.layout, number)?;
-        let copied = self.read(|tx| copy_tables(tx, &mut |change| new.push(&change)));
+        let copied = self
+            .read(|tx| copy_tables(tx, &mut |change| new.push(&change).map_err(IndexError::write)));
         copied.map_err(|error| self.write_error(error))?;
         let (journal, position) = new.finish(&self.layout)?;
         let named = self.write(|tx| write_position(tx, &position));
@@ -236,11 +237,9 @@ impl Index {
 /// Gives every row of the small tables to `each`.
 pub(super) fn copy_tables(
     tx: &ReadTransaction,
-    each: &mut dyn FnMut(Change<'_>) -> Result<(), WriteError>,
+    each: &mut dyn FnMut(Change<'_>) -> Result<(), IndexError>,
 ) -> Result<(), IndexError> {
-    let mut give = |kind, key: &[u8], value: &[u8]| {
-        each(Change { kind, key, value: Some(value) }).map_err(IndexError::write)
-    };
+    let mut give = |kind, key: &[u8], value: &[u8]| each(Change { kind, key, value: Some(value) });
     for row in tx.open_table(BLOBS)?.iter()? {
         let (id, record) = row?;
         give(Kind::Blobs, &id.value().to_be_bytes(), record.value())?;

@@ -75,16 +75,16 @@ fn copy_blocks(index: &Index, old: &ReadTransaction) -> Result<(), IndexError> {
         return Ok(());
     }
     let path = layout.run(number);
-    let mut writer = RunWriter::create(layout.disk(), &path, rows).map_err(IndexError::write)?;
+    let mut writer = RunWriter::create(layout.disk(), &path, 0, rows).map_err(IndexError::write)?;
     for row in table.iter()? {
         let (digest, entry) = row?;
         writer.push(digest.value(), slot_from_bytes(entry.value())).map_err(IndexError::write)?;
     }
     let written = writer.finish().map_err(IndexError::write)?;
-    let new = NewRun { number, age: 0, written };
+    let new = NewRun { number, written };
     layout.disk().sync_dir(&layout.runs()).map_err(IndexError::write)?;
     index.write(|tx| {
-        tx.open_table(RUNS)?.insert(number, &new.written.row(new.age).to_bytes())?;
+        tx.open_table(RUNS)?.insert(number, &new.written.row().to_bytes())?;
         tx.open_table(COUNTS)?.insert(COUNT_BLOCKS, rows)?;
         Ok(())
     })

@@ -1,4 +1,6 @@
 //! The leaves of a file whose branches are in the store, in order, with their places.
+//!
+//! Leaves are not read. Memory is that of one open branch a level and of the group that is asked for.
 
 use shoal_dag::Cid;
 use shoal_dag::hash::RAW;

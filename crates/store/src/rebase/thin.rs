@@ -2,7 +2,8 @@
 //!
 //! A range of a sparse blob is dead when the *committed* entry of its leaf leads elsewhere, to a home
 //! that a pin may rely on, and nothing newer leads back. Whether a file is worked on is decided first:
-//! its record says that it is sparse, nobody holds a lease, it has no second name. From then on none of
+//! its record says that it is sparse, nobody reads it as a whole (see [`leases`](crate::leases)), it has no
+//! second name. From then on none of
 //! these changes, since only whole blobs are leased and linked. Dead bytes that were punched twice are
 //! still dead: so a crash costs a second walk.
 //!
@@ -99,11 +100,11 @@ impl Shared {
         else {
             return Ok(true);
         };
-        if self.leases.is_held(id) {
-            return Ok(false);
-        }
         let path = self.layout.blob(id);
         let file = self.disk.open(&path).map_err(|error| WriteError::io(&path, error))?;
+        if !self.leases.keep_out(id, &file) {
+            return Ok(false);
+        }
         check_is_alone(&file, &path, record.len)?;
         let mut spans = Spans::of(self, root);
         let mut dead = Dead { file: &file, range: 0..0, punched: 0 };
@@ -130,7 +131,7 @@ impl Shared {
     }
 
     /// Which of these leaves need not be in this blob.
-    fn dead_of(&self, id: BlobId, group: &[Span]) -> Result<Vec<Span>, WriteError> {
+    pub(super) fn dead_of(&self, id: BlobId, group: &[Span]) -> Result<Vec<Span>, WriteError> {
         let keyed = || group.iter().filter_map(|span| Some((span, Key::of(&span.cid)?)));
         let digests: Vec<Digest> = keyed().map(|(_, key)| key.digest).collect();
         let committed = self.index.entries(&digests).map_err(ReadError::from)?;

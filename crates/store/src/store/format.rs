@@ -67,7 +67,7 @@ fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
 /// Says in `format` that all else is of this format: the file is there as a whole or not at all.
 fn write_format(layout: &Layout) -> Result<(), OpenError> {
     let (disk, path) = (layout.disk(), layout.format());
-    let new = layout.new_format();
+    let new = path.with_extension("new");
     let write = || {
         disk.remove(&new)?;
         let file = disk.create_new(&new)?;
@@ -97,4 +97,19 @@ fn open_index(layout: &Layout, format: u32, level0_rows: usize) -> Result<Index,
     let index = Index::upgrade(layout, level0_rows)?;
     write_format(layout)?;
     Ok(index)
+}
+
+/// Before the index is made again: a store of format 1 is brought to this one where its index can be read,
+/// and said to be of this one where it cannot.
+pub(crate) fn begin_rebuild(layout: &Layout, level0_rows: usize) -> Result<(), OpenError> {
+    if read_format(layout)?.is_none_or(|format| format == FORMAT) {
+        return Ok(());
+    }
+    match Index::upgrade(layout, level0_rows) {
+        Err(error @ OpenError::Damaged { .. }) => {
+            tracing::warn!(%error, "an index of an older format is given up");
+        }
+        done => drop(done?),
+    }
+    write_format(layout)
 }

@@ -114,6 +114,11 @@ impl Question {
 pub(crate) struct Expected(BTreeMap<Question, Vec<Answer>>);
 
 impl Expected {
+    /// These are not promised any more.
+    pub(crate) fn withdraw(&mut self, questions: &[Question]) {
+        self.0.extend(questions.iter().map(|question| (question.clone(), Vec::new())));
+    }
+
     /// An operation that promises these facts is under way.
     pub(crate) fn begin(&mut self, facts: &[Fact]) {
         for fact in facts {
@@ -159,7 +164,7 @@ impl Expected {
             match question.ask(store) {
                 Ok(answer) if answers.contains(&answer) => {}
                 Ok(answer) => {
-                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)))
+                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)));
                 }
                 Err(error) => wrong.push(format!("{}: {error}, not {right:?}", question.name())),
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use shoal_store::{Options, Store, WriteError};
 use tempfile::TempDir;
 
-use crate::facts::{Expected, Fact};
+use crate::facts::{Expected, Fact, Question};
 use crate::image::{Crash, Replay};
 use crate::operations::{Plan, World, draw};
 use crate::random::Random;
@@ -69,6 +69,7 @@ pub(crate) struct Promise {
     pub(crate) name: &'static str,
     pub(crate) facts: Vec<Fact>,
     pub(crate) until_power_loss: Vec<Fact>,
+    pub(crate) withdrawn: Vec<Question>,
 }
 
 /// A recorded run.
@@ -136,6 +137,7 @@ impl History {
         for step in &self.steps[..at] {
             match step {
                 Step::Begun(n) => {
+                    expected.withdraw(&self.promises[*n].withdrawn);
                     expected.begin(&self.promises[*n].facts);
                     expected.begin(&self.promises[*n].until_power_loss);
                 }
@@ -198,8 +200,9 @@ pub(crate) fn perform(
     plan: &Plan,
 ) -> Result<(), WriteError> {
     let (facts, until_power_loss) = (plan.facts.clone(), plan.until_power_loss.clone());
+    let withdrawn = plan.withdrawn.clone();
     let number = promises.len();
-    promises.push(Promise { name, facts, until_power_loss });
+    promises.push(Promise { name, facts, until_power_loss, withdrawn });
     recorder.mark(Step::Begun(number));
     (plan.act)(store, recorder)?;
     recorder.mark(Step::Acknowledged(number));

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use shoal_dag::{Bytes, Cid};
 use shoal_store::{BatchOptions, Store, WriteError};
 
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 use crate::random::Random;
 use crate::recorder::Recorder;
 
@@ -81,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) facts: Vec<Fact>,
     /// What it promises if only the process dies.
     pub(crate) until_power_loss: Vec<Fact>,
+    /// What was promised before and is not any more.
+    pub(crate) withdrawn: Vec<Question>,
     /// Does it; again where it failed.
     pub(crate) act: Box<Act>,
 }
@@ -141,7 +143,8 @@ fn plan(
     facts: Vec<Fact>,
     act: impl Fn(&Store, &Recorder) -> Result<(), WriteError> + 'static,
 ) -> MaybePlan {
-    Some(Plan { facts, until_power_loss: Vec::new(), act: Box::new(act) })
+    let (until_power_loss, withdrawn) = (Vec::new(), Vec::new());
+    Some(Plan { facts, until_power_loss, withdrawn, act: Box::new(act) })
 }
 
 fn block_facts(blocks: &[(Cid, Bytes)]) -> Vec<Fact> {

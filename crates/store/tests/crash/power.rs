@@ -14,6 +14,8 @@ use crate::random::Random;
 use crate::recorder::Step;
 
 const CRASHES: [Crash; 3] = [Crash::Kill, Crash::Ext4, Crash::Strict];
+/// Runs that are crashed at every sync: as many as it takes to have seen each operation.
+const RUNS: u64 = 8;
 /// Runs that are drawn unless the environment says something else.
 const SEEDS: u64 = 1000;
 /// Operations of one drawn run, at most.
@@ -100,9 +102,8 @@ fn cuts_at_syncs(steps: &[Step]) -> Vec<usize> {
 fn every_sync_of_every_operation() {
     let mut tally = Tally::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
-    // As many runs as it takes to have seen each operation.
-    for seed in 1..=12 {
-        let history = History::record(seed, 12, None);
+    for seed in 1..=RUNS {
+        let history = History::record(seed, 16, None);
         tally.runs += 1;
         tally.operations += history.promises.len() as u64;
         let cuts = cuts_at_syncs(&history.steps);

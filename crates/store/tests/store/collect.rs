@@ -39,9 +39,9 @@ fn what_is_not_pinned_goes_and_its_space_comes_back() {
         content.add(&store);
     }
     let before = on_disk(&store);
-    assert_eq!(store.generation(), 0);
+    let generation = store.generation();
     assert_eq!(collect(&store).removed_blocks, 0);
-    assert_eq!(store.generation(), 0, "nothing was removed");
+    assert_eq!(store.generation(), generation, "nothing was removed");
     assert!(store.unpin(&gone.root).unwrap() && store.unpin(&small_gone.root).unwrap());
     let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
     let dry = store.collect(&options, &mut |_| true).unwrap();
@@ -57,7 +57,8 @@ fn what_is_not_pinned_goes_and_its_space_comes_back() {
     assert!(done.freed_bytes.abs_diff(expected) < expected / 20, "{done:?} of {expected}");
     assert!(dry.freed_bytes.abs_diff(expected) < expected / 20, "{dry:?} of {expected}");
     assert!(on_disk(&store) <= before - expected * 19 / 20);
-    assert_eq!(store.generation(), 1);
+    let generation_after = store.generation();
+    assert_ne!(generation_after, generation);
     let mut store = Some(store);
     for _ in 0..2 {
         let store = store.take().unwrap_or_else(|| place.open());
@@ -67,7 +68,7 @@ fn what_is_not_pinned_goes_and_its_space_comes_back() {
         small_gone.assert_gone(&store);
         assert!(store.whole_file(&kept.root).unwrap().is_some());
         assert!(store.whole_file(&gone.root).unwrap().is_none());
-        assert_eq!(store.generation(), 1);
+        assert_eq!(store.generation(), generation_after);
     }
 }
 

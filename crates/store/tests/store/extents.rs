@@ -1,4 +1,6 @@
 //! Files whose leaves lie elsewhere: what is written of them, and that they read right.
+//!
+//! Space is what the file system says (stat's blocks), not what the store thinks.
 
 use proptest::prelude::*;
 use shoal_dag::{Metadata, Mtime};

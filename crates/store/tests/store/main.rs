@@ -5,6 +5,7 @@
     reason = "a panic with its line is what a failing test is for, and a skipped one says why"
 )]
 
+mod answers;
 mod basics;
 mod collect;
 mod collect_fixture;
@@ -15,6 +16,7 @@ mod damage;
 mod extents;
 mod fetch;
 mod fixture;
+mod flips;
 mod full_disk;
 mod layer;
 mod model;
@@ -22,6 +24,7 @@ mod move_out;
 mod pins;
 mod races;
 mod rebase;
+mod rebuild;
 mod recovery;
 mod reference;
 mod reflink;

@@ -1,4 +1,6 @@
 //! The newest version becomes whole and the older ones give up what it has.
+//!
+//! Also stopped after each step, killed there, and while others read, add and mark.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

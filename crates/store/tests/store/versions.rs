@@ -1,4 +1,6 @@
 //! Files with real branches, and versions of them: for tests of what is stored of each.
+//!
+//! Cut and hashed by the code that an add uses, and appended in pieces of its size.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;

@@ -24,13 +24,6 @@ pub(super) struct Group {
     pub(super) chunks: Vec<usize>,
 }
 
-impl Group {
-    /// Bytes of all chunks.
-    pub(super) fn len(&self) -> usize {
-        self.chunks.iter().sum()
-    }
-}
-
 /// The groups of a source, in order. After an error nothing comes.
 pub(super) struct Cutter<S> {
     source: S,

@@ -3,15 +3,17 @@
 //! Nobody can be asked: what is missing stays so. Trees that no builder makes are written by hand.
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::{PermissionsExt, symlink},
 };
 
 use shoal_dag::{
-    Block, Metadata, Profile, Version,
+    Block, Cid, Metadata, Profile, Version,
     hash::{self, HashKind},
     pb,
     unixfs::{Kind as UnixFsKind, UnixFs},
+    walk::{Budget, TreeStep, TreeWalk},
 };
 use shoal_store::{BatchOptions, PinOptions};
 
@@ -195,4 +197,47 @@ async fn a_tree_that_doubles_at_each_level_ends_where_the_client_has_gone() {
     let (failed, seen) = tokio::join!(comparing, reading);
     assert_eq!(seen, 5);
     assert_eq!(failed.expect_err("it has no end").exit, Exit::Interrupted);
+}
+
+/// Branches of a tree that is here.
+fn branches(lab: &Lab, root: Cid) -> BTreeSet<Cid> {
+    let mut walk = TreeWalk::new(root, Budget::TREE).without_leaves();
+    let mut found = BTreeSet::new();
+    while let TreeStep::Need(cid) = walk.poll().expect("an honest tree") {
+        let data = lab.node.store().get(&cid).expect("it is good").expect("it is here");
+        walk.handle_block(&cid, data).expect("it was asked for");
+        found.insert(cid);
+    }
+    found
+}
+
+#[tokio::test]
+async fn of_two_sharded_directories_only_shards_that_differ_are_read() {
+    let mut lab = Lab::new().await;
+    let file = |number: u32| format!("{number:060}");
+    fs::create_dir(lab.path("work")).expect("a directory");
+    for number in 0..6_000 {
+        fs::write(lab.path("work").join(file(number)), b"x").expect("a file");
+    }
+    let one = lab.add("work").await;
+    fs::write(lab.path("work").join(file(5)), b"other").expect("a file");
+    fs::remove_file(lab.path("work").join(file(6))).expect("a file");
+    fs::write(lab.path("work/new"), b"new").expect("a file");
+    let two = lab.add("work").await;
+    let (before, after) = (branches(&lab, one), branches(&lab, two));
+    let common: Vec<&Cid> = before.intersection(&after).collect();
+    assert!(common.len() > 6_000, "{}", common.len());
+    for cid in common {
+        lab.node.store().forget_block(cid).expect("the index");
+    }
+    let told = lines(&mut lab, &one.to_string(), &two.to_string()).await;
+    let told: Vec<Line> = told.into_iter().filter(|line| line.0 != Change::Metadata).collect();
+    let expected = [
+        line(Change::Changed, &file(5), Kind::File),
+        line(Change::Removed, &file(6), Kind::File),
+        line(Change::Added, "new", Kind::File),
+    ];
+    assert_eq!(told, expected);
+    // One that is the same as a whole costs nothing.
+    assert_eq!(lines(&mut lab, &two.to_string(), &two.to_string()).await, []);
 }

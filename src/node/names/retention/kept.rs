@@ -113,6 +113,22 @@ pub fn claim(store: &Store, root: &Cid) -> Result<(), WriteError> {
     if rows.is_empty() { Ok(()) } else { store.put_records(NAMESPACE, &rows) }
 }
 
+/// The user gives a root up: its pin belongs to the names that keep it. `false` when none does, or when
+/// the user took the pin away before.
+///
+/// # Errors
+/// The store.
+pub fn disown(store: &Store, root: &Cid) -> Result<bool, WriteError> {
+    let mut of_root = of_root(store, root)?;
+    of_root.retain(|(_, kept)| kept.done);
+    let flags = [Kept { of_user: false, done: true }.flags()];
+    let rows: Vec<_> = of_root.iter().map(|(key, _)| (&key[..], Some(&flags[..]))).collect();
+    if !rows.is_empty() {
+        store.put_records(NAMESPACE, &rows)?;
+    }
+    Ok(!rows.is_empty())
+}
+
 /// The roots that are kept for a name.
 pub(super) fn of_name(store: &Store, name: LedgerId) -> Result<Vec<Cid>, ReadError> {
     let prefix = name_key(name, &[]);

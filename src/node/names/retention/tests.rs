@@ -188,3 +188,18 @@ async fn what_is_settled_is_not_looked_at_again() {
     book.cut(&mut state, 2).expect("the index");
     assert_eq!(settled(book, &state).expect("the index"), 0);
 }
+
+#[tokio::test]
+async fn what_the_user_gives_up_belongs_to_the_name_again() {
+    let lab = Lab::new().await;
+    let name = lab.name("work").await;
+    let root = versions(&lab, name, &["1"]).await[0];
+    let store = lab.node.store();
+    assert!(!disown(store, &root).expect("the store"), "no name keeps it yet");
+    apply(&lab.node, name).await.expect("the store");
+    claim(store, &root).expect("the store");
+    assert!(disown(store, &root).expect("the store"));
+    assert_eq!(pinned(&lab, &[root]), [true]);
+    release(&lab.node, name).await.expect("the store");
+    assert_eq!(pinned(&lab, &[root]), [false]);
+}

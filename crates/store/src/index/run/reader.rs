@@ -1,4 +1,6 @@
 //! Reading a run: one digest at a time.
+//!
+//! The file stays open for as long as somebody has the run, so that it can be unlinked at any time.
 
 use std::fs::File;
 use std::io;
@@ -85,6 +87,15 @@ pub(super) fn fence_of(digest: &Digest) -> u64 {
 impl Run {
     /// Opens a run that the index names. Reads its footer only.
     pub(crate) fn open(number: u32, row: RunRow, path: &Path) -> Result<Self, IndexError> {
+        Self::open_as(number, Some(row), path)
+    }
+
+    /// Opens a run that was found and that no index names.
+    pub(crate) fn open_found(number: u32, path: &Path) -> Result<Self, IndexError> {
+        Self::open_as(number, None, path)
+    }
+
+    fn open_as(number: u32, row: Option<RunRow>, path: &Path) -> Result<Self, IndexError> {
         let wrong = |what: &str| IndexError::damaged(path, what);
         let file = match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -94,15 +105,17 @@ impl Run {
         };
         let len = file.metadata().map_err(|error| IndexError::io(path, error))?.len();
         let at = len.checked_sub(FOOTER_BYTES as u64);
-        let Some(at) = at.filter(|_| len == row.bytes) else {
-            return Err(wrong(&format!("it has {len} bytes, not {}", row.bytes)));
+        let bytes = row.map_or(len, |row| row.bytes);
+        let Some(at) = at.filter(|_| len == bytes) else {
+            return Err(wrong(&format!("it has {len} bytes, not {bytes}")));
         };
         let bytes =
             read_at(&file, at, FOOTER_BYTES).map_err(|error| IndexError::io(path, error))?;
         let footer = Footer::from_bytes(&bytes).ok_or_else(|| wrong("its footer is wrong"))?;
         let parts = u64::from(footer.pages) * (PAGE_BYTES as u64 + FENCE_BYTES);
         let filter = at.checked_sub(parts).filter(|len| len.is_multiple_of(BLOCK_BYTES as u64));
-        if (footer.rows, footer.gone) != (row.rows, row.gone) || filter.is_none() {
+        let row = row.unwrap_or_else(|| footer.row(len));
+        if footer.row(len) != row || filter.is_none() {
             return Err(wrong("it is another run"));
         }
         let (path, resident) = (path.to_owned(), OnceLock::new());
@@ -179,6 +192,11 @@ impl Run {
         page.ok_or_else(|| {
             IndexError::damaged(&self.path, &format!("page {number} has a wrong checksum"))
         })
+    }
+
+    /// Reads fences and filter from the disk.
+    pub(crate) fn load_all(&self) -> Result<(), IndexError> {
+        self.resident().map(drop)
     }
 
     fn resident(&self) -> Result<&Resident, IndexError> {

@@ -1,4 +1,6 @@
 //! Runs against maps, and runs with a wrong bit.
+//!
+//! How runs and level 0 work together is tested with the index.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,9 +25,9 @@ fn slot(n: u64) -> Slot {
 }
 
 fn write(path: &Path, number: u32, rows: &Rows) -> Arc<Run> {
-    let mut writer = RunWriter::create(&Disk::default(), path, rows.len() as u64).unwrap();
+    let mut writer = RunWriter::create(&Disk::default(), path, number, rows.len() as u64).unwrap();
     rows.iter().for_each(|(digest, slot)| writer.push(digest, *slot).unwrap());
-    Arc::new(writer.finish().unwrap().into_run(number, number))
+    Arc::new(writer.finish().unwrap().into_run(number))
 }
 
 /// Asks a run everything that a map knows, and some more.
@@ -139,7 +141,7 @@ fn a_wrong_bit_anywhere_is_an_error_that_names_the_file() {
     let rows: Rows = (0..200).map(|n| (digest(n), slot(n))).collect();
     let row = write(&path, 1, &rows).row;
     let good = fs::read(&path).unwrap();
-    for at in (0..good.len()).step_by(31).chain(good.len() - 128..good.len()) {
+    for at in (0..good.len()).step_by(31).chain(good.len() - 136..good.len()) {
         let mut bad = good.clone();
         bad[at] ^= 1 << (at % 8);
         fs::write(&path, bad).unwrap();
@@ -157,7 +159,7 @@ fn a_wrong_bit_anywhere_is_an_error_that_names_the_file() {
 fn a_run_that_was_given_up_leaves_no_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("1.run");
-    let mut writer = RunWriter::create(&Disk::default(), &path, 5).unwrap();
+    let mut writer = RunWriter::create(&Disk::default(), &path, 1, 5).unwrap();
     writer.push(&digest(1), slot(1)).unwrap();
     drop(writer);
     assert!(!path.exists());

@@ -30,6 +30,7 @@ pub(crate) struct RunWriter {
     writing_out: u64,
     fences: Vec<u64>,
     filter: Filter,
+    age: u32,
     count: u64,
     gone: u64,
 }
@@ -45,8 +46,13 @@ pub(crate) struct Written {
 }
 
 impl RunWriter {
-    /// Begins a run of at most `rows` rows in a new file.
-    pub(crate) fn create(disk: &Disk, path: &Path, rows: u64) -> Result<Self, WriteError> {
+    /// Begins a run of an age and at most `rows` rows in a new file.
+    pub(crate) fn create(
+        disk: &Disk,
+        path: &Path,
+        age: u32,
+        rows: u64,
+    ) -> Result<Self, WriteError> {
         let failed = |error| WriteError::io(path, error);
         // What an earlier process left unnamed.
         disk.remove(path).map_err(failed)?;
@@ -61,6 +67,7 @@ impl RunWriter {
             writing_out: 0,
             fences: Vec::new(),
             filter: Filter::new(rows),
+            age,
             count: 0,
             gone: 0,
         })
@@ -92,6 +99,7 @@ impl RunWriter {
             pages: self.fences.len() as u32,
             rows: self.count,
             gone: self.gone,
+            age: self.age,
             fences: checksum(&fences),
             filter: checksum(&filter),
         };
@@ -154,13 +162,13 @@ impl Written {
     }
 
     /// The row by which the index names it.
-    pub(crate) fn row(&self, age: u32) -> RunRow {
-        RunRow { age, rows: self.footer.rows, gone: self.footer.gone, bytes: self.bytes }
+    pub(crate) fn row(&self) -> RunRow {
+        self.footer.row(self.bytes)
     }
 
     /// The run, open for reading.
-    pub(crate) fn into_run(self, number: u32, age: u32) -> Run {
-        let row = self.row(age);
+    pub(crate) fn into_run(self, number: u32) -> Run {
+        let row = self.row();
         debug_assert!(row.bytes >= FOOTER_BYTES as u64, "it has a footer");
         Run::of(number, row, self.path, self.file.into_plain(), self.footer, self.resident)
     }

@@ -1,9 +1,11 @@
 //! Stores of format 1, made by turning one of today into what that format was.
+//!
+//! What the new format adds is taken away: runs, journal and the checksums of pages.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use redb::{Builder, ReadableDatabase, ReadableTable};
+use redb::{Builder, ReadableTable};
 use shoal_dag::hash::{HashKind, RAW, cid_of};
 use shoal_dag::{Bytes, Cid, Version};
 

@@ -6,9 +6,9 @@ use shoal_dag::build::{self, FileBuilder};
 use shoal_dag::{Bytes, Cid, Metadata, Profile};
 use shoal_store::{PinOptions, Store, WriteError};
 
-use super::{MaybePlan, PUBLIC, World, plan};
+use super::{MaybePlan, PUBLIC, Plan, World, plan};
 use crate::content::bytes;
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 
 const LEAVES: usize = 8;
 const LEAF_BYTES: usize = 40 * 1024;
@@ -89,9 +89,12 @@ pub(super) fn rebase(world: &mut World<'_>) -> MaybePlan {
     let newest = versions.last()?.clone();
     let older: Vec<Cid> = versions.iter().map(|version| version.root).collect();
     let mut facts: Vec<Fact> = versions.iter().flat_map(Version::facts).collect();
+    let wholes = older.iter().map(|root| Question::Whole(root.to_bytes()));
+    let withdrawn = wholes.collect();
     facts.push(Fact::whole(&newest.root, Some(newest.bytes())));
-    plan(facts, move |store, _| {
+    let plan = plan(facts, move |store, _| {
         store.rebase(&newest.root, &older, &mut || true)?;
         store.thin(&mut || true).map(drop)
-    })
+    });
+    plan.map(|plan| Plan { withdrawn, ..plan })
 }
