@@ -83,6 +83,8 @@ impl<'a> Known<'a> {
     ) -> Result<Option<Root>, Failure> {
         let print = StatPrint::of(stat);
         let Some(known) = memory.find(name, print) else { return Ok(None) };
+        // From before it is looked for to the end of the batch.
+        self.batch.hold(&known.cid);
         if memory.generation() != Some(self.generation)
             && !is_whole(self.store, self.batch, &known.cid)?
         {

@@ -3,12 +3,12 @@
 //! Linear in the unique blocks and without recursion: a block is put on the stack when it is first met
 //! as a branch. Two bits a row: it stays, and its links were followed. They are two because anybody can
 //! link to a branch as to a raw block, and that link is not one to what lies below it. Links are read from
-//! dag-pb whatever the data of a node says.
+//! dag-pb, whatever the data of a node says, and from dag-cbor.
 
 use std::ops::ControlFlow;
 
 use shoal_dag::hash::RAW;
-use shoal_dag::{Bytes, Cid, pb};
+use shoal_dag::{Bytes, Cid, cbor, pb};
 
 use super::run::{Run, Stop};
 use super::shields::Said;
@@ -147,6 +147,9 @@ impl Run<'_> {
     fn mark_key(&mut self, key: &Key, below: bool, of: Of) -> Result<(), Stop> {
         let Some((id, entry)) = self.row(key)? else {
             self.report.missing += u64::from(of == Of::Pin);
+            // What it is the root of stays all the same: it may come again.
+            self.late.insert(key.digest);
+            self.homes.rescue(&key.digest);
             return Ok(());
         };
         self.keep_row(id, &key.digest, &entry);
@@ -281,7 +284,8 @@ impl Run<'_> {
 /// one thing first and as what it is later.
 pub(super) fn links(data: &[u8]) -> Vec<Cid> {
     let node = pb::decode(data);
-    node.map_or_else(|_| Vec::new(), |node| node.links.iter().map(|link| link.hash).collect())
+    let links = node.map(|node| node.links.iter().map(|link| link.hash).collect());
+    links.or_else(|_| cbor::links(data)).unwrap_or_default()
 }
 
 #[cfg(test)]
