@@ -280,17 +280,31 @@ impl Run<'_> {
     }
 }
 
-/// The links of a block whose codec is not raw, whatever it is said to be: a block may be linked to as
-/// one thing first and as what it is later.
+/// The links of a block whose codec is not raw, whatever it is said to be, as dag-pb and as dag-cbor: a
+/// block may be linked to as one thing first and as what it is later.
 pub(super) fn links(data: &[u8]) -> Vec<Cid> {
-    let node = pb::decode(data);
-    let links = node.map(|node| node.links.iter().map(|link| link.hash).collect());
-    links.or_else(|_| cbor::links(data)).unwrap_or_default()
+    let mut links = cbor::links(data).unwrap_or_default();
+    if let Ok(node) = pb::decode(data) {
+        links.extend(node.links.iter().map(|link| link.hash));
+    }
+    links
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_those_of_either_format() {
+        let cid = Cid::try_from(&b"\x01\x55\0\x01x"[..]).unwrap();
+        let node = pb::PbNode {
+            links: vec![pb::PbLink { hash: cid, name: None, tsize: None }],
+            data: None,
+        };
+        assert_eq!(links(&node.encode().unwrap()), [cid]);
+        assert_eq!(links(b"\x81\xd8\x2a\x46\0\x01\x55\0\x01x"), [cid]);
+        assert_eq!(links(b"neither"), []);
+    }
 
     #[test]
     fn bits_are_set_once() {
