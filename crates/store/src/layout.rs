@@ -115,6 +115,11 @@ impl Layout {
         self.partials().join(format!("{id}.copy"))
     }
 
+    /// Space that is given up when the disk is full.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
+    }
+
     pub(crate) fn secrets(&self) -> PathBuf {
         self.root.join("secrets")
     }
