@@ -282,6 +282,8 @@ pub(crate) struct Stat {
     bytes: u64,
     dag_bytes: u64,
     links: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sharded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +301,7 @@ impl From<&Described> for Stat {
             bytes: described.size,
             dag_bytes: described.dag_size,
             links: described.links,
+            sharded: described.sharded,
             target: target.map(|target| String::from_utf8_lossy(target).into_owned()),
             target_hex: target.and_then(hex_if_needed),
             times: described.meta.into(),

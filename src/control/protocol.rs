@@ -221,6 +221,8 @@ pub struct Get {
     pub force: bool,
     /// End only when the bytes are synced.
     pub sync: bool,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Seed on after the end, until what was taken is given back.
     pub seed_on: bool,
     /// The asking process's umask, for files whose DAG carries no mode.
@@ -448,8 +450,10 @@ pub struct Described {
     pub size: u64,
     /// Bytes of its DAG, branches included; 0 when unknown.
     pub dag_size: u64,
-    /// Entries of a directory, links of a file.
+    /// Entries of a directory, links of a file; of a sharded directory links of its first block.
     pub links: u64,
+    /// Whether it is a directory whose entries are in several blocks.
+    pub sharded: bool,
     /// Target of a symlink.
     pub target: Option<Vec<u8>>,
     /// Mode and mtime.

@@ -98,6 +98,7 @@ pub(super) fn directory(number: u8) -> Described {
         size: 0,
         dag_size: 0,
         links: 0,
+        sharded: false,
         target: None,
         meta: Meta::default(),
     }

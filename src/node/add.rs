@@ -357,7 +357,7 @@ fn pin(
         if !store.is_pinned(root) {
             fresh.push(*root);
         }
-        batch.pin(root, PinOptions { local: request.local })?;
+        batch.pin(root, PinOptions { local: request.local, ..PinOptions::default() })?;
     }
     Ok(())
 }

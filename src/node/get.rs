@@ -39,8 +39,12 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
     let (target, wants_directory) = export::target(&get.out);
     export::check_target(&target, get.force)?;
     export::spared::check(&target, &node.store().dir())?;
-    let fit = |top: &DagNode| export::check_kind(&target, wants_directory, top);
     let path = target::follow(node, &get.target, get.wait, out).await?;
+    let fit = |top: &DagNode| {
+        export::check_kind(&target, wants_directory, top)?;
+        let claimed = top.file_size().unwrap_or(0);
+        export::room::check_claim(node.store(), &path.root, claimed, &target, get.size_max)
+    };
     let fetched = fetch_fitting(node, &path, get.wait.into(), out, &fit).await?;
     if get.keep {
         pin::keep(node, &fetched, false).await?;
@@ -53,6 +57,7 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
         copy: get.keep,
         sync: get.sync || get.keep,
         umask: get.umask,
+        size_max: get.size_max,
         out: out.clone(),
     };
     let Exported { bytes, files, refused } = super::blocking(move || export.run()).await?;

@@ -72,7 +72,7 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
         if !resolved.trail.is_empty() {
             sharing::record_part(store, &root, &resolved.cid, &resolved.trail)?;
         }
-        Ok(store.pin(&resolved.cid, PinOptions { local })?)
+        Ok(store.pin(&resolved.cid, PinOptions { local, ..PinOptions::default() })?)
     })
     .await
 }

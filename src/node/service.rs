@@ -513,6 +513,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
     let meta = node.meta();
     let meta =
         Meta { mode: meta.mode, mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)) };
+    let sharded = matches!(node, DagNode::Shard(_));
     let below = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(block, u64::saturating_add);
     let (kind, size, dag_size, links, target) = match node {
         DagNode::Leaf { data, .. } => (Kind::File, data.len() as u64, block, 0, None),
@@ -532,7 +533,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
             (Kind::Symlink, target.len() as u64, block, 0, Some(target.to_vec()))
         }
     };
-    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, target, meta })
+    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, sharded, target, meta })
 }
 
 /// The running peer's requests on a node that is none.

@@ -10,6 +10,8 @@
 
 mod adding;
 mod bad_input;
+mod bombs;
+mod car;
 mod chain;
 mod demo;
 mod durability;
@@ -26,4 +28,5 @@ mod sharded;
 mod sharing;
 mod swarm;
 mod unreadable;
+mod versions;
 mod verify;

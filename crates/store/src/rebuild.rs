@@ -15,6 +15,7 @@ mod old;
 mod packs;
 mod public;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
@@ -106,6 +107,8 @@ struct Rebuild<'a> {
     index: Index,
     /// Entries that are not committed yet.
     entries: Vec<(Digest, Entry)>,
+    /// The old index did not say of some block whether it is public.
+    has_doubt: Cell<bool>,
     report: RebuildReport,
     progress: Progress<'a>,
 }
@@ -119,7 +122,8 @@ impl<'a> Rebuild<'a> {
         let old = Old::open(&layout, options.level0_rows);
         let (tables, journal_damaged, index) = old.tables(&layout, options.level0_rows)?;
         let report = RebuildReport { tables, journal_damaged, ..RebuildReport::default() };
-        Ok(Self { layout, old, index, entries: Vec::new(), report, progress })
+        let (entries, has_doubt) = (Vec::new(), Cell::new(false));
+        Ok(Self { layout, old, index, entries, has_doubt, report, progress })
     }
 
     fn run(&mut self) -> Result<(), IndexError> {

@@ -231,7 +231,7 @@ impl<'a> Importing<'a> {
         let walk = TreeWalk::new(*root, Budget::TREE).of_any_format();
         pin::own_walked(store, root, walk, public)?;
         names::retention::claim(store, root)?;
-        Ok(store.pin(root, PinOptions { local: self.request.local })?)
+        Ok(store.pin(root, PinOptions { local: self.request.local, ..PinOptions::default() })?)
     }
 }
 

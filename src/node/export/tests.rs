@@ -66,6 +66,7 @@ impl Lab {
             copy: false,
             sync: false,
             umask: 0o027,
+            size_max: None,
             out,
         }
     }

@@ -8,7 +8,8 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTr
 
 use super::journal::{Change, Frames, Journal, Kind, NewJournal, Position, live, newest};
 use super::{
-    BLOBS, COUNTS, Changes, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, journal,
+    BLOBS, COUNTS, Changes, DOOMED, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES,
+    journal,
 };
 use crate::blob::BlobId;
 use crate::error::WriteError;
@@ -82,6 +83,16 @@ pub(super) fn apply_small(
     let mut packs = tx.open_table(PACKS)?;
     for (number, len) in &changes.packs {
         packs.insert(number, len)?;
+    }
+    for number in &changes.packs_gone {
+        packs.remove(number)?;
+    }
+    let mut doomed = tx.open_table(DOOMED)?;
+    for (place, is_doomed) in &changes.doomed {
+        match is_doomed {
+            true => drop(doomed.insert(place.home(), ())?),
+            false => drop(doomed.remove(place.home())?),
+        }
     }
     apply_bytes(&mut tx.open_table(PINS)?, Kind::Pins, &changes.pins, noted)?;
     apply_bytes(&mut tx.open_table(RECORDS)?, Kind::Records, &changes.records, noted)

@@ -1,4 +1,6 @@
 //! Reading a run: one digest at a time.
+//!
+//! The file stays open for as long as somebody has the run, so that it can be unlinked at any time.
 
 use std::fs::File;
 use std::io;
@@ -190,6 +192,11 @@ impl Run {
         page.ok_or_else(|| {
             IndexError::damaged(&self.path, &format!("page {number} has a wrong checksum"))
         })
+    }
+
+    /// Reads fences and filter from the disk.
+    pub(crate) fn load_all(&self) -> Result<(), IndexError> {
+        self.resident().map(drop)
     }
 
     fn resident(&self) -> Result<&Resident, IndexError> {

@@ -1,4 +1,6 @@
 //! Runs against maps, and runs with a wrong bit.
+//!
+//! How runs and level 0 work together is tested with the index.
 
 use std::collections::BTreeMap;
 use std::fs;
