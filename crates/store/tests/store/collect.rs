@@ -1,4 +1,7 @@
 //! Collecting: what is pinned, held or on its way to a pin stays, the rest goes with its space.
+//!
+//! One case each, by one thread; something is done in the middle through the callback that a collection
+//! asks between its steps.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
