@@ -127,13 +127,6 @@ impl Batch {
         Ok(has)
     }
 
-    /// Keeps a collection from what is here below a root, as long as the batch lives: for content that is
-    /// relied on without a look at its blocks. What was removed before, the generation tells.
-    pub fn hold(&self, root: &Cid) {
-        let hold = self.store.hold(root);
-        self.keep_hold(hold);
-    }
-
     /// Finds a block that the store owns, and marks it as this batch has its own.
     fn relies_on(&self, key: &Key) -> Result<bool, WriteError> {
         let Some(found) = self.store.shared.here(key)?.filter(Found::is_owned) else {

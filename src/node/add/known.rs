@@ -83,9 +83,8 @@ impl<'a> Known<'a> {
     ) -> Result<Option<Root>, Failure> {
         let print = StatPrint::of(stat);
         let Some(known) = memory.find(name, print) else { return Ok(None) };
-        // From before it is looked for to the end of the batch.
-        self.batch.hold(&known.cid);
-        // First held, then asked whether something was lost: nothing can be in between.
+        // Held to the end of the batch, and only then asked whether something was lost: nothing can be
+        // in between.
         self.batch.hold(&known.cid);
         let is_here = memory.generation() == Some(self.generation)
             && self.store.generation() == self.generation;
