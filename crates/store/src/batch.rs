@@ -121,6 +121,7 @@ impl Batch {
         if self.pending.lock().entries.contains_key(&key.digest) {
             return Ok(true);
         }
+        self.shield(&key);
         let has = self.relies_on(&key)?;
         self.flush_if_large()?;
         Ok(has)
