@@ -133,7 +133,7 @@ impl<'a> Rebuild<'a> {
         self.read_packs()?;
         self.read_files()?;
         self.flush()?;
-        self.keep_what_is_named()?;
+        self.keep_what_is_named();
         self.flush()?;
         self.publish_what_pins_reach()
     }

@@ -29,7 +29,7 @@ impl Lab {
     /// The root, and how many files were not read.
     fn added(&mut self, request: &Add) -> (String, u64) {
         let (added, outcome) =
-            add_all(&self.store, request, None, &self.out, false, &mut Vec::new()).expect("an add");
+            add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new()).expect("an add");
         assert!(self.skipped().is_empty());
         let Ok(Outcome::Added { spared, .. }) = outcome else { panic!("{outcome:?}") };
         (added[0].cid.clone(), spared.unchanged)
@@ -243,7 +243,7 @@ fn an_add_that_fails_is_not_remembered() {
     let (out, answers) = Responder::for_tests(1000);
     // Nobody takes the answers of this one.
     drop(answers);
-    let gone = add_all(&lab.store, &request, None, &out, false, &mut Vec::new());
+    let gone = add_all(&unlimited(&lab.store), &request, None, &out, &mut Vec::new());
     assert_eq!(gone.expect_err("nobody waits").exit, Exit::Interrupted);
     assert!(!lab.store.dir().join("stat.redb").exists());
     assert_eq!(lab.added(&request).1, 0);
