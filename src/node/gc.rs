@@ -90,7 +90,7 @@ fn tell(out: &Responder, step: Step) {
 /// What stays though it is not pinned.
 fn keeping(store: &Store) -> CollectOptions {
     let (roots, blocks) = sharing::kept(store);
-    CollectOptions { roots, blocks, dry_run: false }
+    CollectOptions { roots, blocks, ..CollectOptions::default() }
 }
 
 /// Remembers that a root was fetched or read, for a store with a quota.
@@ -201,7 +201,7 @@ pub fn check_room(store: &Store, quota: Option<u64>, bytes: u64) -> Result<(), F
     if taken(store)?.saturating_add(bytes) <= quota {
         return Ok(());
     }
-    let options = CollectOptions { dry_run: true, ..CollectOptions::default() };
+    let options = CollectOptions { dry_run: true, pins_only: true, ..CollectOptions::default() };
     let pinned = store.collect(&options, &mut |_| true)?.kept_bytes;
     if pinned.saturating_add(bytes) <= quota {
         return Ok(());

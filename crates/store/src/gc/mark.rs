@@ -104,7 +104,8 @@ impl Run<'_> {
         self.mark_pins()?;
         self.step(Progress::Marking(self.marks.found))?;
         let collecting = self.collecting;
-        for root in collecting.holds.iter().chain(&options.roots) {
+        let held = if options.dry_run && options.pins_only { &[] } else { &collecting.holds[..] };
+        for root in held.iter().chain(&options.roots) {
             self.mark_cid(root, true, Of::Use)?;
         }
         for block in &options.blocks {

@@ -39,8 +39,11 @@ pub(super) fn collect(world: &mut World<'_>) -> MaybePlan {
         whole.add(&batch)?;
         batch.commit()?;
         half.keep(store, 0)?;
-        let options =
-            CollectOptions { roots: roots.clone(), blocks: blocks.clone(), dry_run: false };
+        let options = CollectOptions {
+            roots: roots.clone(),
+            blocks: blocks.clone(),
+            ..CollectOptions::default()
+        };
         let done = store.collect(&options, &mut |_| true)?;
         assert!(done.is_complete);
         // Durable, as far as it went.
