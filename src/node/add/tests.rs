@@ -120,8 +120,9 @@ fn a_preserved_mode_is_one_that_get_restores() {
     for mode in [0o6755, 0o1755, 0o755] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
         let preserving = Add { preserve: true, ..request(vec![Some(source.clone())]) };
-        let (added, _) = add_all(&unlimited(&lab.store), &preserving, None, &lab.out, &mut Vec::new())
-            .expect("an add");
+        let (added, _) =
+            add_all(&unlimited(&lab.store), &preserving, None, &lab.out, &mut Vec::new())
+                .expect("an add");
         cids.push(added[0].cid.clone());
     }
     assert_eq!(cids, vec![cids[2].clone(); 3]);

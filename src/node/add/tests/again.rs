@@ -29,7 +29,8 @@ impl Lab {
     /// The root, and how many files were not read.
     fn added(&mut self, request: &Add) -> (String, u64) {
         let (added, outcome) =
-            add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new()).expect("an add");
+            add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new())
+                .expect("an add");
         assert!(self.skipped().is_empty());
         let Ok(Outcome::Added { spared, .. }) = outcome else { panic!("{outcome:?}") };
         (added[0].cid.clone(), spared.unchanged)

@@ -7,7 +7,8 @@ use crate::control::protocol::Leaving;
 
 impl Lab {
     fn with(&mut self, request: &Add) -> (Vec<Added>, Result<Outcome, Failure>) {
-        add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new()).expect("an answer")
+        add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new())
+            .expect("an answer")
     }
 
     fn files(&mut self, request: &Add) -> (u64, Spared) {
