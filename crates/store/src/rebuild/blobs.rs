@@ -119,7 +119,13 @@ impl Rebuild<'_> {
         for name in fs::read_dir(&dir).map_err(|error| failed(&dir, error))? {
             let name = name.map_err(|error| failed(&dir, error))?.file_name();
             let Some(id) = name.to_str().and_then(BlobId::parse) else { continue };
-            let record = self.index.blob(id)?.filter(|record| record.partial.is_none());
+            let record = self.index.blob(id)?;
+            if record.as_ref().is_none_or(|record| record.partial.is_some()) {
+                let path = self.layout.presence(id);
+                let distrusted = Presence::distrust(self.layout.disk(), &path);
+                distrusted.map_err(|error| failed(&path, error))?;
+                continue;
+            }
             let Some(file) = record.and_then(|record| self.open_blob(id, &record)) else {
                 continue;
             };
