@@ -63,8 +63,12 @@ pub struct Scope {
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        let (sessions, holds, leases) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        Self { node, sessions, holds, leases }
+        Self {
+            node,
+            sessions: VecDeque::new(),
+            holds: VecDeque::new(),
+            leases: VecDeque::new(),
+        }
     }
 
     /// Does what is asked with the bytes that the client sends.
