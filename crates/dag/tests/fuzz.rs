@@ -13,6 +13,8 @@ mod cids;
 mod dag_cbor;
 #[path = "fuzz/dag_pb.rs"]
 mod dag_pb;
+#[path = "fuzz/hamt.rs"]
+mod hamt;
 #[path = "fuzz/mutate.rs"]
 mod mutate;
 #[path = "fuzz/names.rs"]

@@ -1,4 +1,6 @@
 //! Varints and CIDs: against plain definitions, the `cid` crate, and back to the same bytes.
+//!
+//! A CID has one form in bytes, and only what may be fetched by has a text that is read.
 
 use shoal_dag::hash::{self, HashKind};
 use shoal_dag::{Cid, Version, path, varint};

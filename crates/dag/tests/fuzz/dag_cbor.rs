@@ -12,14 +12,20 @@ fn target(bytes: &[u8]) {
     let canonical =
         theirs.filter(|value| serde_ipld_dagcbor::to_vec(value).is_ok_and(|again| again == bytes));
     match (ours, canonical) {
-        (Ok(mut ours), Some(value)) => {
+        (Ok(ours), Some(value)) => {
             let mut theirs = Vec::new();
             value.references(&mut theirs);
             // That decoder orders maps by the bytes of the keys alone.
+            let mut ours: Vec<_> = ours.iter().map(|cid| cid.to_bytes()).collect();
+            let mut theirs: Vec<_> = theirs.iter().map(|cid| cid.to_bytes()).collect();
             ours.sort();
             theirs.sort();
             assert_eq!(ours, theirs);
         }
+        // That decoder has room for digests of 64 bytes.
+        (Ok(ours), None) if ours.iter().any(|cid| cid.hash().size() > 64) => {}
+        // It does not give back the sign of zero.
+        (Ok(_), None) if bytes.windows(9).any(|float| float == b"\xfb\x80\0\0\0\0\0\0\0") => {}
         (Ok(_), None) => panic!("accepted what is not canonical elsewhere"),
         (Err(CborError::Depth | CborError::Links) | Err(_), None) => {}
         (Err(error), Some(value)) => {

@@ -1,4 +1,6 @@
 //! dag-pb and UnixFS: against a second reader of protobuf, and back to the same message.
+//!
+//! Nodes that are accepted keep what walks rely on: sizes add up, and leaves have no links.
 
 use shoal_dag::build::{self, FileBuilder};
 use shoal_dag::hash::{self, DAG_PB, HashKind};

@@ -1,4 +1,6 @@
 //! Paths that people type, and names of entries: what passes is harmless and comes back.
+//!
+//! The rules for names are written out a second time; an escaped name is read back.
 
 use shoal_dag::{name, path};
 

@@ -11,11 +11,11 @@ use shoal_dag::{Bytes, Cid, Metadata, Profile, Version};
 use crate::dag_pb::nodes;
 use crate::mutate;
 
-const BUDGET: Budget = Budget { nodes_max: 2_000, bytes_max: 1 << 20, depth_max: 32 };
+pub(crate) const BUDGET: Budget = Budget { nodes_max: 2_000, bytes_max: 1 << 20, depth_max: 32 };
 
 /// Blocks by CID: those that the input describes, which is a row of nodes with their lengths in 2 bytes,
 /// and the leaves that they may link to.
-fn blocks(bytes: &[u8]) -> (HashMap<Cid, Bytes>, Option<Cid>) {
+pub(crate) fn blocks(bytes: &[u8]) -> (HashMap<Cid, Bytes>, Option<Cid>) {
     let (mut blocks, mut root, mut rest) = (HashMap::new(), None, bytes);
     let leaf = build::leaf(Profile::Shoal, b"leaf");
     blocks.insert(leaf.cid, Bytes::from_static(b"leaf"));
@@ -83,13 +83,14 @@ fn target(bytes: &[u8]) {
     }
 }
 
+/// A row of nodes, as [`blocks`] reads it.
+pub(crate) fn row(nodes: &[Vec<u8>]) -> Vec<u8> {
+    let framed = nodes.iter().map(|node| [&(node.len() as u16).to_le_bytes()[..], node].concat());
+    framed.collect::<Vec<_>>().concat()
+}
+
 #[test]
 fn fuzz_walk() {
-    let row = |nodes: &[Vec<u8>]| -> Vec<u8> {
-        let framed =
-            nodes.iter().map(|node| [&(node.len() as u16).to_le_bytes()[..], node].concat());
-        framed.collect::<Vec<_>>().concat()
-    };
     let mut corpus: Vec<_> = nodes().iter().map(|node| row(std::slice::from_ref(node))).collect();
     for (profile, leaves) in [(Profile::Shoal, 5), (Profile::UnixfsV0_2015, 180)] {
         let (mut builder, mut out) = (FileBuilder::new(profile, Metadata::NONE), Vec::new());

@@ -3,12 +3,12 @@
 //! Linear in the unique blocks and without recursion: a block is put on the stack when it is first met
 //! as a branch. Two bits a row: it stays, and its links were followed. They are two because anybody can
 //! link to a branch as to a raw block, and that link is not one to what lies below it. Links are read from
-//! dag-pb whatever the data of a node says.
+//! dag-pb, whatever the data of a node says, and from dag-cbor.
 
 use std::ops::ControlFlow;
 
 use shoal_dag::hash::RAW;
-use shoal_dag::{Bytes, Cid, pb};
+use shoal_dag::{Bytes, Cid, cbor, pb};
 
 use super::run::{Run, Stop};
 use super::shields::Said;
@@ -104,7 +104,8 @@ impl Run<'_> {
         self.mark_pins()?;
         self.step(Progress::Marking(self.marks.found))?;
         let collecting = self.collecting;
-        for root in collecting.holds.iter().chain(&options.roots) {
+        let held = if options.dry_run && options.pins_only { &[] } else { &collecting.holds[..] };
+        for root in held.iter().chain(&options.roots) {
             self.mark_cid(root, true, Of::Use)?;
         }
         for block in &options.blocks {
@@ -147,6 +148,9 @@ impl Run<'_> {
     fn mark_key(&mut self, key: &Key, below: bool, of: Of) -> Result<(), Stop> {
         let Some((id, entry)) = self.row(key)? else {
             self.report.missing += u64::from(of == Of::Pin);
+            // What it is the root of stays all the same: it may come again.
+            self.late.insert(key.digest);
+            self.homes.rescue(&key.digest);
             return Ok(());
         };
         self.keep_row(id, &key.digest, &entry);
@@ -277,16 +281,31 @@ impl Run<'_> {
     }
 }
 
-/// The links of a block whose codec is not raw, whatever it is said to be: a block may be linked to as
-/// one thing first and as what it is later.
+/// The links of a block whose codec is not raw, whatever it is said to be, as dag-pb and as dag-cbor: a
+/// block may be linked to as one thing first and as what it is later.
 pub(super) fn links(data: &[u8]) -> Vec<Cid> {
-    let node = pb::decode(data);
-    node.map_or_else(|_| Vec::new(), |node| node.links.iter().map(|link| link.hash).collect())
+    let mut links = cbor::links(data).unwrap_or_default();
+    if let Ok(node) = pb::decode(data) {
+        links.extend(node.links.iter().map(|link| link.hash));
+    }
+    links
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_are_those_of_either_format() {
+        let cid = Cid::try_from(&b"\x01\x55\0\x01x"[..]).unwrap();
+        let node = pb::PbNode {
+            links: vec![pb::PbLink { hash: cid, name: None, tsize: None }],
+            data: None,
+        };
+        assert_eq!(links(&node.encode().unwrap()), [cid]);
+        assert_eq!(links(b"\x81\xd8\x2a\x46\0\x01\x55\0\x01x"), [cid]);
+        assert_eq!(links(b"neither"), []);
+    }
 
     #[test]
     fn bits_are_set_once() {

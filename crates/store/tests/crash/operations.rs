@@ -5,6 +5,7 @@
 //! they say so, so that the promises are exact.
 
 mod adding;
+mod collecting;
 mod fetching;
 mod small;
 mod versions;
@@ -19,6 +20,7 @@ use crate::random::Random;
 use crate::recorder::Recorder;
 
 use adding::{add_alias, add_blob, add_reference, add_small};
+use collecting::collect;
 use fetching::{fetch, forget_reference, keep, move_out, take_back};
 use small::{forget_block, records, secret, set_public, unpin};
 use versions::{add_version, rebase};
@@ -115,6 +117,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation { name: "secret", weight: 2, plan: secret },
     Operation { name: "add version", weight: 3, plan: add_version },
     Operation { name: "rebase", weight: 2, plan: rebase },
+    Operation { name: "collect", weight: 3, plan: collect },
 ];
 
 /// Draws an operation that can be done now.
