@@ -19,6 +19,11 @@ pub(crate) struct Bwlimit {
     pub(crate) down: Option<u64>,
 }
 
+/// Reads a quota: bytes with K, M or G; `off` is none.
+pub(crate) fn quota(text: &str) -> Result<Option<u64>, String> {
+    rate(text).map_err(|_| format!("{text:?} is not a size such as 500M or 20G, and not `off`"))
+}
+
 /// Parses `UP:DOWN`, or one value for both.
 pub(crate) fn bwlimit(text: &str) -> Result<Bwlimit, String> {
     let (up, down) = text.split_once(':').unwrap_or((text, text));

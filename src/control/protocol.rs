@@ -80,6 +80,10 @@ pub enum Request {
     PinAdd {
         /// What to pin.
         target: Target,
+        /// The block alone, and nothing below it.
+        direct: bool,
+        /// What the user calls the pin.
+        name: Option<String>,
         /// Waiting rules.
         wait: Wait,
     },
@@ -92,7 +96,12 @@ pub enum Request {
     /// is nothing of it.
     Remove(SeedItem),
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
-    PinList,
+    PinList(PinFilter),
+    /// Remove what nothing needs. Answers: `Phase`, `Progress`, `Done(Outcome::Collected)`.
+    Collect {
+        /// Only say what would be removed.
+        dry_run: bool,
+    },
     /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
     Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
@@ -385,6 +394,19 @@ pub struct PinLine {
     pub cid: String,
     /// Neither announced nor served.
     pub local: bool,
+    /// The block alone.
+    pub direct: bool,
+    /// What the user calls it.
+    pub name: Option<String>,
+}
+
+/// Which pins are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinFilter {
+    /// Those of the block alone (true), or those with all below it (false).
+    pub direct: Option<bool>,
+    /// Those that are called so.
+    pub name: Option<String>,
 }
 
 /// Something that `verify` found.
@@ -460,6 +482,31 @@ pub struct Described {
     pub meta: Meta,
 }
 
+/// What `gc` did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Nothing was removed, only looked at.
+    pub dry_run: bool,
+    /// Blocks that stay.
+    pub kept_blocks: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Blocks removed, or that would be.
+    pub removed_blocks: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Bytes of the disk given back; an estimate where nothing was removed.
+    pub freed_bytes: u64,
+    /// Blocks below pins that are not here.
+    pub missing: u64,
+    /// Files whose dead bytes are in use and go next time.
+    pub left: u64,
+    /// It went to its end.
+    pub complete: bool,
+    /// Milliseconds from request to end.
+    pub elapsed_ms: u64,
+}
+
 /// What came of a request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Outcome {
@@ -480,6 +527,8 @@ pub enum Outcome {
         /// True when a running peer serves it.
         served: bool,
     },
+    /// Of `gc`.
+    Collected(Collected),
     /// Of `rm`.
     Removed(Removed),
     /// Of `car import`.

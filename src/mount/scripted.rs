@@ -60,6 +60,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         listen: Vec::new(),
         up_max: None,
         down_max: None,
+        quota: None,
         timeout: PATIENCE,
         dns: None,
     }

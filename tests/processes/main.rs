@@ -16,6 +16,7 @@ mod chain;
 mod demo;
 mod durability;
 mod fetch;
+mod gc;
 mod harness;
 mod hostile;
 mod interop;

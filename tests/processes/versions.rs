@@ -129,6 +129,7 @@ fn a_mount_has_the_whole_file(lab: &Lab, peer: &mut Peer, source: &Source) {
     peer.process().signal(Signal::STOP);
     let digest = tree::digest_of(&open);
     peer.process().signal(Signal::CONT);
+    drop(open);
     assert!(digest == *source.digests.last().unwrap());
     assert_eq!(mounted.umount().code(), Some(0));
 }

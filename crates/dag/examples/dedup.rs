@@ -59,7 +59,7 @@ impl Blocks {
 
 struct Tree {
     builder: FileBuilder,
-    made: Vec<build::Block>,
+    made: Vec<shoal_dag::Block>,
     blocks: Blocks,
 }
 

@@ -121,6 +121,7 @@ impl Batch {
         if self.pending.lock().entries.contains_key(&key.digest) {
             return Ok(true);
         }
+        self.shield(&key);
         let has = self.relies_on(&key)?;
         self.flush_if_large()?;
         Ok(has)
@@ -175,6 +176,7 @@ impl Batch {
     /// Pins a root with the commit.
     pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
         check_name(&options)?;
+        let options = self.store.named(cid, options)?;
         let hold = self.store.hold(cid);
         self.keep_hold(hold);
         let pins = &mut self.pending.lock().pins;
@@ -201,6 +203,12 @@ impl Batch {
         for key in cids.iter().filter_map(Key::of) {
             entering.shield(&self.shield, &key);
         }
+    }
+
+    /// Says that the batch relies on everything that is here below a root, from before it is looked for
+    /// to the end of the batch.
+    pub fn hold(&self, root: &Cid) {
+        self.keep_hold(self.store.hold(root));
     }
 
     /// Keeps a root from being collected as long as the batch lives.

@@ -52,6 +52,8 @@ pub struct CollectOptions {
     pub blocks: Vec<Cid>,
     /// Only say what would be removed.
     pub dry_run: bool,
+    /// With `dry_run`: what is only held counts as going, so that what stays is what is pinned.
+    pub pins_only: bool,
 }
 
 /// What a collection has done.

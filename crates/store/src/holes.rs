@@ -151,7 +151,7 @@ impl Filling<'_> {
     }
 
     /// Are the right bytes at the place of a leaf?
-    fn is_right(&self, hole: &Hole) -> bool {
+    pub(crate) fn is_right(&self, hole: &Hole) -> bool {
         read_at(self.to, hole.offset, hole.len as usize)
             .is_ok_and(|data| data.len() == hole.len as usize && matches(&hole.key, &data))
     }
@@ -162,7 +162,7 @@ impl Filling<'_> {
             let (found, max) = (data.len() as u64, u64::from(hole.len));
             return Err(WriteError::TooLarge { what: "the leaf", found, max });
         }
-        if data.iter().all(|byte| *byte == 0) {
+        if data.iter().all(|byte| *byte == 0) && self.is_right(hole) {
             // A hole reads so already.
             return Ok(());
         }

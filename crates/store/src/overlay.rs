@@ -20,6 +20,9 @@ pub(crate) const OVERLAY_ENTRIES_SOFT_MAX: usize = 32 * 1024;
 /// Writers wait here: memory stays at 16 MB.
 pub(crate) const OVERLAY_ENTRIES_MAX: usize = 4 * OVERLAY_ENTRIES_SOFT_MAX;
 
+/// Records of blobs; `None` is a removal.
+type Blobs = HashMap<BlobId, Option<BlobRecord>>;
+
 /// Changes that belong together. `None` is a removal.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
@@ -175,7 +178,7 @@ impl Overlay {
 
     /// The digests that it says something of, with whether they are there, and the newest records of
     /// its blobs.
-    pub(crate) fn known(&self) -> (Vec<(Digest, bool)>, HashMap<BlobId, Option<BlobRecord>>) {
+    pub(crate) fn known(&self) -> (Vec<(Digest, bool)>, Blobs) {
         let layers = self.layers.lock();
         let row = |(digest, entry): (&Digest, &Option<Entry>)| (*digest, entry.is_some());
         let live = layers.live.entries.iter();

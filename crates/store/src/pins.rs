@@ -51,14 +51,24 @@ pub struct Pin {
 
 impl Store {
     /// Pins a root, after making everything durable that was kept or owned before. Pinning again
-    /// replaces the pin. Whoever brought together what lies below the root has a
+    /// replaces the pin; a name stays unless there is a new one. Whoever brought together what lies below the root has a
     /// [`hold`](Self::hold) on it from before he looked, so that nothing of it was collected meanwhile.
     pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
         check_name(&options)?;
         // A collection that runs now does not see the pin in the index.
         let _hold = self.hold(cid);
+        let options = self.named(cid, options)?;
         let pins = vec![(cid.hash().to_bytes(), Some(encode_pin(cid, &options)))];
         self.change_pins(pins)
+    }
+
+    /// A pin that is made again without a name keeps the one that it has.
+    pub(crate) fn named(&self, cid: &Cid, options: PinOptions) -> Result<PinOptions, ReadError> {
+        if options.name.is_some() {
+            return Ok(options);
+        }
+        let name = self.pinned(cid)?.and_then(|pin| pin.name);
+        Ok(PinOptions { name, ..options })
     }
 
     /// Removes a pin; says whether there was one.

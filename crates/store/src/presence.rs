@@ -28,6 +28,8 @@ use crate::key::{Digest, Key};
 const MAGIC: &[u8; 8] = b"shoalprs";
 const HEADER_BYTES: u64 = 96;
 const RECORD_BYTES: u64 = 48;
+/// Where the boot id begins in the header.
+const BOOT_AT: usize = 56;
 /// Records are read this many at a time: 192 KiB.
 const READ_RECORDS: u64 = 4096;
 
@@ -146,6 +148,13 @@ impl Presence {
             presence.count += records.len() as u64;
         }
         presence.file.sync_data()
+    }
+
+    /// Says in a record that it was written under another boot, so that the next open hashes what it leads
+    /// to. One whose header is damaged is left as it is.
+    pub(crate) fn distrust(disk: &Disk, path: &Path) -> io::Result<()> {
+        let Some((presence, _)) = Self::open(disk, path)? else { return Ok(()) };
+        presence.file.write_all_at(&[0; HEADER_BYTES as usize - BOOT_AT], BOOT_AT as u64)
     }
 
     /// Opens a record; `None` where its header is not one. A torn record at its end does not count.

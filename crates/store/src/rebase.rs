@@ -28,7 +28,6 @@ use shoal_dag::Cid;
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::checkpoint::Commit;
-use crate::disk::DiskFile;
 use crate::error::{ReadError, WriteError};
 use crate::holes::{Filling, Hole};
 use crate::index::Changes;
@@ -80,6 +79,9 @@ impl Store {
     /// newest first, and none that is the newest of something else; at most [`OLDER_MAX`] are looked at.
     /// A root that has no complete blob of the store's own is left alone, and so are older ones.
     ///
+    /// A blob that was found damaged is hashed from end to end and filled where it is wrong: whole again,
+    /// once every bad leaf was forgotten and has come back to some other place.
+    ///
     /// Durable when it returns. `go_on` is asked between steps of a few MiB; after `false` it returns as
     /// soon as what it has is consistent.
     ///
@@ -93,17 +95,17 @@ impl Store {
         let shared = &self.shared;
         let _one = shared.maintenance.lock();
         shared.disk.check()?;
-        let Some((id, record)) = shared.own_complete(newest)? else {
+        let Some((id, record)) = shared.own_or_damaged(newest)? else {
             return Ok(Rebased::default());
         };
         let newest = Newest { root: *newest, id, record };
         let older = shared.older(&newest, older)?;
         let givers = shared.givers(&newest, &older)?;
-        let mut done = Rebased { whole: !newest.record.sparse, ..Rebased::default() };
+        let mut done = Rebased { whole: newest.record.is_whole(), ..Rebased::default() };
         if done.whole && givers.is_empty() {
             return Ok(done);
         }
-        if newest.record.sparse && !shared.fill_newest(&newest, &mut done, go_on)? {
+        if !done.whole && !shared.fill_newest(&newest, &mut done, go_on)? {
             return Ok(Rebased { stopped: true, ..done });
         }
         shared.turn_over(&newest, &givers)?;
@@ -114,11 +116,23 @@ impl Store {
 }
 
 impl Shared {
+    /// As [`own_complete`](Self::own_complete), also where it was found damaged and its file is there.
+    fn own_or_damaged(&self, root: &Cid) -> Result<Option<(BlobId, BlobRecord)>, WriteError> {
+        let Some(key) = Key::of(root) else { return Ok(None) };
+        let known = self.blob_of(&key).map_err(ReadError::from)?;
+        let is_there = |id: BlobId, record: &BlobRecord| {
+            let file = std::fs::metadata(self.layout.blob(id));
+            file.is_ok_and(|file| file.len() == record.len)
+        };
+        Ok(known
+            .filter(|(id, record)| is_kept(record) && (!record.damaged || is_there(*id, record))))
+    }
+
     /// The blob of a root, if it is the store's own and nothing of it is still to come.
     fn own_complete(&self, root: &Cid) -> Result<Option<(BlobId, BlobRecord)>, WriteError> {
         let Some(key) = Key::of(root) else { return Ok(None) };
         let known = self.blob_of(&key).map_err(ReadError::from)?;
-        Ok(known.filter(|(_, record)| record.is_owned() && record.partial.is_none()))
+        Ok(known.filter(|(_, record)| is_kept(record) && !record.damaged))
     }
 
     /// The blobs of older versions.
@@ -200,7 +214,7 @@ impl Shared {
         loop {
             let group = spans.group(LEAVES_AT_ONCE)?;
             let (Some(first), Some(last)) = (group.first(), group.last()) else { break };
-            let holes = self.holes_of(newest.id, &group, &file, &path)?;
+            let holes = self.holes_of(newest, &group, &filling)?;
             filling.fill(&holes)?;
             done.filled += holes.iter().map(|hole| u64::from(hole.len)).sum::<u64>();
             file.begin_write_out(first.offset..last.offset + u64::from(last.len));
@@ -212,14 +226,15 @@ impl Shared {
         Ok(true)
     }
 
-    /// Which of these leaves have their home elsewhere. Bytes that a CID carries itself are written.
+    /// Which of these leaves have their home elsewhere, or, in a damaged blob, wrong bytes. Bytes that a
+    /// CID carries itself are written.
     fn holes_of(
         &self,
-        id: BlobId,
+        newest: &Newest,
         group: &[Span],
-        file: &DiskFile,
-        path: &Path,
+        filling: &Filling<'_>,
     ) -> Result<Vec<Hole>, WriteError> {
+        let (file, path) = (filling.to, filling.path);
         let cids: Vec<Cid> = group.iter().map(|span| span.cid).collect();
         let found = self.find_many(&cids).map_err(ReadError::from)?;
         let mut holes = Vec::new();
@@ -234,8 +249,15 @@ impl Shared {
                 return Err(missing().into());
             };
             let home = (found.entry.place, found.entry.offset);
-            if home != (Place::Blob(id), span.offset) {
-                holes.push(Hole { key, offset: span.offset, len: span.len, home });
+            let hole = Hole { key, offset: span.offset, len: span.len, home };
+            let is_home = home == (Place::Blob(newest.id), span.offset);
+            if newest.record.damaged && !filling.is_right(&hole) {
+                if is_home {
+                    return Err(missing().into());
+                }
+                holes.push(hole);
+            } else if !newest.record.damaged && !is_home {
+                holes.push(hole);
             }
         }
         Ok(holes)
@@ -246,9 +268,18 @@ impl Shared {
     fn turn_over(&self, newest: &Newest, older: &HashMap<BlobId, Cid>) -> Result<(), WriteError> {
         {
             let _homes = self.homes.lock();
-            self.set_sparse(newest.id, false)?;
+            self.set_state(newest.id, |record| {
+                is_kept(record).then(|| BlobRecord {
+                    sparse: false,
+                    damaged: false,
+                    ..record.clone()
+                })
+            })?;
             for id in older.keys() {
-                self.set_sparse(*id, true)?;
+                self.set_state(*id, |record| {
+                    let may = is_kept(record) && !record.damaged;
+                    may.then(|| BlobRecord { sparse: true, ..record.clone() })
+                })?;
             }
         }
         let mut records = vec![thin::row(&newest.root, false)?];
@@ -259,16 +290,15 @@ impl Shared {
         self.commit(Commit { changes, drain: true, ..Commit::default() })
     }
 
-    /// Says whether a blob is sparse, on top of the newest record of it. The lock of `homes` is held.
-    fn set_sparse(&self, id: BlobId, sparse: bool) -> Result<(), WriteError> {
-        let known = self.record(id).map_err(ReadError::from)?;
-        let may = |record: &BlobRecord| record.is_owned() && record.partial.is_none();
-        if let Some((record, _)) =
-            known.filter(|(record, _)| may(record) && record.sparse != sparse)
-        {
-            self.overlay.change(|layer| {
-                layer.blobs.insert(id, Some(BlobRecord { sparse, ..record }));
-            });
+    /// Changes a blob's state, on top of the newest record of it. The lock of `homes` is held.
+    fn set_state(
+        &self,
+        id: BlobId,
+        becomes: impl Fn(&BlobRecord) -> Option<BlobRecord>,
+    ) -> Result<(), WriteError> {
+        let Some((record, _)) = self.record(id).map_err(ReadError::from)? else { return Ok(()) };
+        if let Some(new) = becomes(&record).filter(|new| *new != record) {
+            self.overlay.change(|layer| drop(layer.blobs.insert(id, Some(new))));
             self.arm();
         }
         Ok(())
@@ -327,6 +357,11 @@ impl Shared {
         }
         Ok(moved)
     }
+}
+
+/// Is it a blob of the store's own, damaged perhaps, and nothing of it still to come?
+fn is_kept(record: &BlobRecord) -> bool {
+    record.kept && record.reference.is_none() && record.partial.is_none()
 }
 
 /// Is the file of the expected length, and known by no other name?

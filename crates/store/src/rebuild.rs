@@ -91,6 +91,9 @@ impl Store {
             return Err(OpenError::NotAStore { path: dir, reason });
         }
         let _lock = Lock::take(&layout, &options.command)?;
+        // What was known to be here without a look is no more: the data says what is.
+        let stats = layout.stats();
+        layout.disk().remove(&stats).map_err(|error| OpenError::io(&stats, error))?;
         crate::store::begin_rebuild(&layout, options.level0_rows)?;
         let index_path = layout.index();
         let mut rebuild = Rebuild::begin(layout, options, progress)
@@ -130,7 +133,7 @@ impl<'a> Rebuild<'a> {
         self.read_packs()?;
         self.read_files()?;
         self.flush()?;
-        self.keep_what_is_named()?;
+        self.keep_what_is_named();
         self.flush()?;
         self.publish_what_pins_reach()
     }

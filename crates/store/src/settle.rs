@@ -270,14 +270,13 @@ impl Shared {
         }
         let (Some(key), Some(found)) = (Key::of(cid), found) else { return Ok(None) };
         match self.read_found(cid, &key, found) {
-            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => {}
-            data => return Ok(Some(data?)),
-        }
-        // A collection may have moved it since it was found.
-        let now = self.find(&key).map_err(ReadError::from)?;
-        let Some(now) = now.filter(|now| now.entry != found.entry) else { return Ok(None) };
-        match self.read_found(cid, &key, &now) {
-            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => Ok(None),
+            // It may have another home since it was looked up.
+            Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => {
+                match self.read(cid, false) {
+                    Err(ReadError::Corrupt { .. } | ReadError::Changed { .. }) => Ok(None),
+                    data => Ok(data?),
+                }
+            }
             data => Ok(Some(data?)),
         }
     }

@@ -1,7 +1,7 @@
 //! What lives and what is dead in each home, and which blobs a root keeps whole.
 //!
 //! Only blobs that were listed before the snapshot are judged: all entries of those are in it. A blob
-//! is kept whole by a root that stays; else it is dead when nothing in it stays, and may lose a part of
+//! is kept whole by a root that stays, with everything in it, also where the root's own block is missing; else it is dead when nothing in it stays, and may lose a part of
 //! its bytes when something does. An add in progress keeps its blobs.
 
 use std::collections::HashMap;
@@ -132,6 +132,14 @@ impl Homes {
             && let Some(blob) = self.blobs.get_mut(id)
         {
             blob.is_rooted = true;
+        }
+    }
+
+    /// Does a root keep this home with everything that is in it?
+    pub(super) fn is_rooted(&self, place: Place) -> bool {
+        match place {
+            Place::Pack(_) => false,
+            Place::Blob(id) => self.blobs.get(&id).is_some_and(|blob| blob.is_rooted),
         }
     }
 

@@ -1,4 +1,7 @@
 //! Giving back what is dead within a file: holes, and how much a file takes.
+//!
+//! It works on ranges and open files, and on the rows of the homes that are worked on. Whether anybody
+//! needs the bytes is decided, and committed, before it is asked.
 
 use std::fs::File;
 use std::io;

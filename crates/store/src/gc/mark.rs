@@ -104,7 +104,8 @@ impl Run<'_> {
         self.mark_pins()?;
         self.step(Progress::Marking(self.marks.found))?;
         let collecting = self.collecting;
-        for root in collecting.holds.iter().chain(&options.roots) {
+        let held = if options.dry_run && options.pins_only { &[] } else { &collecting.holds[..] };
+        for root in held.iter().chain(&options.roots) {
             self.mark_cid(root, true, Of::Use)?;
         }
         for block in &options.blocks {
@@ -147,6 +148,9 @@ impl Run<'_> {
     fn mark_key(&mut self, key: &Key, below: bool, of: Of) -> Result<(), Stop> {
         let Some((id, entry)) = self.row(key)? else {
             self.report.missing += u64::from(of == Of::Pin);
+            // What it is the root of stays all the same: it may come again.
+            self.late.insert(key.digest);
+            self.homes.rescue(&key.digest);
             return Ok(());
         };
         self.keep_row(id, &key.digest, &entry);

@@ -1,4 +1,7 @@
 //! Removing entries: a step of them at once, gone at once, then committed.
+//!
+//! By now no blob is taken for whole that is about to lose a leaf. A block that lies elsewhere since the
+//! snapshot is left alone. The bytes are given back by who comes after.
 
 use std::ops::ControlFlow;
 
@@ -35,9 +38,10 @@ impl Run<'_> {
         from: u64,
         dead: &mut Vec<(u64, Digest, Entry)>,
     ) -> Result<u64, Stop> {
-        let (marks, moved) = (&self.marks, &self.moved);
+        let (marks, moved, homes) = (&self.marks, &self.moved, &self.homes);
         let end = self.snapshot.each(from, |row| {
-            if row.is_newest && !marks.stays(row.id) && !moved.contains(&row.id) {
+            let stays = marks.stays(row.id) || moved.contains(&row.id);
+            if row.is_newest && !stays && !homes.is_rooted(row.entry.place) {
                 dead.push((row.id, row.digest, row.entry));
             }
             if dead.len() == REMOVED_AT_ONCE {
@@ -52,7 +56,8 @@ impl Run<'_> {
     fn remove(&mut self, dead: &[(u64, Digest, Entry)]) -> Result<(), Stop> {
         let nobody = self.quiet()?;
         for (id, digest, entry) in dead {
-            if self.marks.stays(*id) || self.overlay_has_newer(digest, entry) {
+            let stays = self.marks.stays(*id) || self.homes.is_rooted(entry.place);
+            if stays || self.overlay_has_newer(digest, entry) {
                 continue;
             }
             // The commit that follows makes room.

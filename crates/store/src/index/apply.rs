@@ -115,7 +115,9 @@ impl Index {
         });
         match (committed, done) {
             (Ok(position), done) => {
-                done.into_iter().for_each(|done| self.committed(done, position));
+                if let Some(done) = done {
+                    self.committed(done, position);
+                }
                 Ok(())
             }
             (Err(error), done) => {

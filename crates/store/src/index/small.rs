@@ -58,7 +58,7 @@ pub(super) fn apply_blobs(
             Some(value) => table.insert(id, value.as_slice())?,
             None => table.remove(id)?,
         };
-        let old = old.as_ref().map(|old| old.value());
+        let old = old.as_ref().map(redb::AccessGuard::value);
         noted.note(Kind::Blobs, &id.to_be_bytes(), value.as_deref(), old);
     }
     Ok(())
@@ -109,7 +109,7 @@ fn apply_bytes(
             Some(value) => table.insert(key.as_slice(), value.as_slice())?,
             None => table.remove(key.as_slice())?,
         };
-        noted.note(kind, key, value.as_deref(), old.as_ref().map(|old| old.value()));
+        noted.note(kind, key, value.as_deref(), old.as_ref().map(redb::AccessGuard::value));
     }
     Ok(())
 }

@@ -134,7 +134,6 @@ impl Index {
         &self,
         digests: &[Digest],
     ) -> Result<(Vec<Option<Entry>>, u64), IndexError> {
-        self.mend();
         let (fresh, runs, blocks) = {
             let state = self.state()?;
             let fresh: Vec<Option<Slot>> =

@@ -39,7 +39,7 @@ impl Rebuild<'_> {
 
     /// Keeps what the old index knows and the data does not have, so that reading it names the file that
     /// is damaged.
-    pub(super) fn keep_what_is_named(&mut self) -> Result<(), IndexError> {
+    pub(super) fn keep_what_is_named(&mut self) {
         let mut lost = Vec::new();
         if let Old::Index(old) = &self.old {
             // A damaged run ends it; nothing depends on it.
@@ -54,7 +54,6 @@ impl Rebuild<'_> {
         }
         self.report.kept_from_index = lost.len() as u64;
         self.entries = lost;
-        Ok(())
     }
 
     /// Is there a file where the entry leads?

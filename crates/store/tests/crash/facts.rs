@@ -172,6 +172,14 @@ impl Expected {
         wrong
     }
 
+    /// Those that only the index and its journal know.
+    pub(crate) fn of_journal(&self) -> Self {
+        let is_row =
+            |question: &Question| matches!(question, Question::Pin(_) | Question::Record(..));
+        let rows = self.0.iter().filter(|(question, _)| is_row(question));
+        Self(rows.map(|(question, answers)| (question.clone(), answers.clone())).collect())
+    }
+
     /// How many facts only one answer is right for.
     pub(crate) fn certain(&self) -> usize {
         self.0.values().filter(|answers| answers.len() == 1).count()

@@ -73,7 +73,7 @@ impl Scene {
         self.recorder.pause();
         let Self { base, recorder, store, promises, name, .. } = self;
         drop(store);
-        let history = History { base, steps: recorder.steps(), promises };
+        let history = History { base, steps: recorder.steps(), promises, rebuilt_every: 0 };
         for crash in [Crash::Kill, Crash::Ext4, Crash::Strict] {
             let mut replay = Replay::new(&history.steps, crash, seed);
             let found = history.crash(&mut replay, history.steps.len(), crash);

@@ -1,4 +1,7 @@
 //! Collecting: what is pinned, held or on its way to a pin stays, the rest goes with its space.
+//!
+//! One case each, by one thread; something is done in the middle through the callback that a collection
+//! asks between its steps.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -356,7 +359,7 @@ fn roots_and_blocks_that_the_caller_names_stay() {
     let (root, single) = (node(&[block(1).0]), node(&[block(2).0]));
     put(&store, &[block(1), block(2), root.clone(), single.clone()]);
     let (roots, blocks) = (vec![root.0], vec![single.0]);
-    let options = CollectOptions { roots, blocks, dry_run: false };
+    let options = CollectOptions { roots, blocks, ..CollectOptions::default() };
     store.collect(&options, &mut |_| true).unwrap();
     assert!(store.has(&root.0) && store.has(&block(1).0) && store.has(&single.0));
     assert!(!store.has(&block(2).0));

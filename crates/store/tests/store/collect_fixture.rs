@@ -1,4 +1,7 @@
 //! Files with real branches, so that what lies below a root can be walked.
+//!
+//! They come into a store as an add, a fetch or a pin of the node brings them, with the holds that the
+//! node takes.
 
 use shoal_dag::build::{FileBuilder, leaf};
 use shoal_dag::{Block, Bytes, Cid, Metadata, Profile};

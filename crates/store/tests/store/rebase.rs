@@ -103,6 +103,35 @@ fn a_root_without_a_blob_of_the_store_is_left_alone() {
 }
 
 #[test]
+fn a_damaged_file_is_whole_again_when_what_was_bad_has_come_back() {
+    let place = Place::new();
+    let store = place.open();
+    let doc = &versions(&store, 1, 4 * MIB)[0];
+    let path = store.whole_file(&doc.root).unwrap().unwrap().path;
+    let (cid, offset, len) = doc.leaves[7];
+    crate::fixture::flip(&path, offset + 5);
+    store.get(&cid).unwrap_err();
+    store.forget_block(&cid).unwrap();
+    doc.leaves.iter().for_each(|(other, ..)| assert_eq!(store.has(other), *other != cid));
+    assert!(store.whole_file(&doc.root).unwrap().is_none());
+    store.rebase(&doc.root, &[], &mut || true).unwrap_err();
+    let data = doc.content[offset as usize..][..len as usize].to_vec();
+    store.keep(&cid, None, &data.into(), true).unwrap();
+    let done = store.rebase(&doc.root, &[], &mut || true).unwrap();
+    assert_eq!((done.whole, done.filled), (true, u64::from(len)));
+    doc.assert_whole(&store, true);
+    // A second bad leaf that nobody has forgotten yet: it is not called whole.
+    let (cid, offset, len) = doc.leaves[9];
+    crate::fixture::flip(&path, offset);
+    store.forget_block(&cid).unwrap();
+    crate::fixture::flip(&path, doc.leaves[11].1);
+    let data = doc.content[offset as usize..][..len as usize].to_vec();
+    store.keep(&cid, None, &data.into(), true).unwrap();
+    store.rebase(&doc.root, &[], &mut || true).unwrap_err();
+    assert!(store.whole_file(&doc.root).unwrap().is_none());
+}
+
+#[test]
 fn a_leased_file_keeps_its_bytes() {
     let place = Place::new();
     let store = place.open();

@@ -204,13 +204,11 @@ impl Run {
             return Ok(resident);
         }
         let _one = self.loading.lock();
-        match self.resident.get() {
-            Some(resident) => Ok(resident),
-            None => {
-                let resident = self.load()?;
-                Ok(self.resident.get_or_init(|| resident))
-            }
+        if let Some(resident) = self.resident.get() {
+            return Ok(resident);
         }
+        let resident = self.load()?;
+        Ok(self.resident.get_or_init(|| resident))
     }
 
     fn load(&self) -> Result<Resident, IndexError> {

@@ -59,6 +59,13 @@ impl Version {
     }
 }
 
+/// Every block of all versions, and their roots.
+pub(super) fn all_blocks(world: &World<'_>) -> (Vec<Cid>, Vec<Cid>) {
+    let versions: Vec<Version> = world.versions.iter().map(|n| Version::of(n)).collect();
+    let blocks = versions.iter().flat_map(|version| version.leaves.iter().chain(&version.branches));
+    (versions.iter().map(|version| version.root).collect(), blocks.map(|block| block.0).collect())
+}
+
 /// Adds the next version: two leaves are other ones, the rest are holes of its blob.
 pub(super) fn add_version(world: &mut World<'_>) -> MaybePlan {
     let mut numbers = match world.versions.last() {
