@@ -2,7 +2,7 @@
 //!
 //! A target is one function `target(bytes)` with an oracle: a round trip, an independent decoder, or
 //! what must hold of everything that is accepted. [`mutate`] makes the inputs and prints seeds.
-#![expect(clippy::unwrap_used, reason = "this is a test as a whole")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 #![expect(clippy::disallowed_methods, reason = "targets may be run for a time")]
 
 #[path = "fuzz/car.rs"]

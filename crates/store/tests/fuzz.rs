@@ -4,7 +4,7 @@
 //! Each target damages one file of a store that was killed, and opens it. The oracle: it opens or says
 //! why not, without a panic, and a block that it gives has the bytes that were put in. What it may lose
 //! is said by the tests of recovery, which damage files by plan.
-#![expect(clippy::unwrap_used, reason = "this is a test as a whole")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
 
 #[path = "../../dag/tests/fuzz/mutate.rs"]
 mod mutate;

@@ -2,6 +2,7 @@
 //! was, and the links are the same.
 
 use ipld_core::ipld::Ipld;
+use shoal_dag::Cid;
 use shoal_dag::cbor::{self, CborError};
 
 use crate::mutate;
@@ -16,8 +17,8 @@ fn target(bytes: &[u8]) {
             let mut theirs = Vec::new();
             value.references(&mut theirs);
             // That decoder orders maps by the bytes of the keys alone.
-            let mut ours: Vec<_> = ours.iter().map(|cid| cid.to_bytes()).collect();
-            let mut theirs: Vec<_> = theirs.iter().map(|cid| cid.to_bytes()).collect();
+            let mut ours: Vec<_> = ours.iter().map(Cid::to_bytes).collect();
+            let mut theirs: Vec<_> = theirs.iter().map(ipld_core::cid::Cid::to_bytes).collect();
             ours.sort();
             theirs.sort();
             assert_eq!(ours, theirs);
@@ -27,7 +28,7 @@ fn target(bytes: &[u8]) {
         // It does not give back the sign of zero.
         (Ok(_), None) if bytes.windows(9).any(|float| float == b"\xfb\x80\0\0\0\0\0\0\0") => {}
         (Ok(_), None) => panic!("accepted what is not canonical elsewhere"),
-        (Err(CborError::Depth | CborError::Links) | Err(_), None) => {}
+        (Err(_), None) => {}
         (Err(error), Some(value)) => {
             assert!(matches!(error, CborError::Depth | CborError::Links), "{error}: {value:?}");
         }
