@@ -28,6 +28,7 @@ mod context;
 mod converse;
 mod demo;
 mod diff;
+mod gc;
 mod get;
 mod input;
 mod json;
@@ -154,6 +155,7 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Pin(args) => pin::run(context, args).await,
         Verb::Car(args) => car::run(context, args).await,
         Verb::Verify(args) => verify::run(context, args).await,
+        Verb::Gc(args) => gc::run(context, args).await,
         Verb::Seed(args) => seed::run(context, args).await,
         Verb::Name(args) => name::run(context, args).await,
         Verb::Publish(args) => publish::run(context, args).await,

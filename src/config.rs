@@ -44,6 +44,8 @@ pub struct Settings {
     pub up_max: Option<u64>,
     /// Bytes per second received at most.
     pub down_max: Option<u64>,
+    /// Bytes that the store takes at most: what is not pinned is a cache, and goes.
+    pub quota: Option<u64>,
     /// Longest time without progress.
     pub timeout: Duration,
     /// Name server for DNSLink, instead of the system's; from the environment variable `SHOAL_DNS` alone,

@@ -6,6 +6,7 @@
 //! - [`add`] files to blocks; [`read`] paths, ranges and listings; [`get`] and [`export`] trees to disk;
 //! - [`swarm`] the one task that owns the engine and the network, and [`sessions`] what a fetch sees of it;
 //! - [`verify`] everything hashed again, and mended;
+//! - [`gc`] what nothing needs is removed;
 //! - [`blocks`] the store as the network sees it; [`sharing`] what is announced and served; [`records`] what
 //!   the DHT is kept for;
 //! - [`names`] ledgers: what is signed, followed, resolved and answered.
@@ -36,6 +37,7 @@ pub mod car;
 pub mod directory;
 pub mod export;
 pub mod failure;
+pub mod gc;
 pub mod get;
 pub mod names;
 pub mod pin;
@@ -142,6 +144,7 @@ impl Node {
         let addresses = self.swarm.online().await?;
         if self.persistent {
             tokio::spawn(sharing::run(Arc::clone(self)));
+            tokio::spawn(gc::run(Arc::clone(self)));
         }
         Ok(addresses)
     }

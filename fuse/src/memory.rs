@@ -250,7 +250,7 @@ impl Tree for MemoryTree {
             return Err(TreeError::NotDirectory);
         };
         let found = directory.entries.iter().find(|entry| entry.name == name);
-        Ok(found.cloned().map_or(Named::Absent, Named::Entry))
+        Ok(found.cloned().map_or(Named::Absent, |entry| Named::Entry(Box::new(entry))))
     }
 
     fn readlink(&self, cid: &Cid) -> Result<Vec<u8>, TreeError> {

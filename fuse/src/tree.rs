@@ -78,7 +78,7 @@ pub enum Named {
     /// The whole listing: it costs no more than the one entry, and answers for all others.
     Listing(Arc<Directory>),
     /// The entry of that name.
-    Entry(Entry),
+    Entry(Box<Entry>),
     /// The directory was read as far as it could have the name, and lacks it.
     Absent,
 }

@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use shoal_net::Network;
 
 use super::{
-    add, car, cat, checkout, completions, demo, diff, get, list, log, mount, name, pin, prove,
+    add, car, cat, checkout, completions, demo, diff, gc, get, list, log, mount, name, pin, prove,
     publish, resolve, rm, seed, show, stat,
     values::{self, Bwlimit, Timeout},
     verify, verify_proof,
@@ -48,6 +48,7 @@ pub(crate) enum Verb {
     Pin(pin::PinArgs),
     Car(car::CarArgs),
     Verify(verify::VerifyArgs),
+    Gc(gc::GcArgs),
     Seed(seed::SeedArgs),
     Name(name::NameArgs),
     Publish(publish::PublishArgs),
@@ -132,6 +133,12 @@ pub(crate) struct Globals {
     #[arg(hide_env_values = true, value_parser = values::bwlimit)]
     pub(crate) bwlimit: Option<Bwlimit>,
 
+    /// Bytes that the store takes at most, with K, M or G: unpinned content is a cache that fits into
+    /// what pins leave; `off` is no limit [default: off]
+    #[arg(long, global = true, value_name = "SIZE", env = "SHOAL_QUOTA", hide_env_values = true)]
+    #[arg(value_parser = values::quota)]
+    pub(crate) quota: Option<Option<u64>>,
+
     /// Longest time without progress before giving up, such as 500ms, 5s, 2m or 1h
     #[arg(long, global = true, value_name = "TIME", env = "SHOAL_TIMEOUT", hide_env_values = true)]
     #[arg(default_value_t = Timeout(TIMEOUT_DEFAULT), value_parser = values::timeout)]
@@ -173,6 +180,7 @@ impl Globals {
             listen: given(&self.listen),
             up_max: limit.up,
             down_max: limit.down,
+            quota: self.quota.flatten(),
             timeout: self.timeout.0,
             dns: dns()?,
         })

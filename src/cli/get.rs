@@ -22,6 +22,7 @@ use super::{
     progress::{size, time},
     report::{End, Report, unexpected},
     talk::Talk,
+    values,
 };
 use crate::{
     control::{
@@ -59,6 +60,10 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     sync: bool,
 
+    /// Refuse what has more content than this many bytes, with K, M, G or T
+    #[arg(long, value_name = "SIZE", value_parser = values::size)]
+    max_size: Option<u64>,
+
     /// Do not seed it on afterwards
     #[arg(long)]
     no_seed_on: bool,
@@ -89,6 +94,7 @@ pub(crate) async fn run(context: &mut Context, args: GetArgs) -> Result<Report, 
         keep: args.keep,
         force: args.force,
         sync: args.sync,
+        size_max: args.max_size,
         seed_on: !args.no_seed_on,
         umask: context.umask,
         wait: context.wait,
@@ -232,6 +238,7 @@ mod tests {
             keep: false,
             force: false,
             sync: false,
+            size_max: None,
             seed_on: false,
             umask: 0,
             wait: Wait { idle_ms: 0 },

@@ -11,7 +11,8 @@ use serde::Serialize;
 use super::report::Report;
 use crate::control::protocol::car::{Exported, Imported};
 use crate::control::protocol::{
-    Added, Described, FaultKind, FaultLine, Kind, Listed, Meta, PeerLine, PinLine, Status,
+    Added, Collected, Described, FaultKind, FaultLine, Kind, Listed, Meta, PeerLine, PinLine,
+    Status,
 };
 
 pub(crate) mod name;
@@ -43,7 +44,13 @@ pub(crate) enum Line {
     /// An entry of a directory.
     Entry(Entry),
     /// A pin.
-    Pin { cid: String, local: bool },
+    Pin {
+        cid: String,
+        local: bool,
+        direct: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+    },
     /// A pin was made.
     Pinned { cid: String },
     /// A pin was removed.
@@ -150,7 +157,8 @@ impl From<&Listed> for Line {
 
 impl From<&PinLine> for Line {
     fn from(pin: &PinLine) -> Self {
-        Self::Pin { cid: pin.cid.clone(), local: pin.local }
+        let PinLine { cid, local, direct, name } = pin.clone();
+        Self::Pin { cid, local, direct, name }
     }
 }
 
@@ -206,6 +214,8 @@ pub(crate) enum Details {
         files: u64,
         served: bool,
     },
+    /// Of `gc`.
+    Collected(Collected),
     /// Of `car import`.
     Imported(Imported),
     /// Of `car export`.
@@ -282,6 +292,8 @@ pub(crate) struct Stat {
     bytes: u64,
     dag_bytes: u64,
     links: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    sharded: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -299,6 +311,7 @@ impl From<&Described> for Stat {
             bytes: described.size,
             dag_bytes: described.dag_size,
             links: described.links,
+            sharded: described.sharded,
             target: target.map(|target| String::from_utf8_lossy(target).into_owned()),
             target_hex: target.and_then(hex_if_needed),
             times: described.meta.into(),

@@ -67,7 +67,7 @@ pub(crate) async fn run(context: &mut Context, args: MountArgs) -> Result<Report
     let mounting = Mounting { target: target.as_deref(), dir: &dir, background: args.background };
     let (tell, told) = mpsc::channel(TOLD_MAX);
     let ended = mount::run(&context.settings, mounting, tell, signals.next());
-    telling(&mut context.console.talk, told, ended).await?;
+    Box::pin(telling(&mut context.console.talk, told, ended)).await?;
     Ok(Report::nothing())
 }
 

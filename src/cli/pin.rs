@@ -6,7 +6,9 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt as _};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
+use shoal_dag::name::escape;
+use shoal_store::PIN_NAME_BYTES_MAX;
 
 use super::{
     context::Context,
@@ -16,7 +18,7 @@ use super::{
 };
 use crate::control::{
     client::Answer,
-    protocol::{Outcome, Request, Response},
+    protocol::{Outcome, PinFilter, Request, Response},
 };
 
 /// Keep and serve what a CID or name holds, or stop to
@@ -40,6 +42,14 @@ struct PinAddArgs {
     /// What to keep, with everything below it; of a name what it stands for now
     #[arg(required = true, value_name = "CID|NAME[/PATH]")]
     targets: Vec<OsString>,
+
+    /// Keep the block alone, and nothing below it
+    #[arg(long)]
+    direct: bool,
+
+    /// What to call the pins: a remark of at most 255 bytes, which need not be unique
+    #[arg(long = "name", value_name = "TEXT", value_parser = pin_name)]
+    called: Option<String>,
 }
 
 /// Remove pins and print their CIDs
@@ -52,23 +62,51 @@ struct PinRemoveArgs {
     targets: Vec<OsString>,
 }
 
-/// List pins: the CID, then `local` if it is neither announced nor served
+/// List pins: the CID, then `direct`, `local` (neither announced nor served) and the name, if so
 #[derive(Debug, Args)]
-struct PinListArgs {}
+struct PinListArgs {
+    /// Only pins of this kind
+    #[arg(long = "type", value_name = "TYPE", value_enum, default_value_t = PinKind::All)]
+    kind: PinKind,
+
+    /// Only pins that are called so
+    #[arg(long = "name", value_name = "TEXT")]
+    called: Option<String>,
+}
+
+/// Kinds of pins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PinKind {
+    All,
+    Recursive,
+    Direct,
+}
+
+/// Reads a name, which must fit.
+fn pin_name(text: &str) -> Result<String, String> {
+    match text.len() {
+        1..=PIN_NAME_BYTES_MAX => Ok(text.to_owned()),
+        found => Err(format!("a name has 1 to {PIN_NAME_BYTES_MAX} bytes, and this one {found}")),
+    }
+}
 
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: PinArgs) -> Result<Report, End> {
     let wait = context.wait;
     match args.verb {
         PinVerb::Add(args) => {
-            let request = |target| Request::PinAdd { target, wait };
-            each(context, args.targets, request).await
+            let PinAddArgs { targets, direct, called } = args;
+            let request = |target| {
+                let name = called.clone();
+                Request::PinAdd { target, direct, name, wait }
+            };
+            each(context, targets, request).await
         }
         PinVerb::Rm(args) => {
             let request = |target| Request::PinRemove { target };
             each(context, args.targets, request).await
         }
-        PinVerb::Ls(_) => list(context).await,
+        PinVerb::Ls(args) => list(context, args).await,
     }
 }
 
@@ -96,15 +134,30 @@ async fn print(console: &mut Console, line: &Line) -> Result<(), End> {
     match line {
         line if output.is_json() => output.object(line).await?,
         Line::Pinned { cid } | Line::Unpinned { cid } => output.line(cid.as_bytes()).await?,
-        Line::Pin { cid, local: true } => output.line(format!("{cid} local").as_bytes()).await?,
-        Line::Pin { cid, local: false } => output.line(cid.as_bytes()).await?,
+        Line::Pin { cid, local, direct, name } => {
+            let mut words = cid.clone();
+            for (word, is_so) in [(" direct", *direct), (" local", *local)] {
+                words.push_str(if is_so { word } else { "" });
+            }
+            if let Some(name) = name {
+                words.push(' ');
+                words.push_str(&escape(name.as_bytes()));
+            }
+            output.line(words.as_bytes()).await?;
+        }
         _ => {}
     }
     output.flush().await
 }
 
-async fn list(context: &mut Context) -> Result<Report, End> {
-    let mut listing = PinListing { printed: 0, seen: 0 };
+async fn list(context: &mut Context, args: PinListArgs) -> Result<Report, End> {
+    let direct = match args.kind {
+        PinKind::All => None,
+        PinKind::Recursive => Some(false),
+        PinKind::Direct => Some(true),
+    };
+    let filter = PinFilter { direct, name: args.called };
+    let mut listing = PinListing { filter, printed: 0, seen: 0 };
     match context.ask(&mut listing).await? {
         Outcome::Nothing => Ok(Report::done(Details::Pins { pins: listing.printed })),
         other => Err(unexpected(&other)),
@@ -114,13 +167,14 @@ async fn list(context: &mut Context) -> Result<Report, End> {
 /// The exchange of `pin ls`; as in `ls`, what was printed is passed over.
 #[derive(Debug)]
 struct PinListing {
+    filter: PinFilter,
     printed: u64,
     seen: u64,
 }
 
 impl Exchange for PinListing {
     fn request(&self) -> Request {
-        Request::PinList
+        Request::PinList(self.filter.clone())
     }
 
     fn restart(&mut self) {

@@ -45,8 +45,12 @@ fn rows(described: &Described) -> Vec<(&'static str, String)> {
     if described.dag_size > 0 {
         rows.push(("dag size", described.dag_size.to_string()));
     }
-    let links = if described.kind == Kind::Directory { "entries" } else { "links" };
-    rows.push((links, described.links.to_string()));
+    if described.sharded {
+        rows.push(("entries", "in several blocks".to_owned()));
+    } else {
+        let links = if described.kind == Kind::Directory { "entries" } else { "links" };
+        rows.push((links, described.links.to_string()));
+    }
     if let Some(target) = &described.target {
         rows.push(("target", escape(target)));
     }

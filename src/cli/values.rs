@@ -19,6 +19,11 @@ pub(crate) struct Bwlimit {
     pub(crate) down: Option<u64>,
 }
 
+/// Reads a quota: bytes with K, M or G; `off` is none.
+pub(crate) fn quota(text: &str) -> Result<Option<u64>, String> {
+    rate(text).map_err(|_| format!("{text:?} is not a size such as 500M or 20G, and not `off`"))
+}
+
 /// Parses `UP:DOWN`, or one value for both.
 pub(crate) fn bwlimit(text: &str) -> Result<Bwlimit, String> {
     let (up, down) = text.split_once(':').unwrap_or((text, text));
@@ -29,20 +34,30 @@ fn rate(text: &str) -> Result<Option<u64>, String> {
     if text.eq_ignore_ascii_case("off") {
         return Ok(None);
     }
+    match bytes(text) {
+        Some(0) => Err("a limit of 0 would stop everything; `off` means no limit".into()),
+        Some(rate) => Ok(Some(rate)),
+        None => Err(not_a_rate(text)),
+    }
+}
+
+/// Parses `500`, `10M` or `1GiB`: a number of bytes in powers of 1,024.
+pub(crate) fn size(text: &str) -> Result<u64, String> {
+    bytes(text)
+        .ok_or_else(|| format!("`{text}` is not a size: give bytes such as 500K, 10M, 1G or 2T"))
+}
+
+fn bytes(text: &str) -> Option<u64> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let scale = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" => 1,
         "K" | "KIB" => 1 << 10,
         "M" | "MIB" => 1 << 20,
         "G" | "GIB" => 1 << 30,
-        _ => return Err(not_a_rate(text)),
+        "T" | "TIB" => 1 << 40,
+        _ => return None,
     };
-    let rate = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
-    match rate {
-        Some(0) => Err("a limit of 0 would stop everything; `off` means no limit".into()),
-        Some(rate) => Ok(Some(rate)),
-        None => Err(not_a_rate(text)),
-    }
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(scale))
 }
 
 fn not_a_rate(text: &str) -> String {

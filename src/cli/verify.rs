@@ -7,6 +7,7 @@
 
 use clap::Args;
 use shoal_dag::name::escape;
+use shoal_store::TablesFrom;
 
 use super::{
     context::Context,
@@ -21,6 +22,7 @@ use crate::{
         protocol::{Failure, FaultLine, Outcome, Request, Response, Verify},
     },
     exit::Exit,
+    node::verify::index::{self, State},
 };
 
 /// Hash everything in the store again, and print what is wrong
@@ -30,13 +32,18 @@ use crate::{
 /// again. Exit code 0 means that all is well.
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArgs {
-    /// Forget what is wrong, and fetch what is pinned of it from peers
+    /// Forget what is wrong, and fetch what is pinned of it from peers; makes a damaged index again
     #[arg(long)]
     repair: bool,
+
+    /// First make the index again from the data, whatever is wrong with it; no peer may run
+    #[arg(long)]
+    rebuild_index: bool,
 }
 
 /// Runs the verb.
 pub(crate) async fn run(context: &mut Context, args: VerifyArgs) -> Result<Report, End> {
+    mend_index(context, &args).await?;
     let mut check = Check { repair: args.repair, wait: context.wait, printed: 0, seen: 0 };
     let outcome = context.ask(&mut check).await?;
     let Outcome::Verified { blocks, bytes, faults, mended, elapsed_ms } = outcome else {
@@ -48,6 +55,35 @@ pub(crate) async fn run(context: &mut Context, args: VerifyArgs) -> Result<Repor
     context.console.talk.note(&text);
     let details = Details::Checked { blocks, bytes, faults, mended, elapsed_ms };
     Ok(Report { details: Some(details), failure: left(faults, mended, args.repair) })
+}
+
+/// Makes the index again, when told to or when it is damaged and may be mended.
+async fn mend_index(context: &mut Context, args: &VerifyArgs) -> Result<(), Failure> {
+    let talk = &mut context.console.talk;
+    if args.repair && !args.rebuild_index {
+        let text = "reading the index";
+        match talk.while_waiting(text, index::look(&context.settings)).await? {
+            State::Sound | State::InUse => return Ok(()),
+            State::Damaged(why) => talk.warning(&format!("the index is damaged: {why}")),
+        }
+    } else if !args.rebuild_index {
+        return Ok(());
+    }
+    let text = "making the index again from the data";
+    let report = talk.while_waiting(text, index::rebuild(&context.settings)).await?;
+    let source = match report.tables {
+        TablesFrom::Index => "the old index",
+        TablesFrom::Journal => "its journal",
+        TablesFrom::Nowhere => {
+            talk.warning("neither the old index nor its journal can be read: pins are lost");
+            "nowhere"
+        }
+    };
+    let (blocks, bytes) = (report.blocks, size(report.bytes));
+    talk.note(&format!(
+        "the index is made again: {blocks} blocks of {bytes}, pins and records from {source}"
+    ));
+    Ok(())
 }
 
 /// The failure that what is still wrong makes.

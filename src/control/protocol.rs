@@ -80,6 +80,10 @@ pub enum Request {
     PinAdd {
         /// What to pin.
         target: Target,
+        /// The block alone, and nothing below it.
+        direct: bool,
+        /// What the user calls the pin.
+        name: Option<String>,
         /// Waiting rules.
         wait: Wait,
     },
@@ -92,7 +96,12 @@ pub enum Request {
     /// is nothing of it.
     Remove(SeedItem),
     /// List pins. Answers: `Pins` batches, `Done(Outcome::Nothing)`.
-    PinList,
+    PinList(PinFilter),
+    /// Remove what nothing needs. Answers: `Phase`, `Progress`, `Done(Outcome::Collected)`.
+    Collect {
+        /// Only say what would be removed.
+        dry_run: bool,
+    },
     /// Hash everything again. Answers: `Progress`, `Phase`, `Fault`, `Done(Outcome::Verified)`.
     Verify(Verify),
     /// Seed paths (by reference) or CIDs, remembered. Only a persistent node takes it; another one
@@ -221,6 +230,8 @@ pub struct Get {
     pub force: bool,
     /// End only when the bytes are synced.
     pub sync: bool,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Seed on after the end, until what was taken is given back.
     pub seed_on: bool,
     /// The asking process's umask, for files whose DAG carries no mode.
@@ -383,6 +394,19 @@ pub struct PinLine {
     pub cid: String,
     /// Neither announced nor served.
     pub local: bool,
+    /// The block alone.
+    pub direct: bool,
+    /// What the user calls it.
+    pub name: Option<String>,
+}
+
+/// Which pins are listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinFilter {
+    /// Those of the block alone (true), or those with all below it (false).
+    pub direct: Option<bool>,
+    /// Those that are called so.
+    pub name: Option<String>,
 }
 
 /// Something that `verify` found.
@@ -448,12 +472,39 @@ pub struct Described {
     pub size: u64,
     /// Bytes of its DAG, branches included; 0 when unknown.
     pub dag_size: u64,
-    /// Entries of a directory, links of a file.
+    /// Entries of a directory, links of a file; of a sharded directory links of its first block.
     pub links: u64,
+    /// Whether it is a directory whose entries are in several blocks.
+    pub sharded: bool,
     /// Target of a symlink.
     pub target: Option<Vec<u8>>,
     /// Mode and mtime.
     pub meta: Meta,
+}
+
+/// What `gc` did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collected {
+    /// Nothing was removed, only looked at.
+    pub dry_run: bool,
+    /// Blocks that stay.
+    pub kept_blocks: u64,
+    /// Their bytes.
+    pub kept_bytes: u64,
+    /// Blocks removed, or that would be.
+    pub removed_blocks: u64,
+    /// Their bytes.
+    pub removed_bytes: u64,
+    /// Bytes of the disk given back; an estimate where nothing was removed.
+    pub freed_bytes: u64,
+    /// Blocks below pins that are not here.
+    pub missing: u64,
+    /// Files whose dead bytes are in use and go next time.
+    pub left: u64,
+    /// It went to its end.
+    pub complete: bool,
+    /// Milliseconds from request to end.
+    pub elapsed_ms: u64,
 }
 
 /// What came of a request.
@@ -476,6 +527,8 @@ pub enum Outcome {
         /// True when a running peer serves it.
         served: bool,
     },
+    /// Of `gc`.
+    Collected(Collected),
     /// Of `rm`.
     Removed(Removed),
     /// Of `car import`.

@@ -60,6 +60,7 @@ pub(super) fn settings(dir: &TempDir) -> Settings {
         listen: Vec::new(),
         up_max: None,
         down_max: None,
+        quota: None,
         timeout: PATIENCE,
         dns: None,
     }
@@ -98,6 +99,7 @@ pub(super) fn directory(number: u8) -> Described {
         size: 0,
         dag_size: 0,
         links: 0,
+        sharded: false,
         target: None,
         meta: Meta::default(),
     }

@@ -139,7 +139,9 @@ impl NodeTree {
                 Ok(Named::Listing(Arc::new(Directory { entries })))
             }
             Outcome::Listed { .. } => Err(TreeError::NotDirectory),
-            Outcome::Entry(found) => Ok(found.and_then(entry).map_or(Named::Absent, Named::Entry)),
+            Outcome::Entry(found) => Ok(found
+                .and_then(entry)
+                .map_or(Named::Absent, |entry| Named::Entry(Box::new(entry)))),
             _ => Err(unexpected()),
         }
     }

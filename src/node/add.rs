@@ -23,7 +23,7 @@ use shoal_dag::{Cid, Profile};
 use shoal_ledger::LedgerId;
 use shoal_store::{Batch, BatchOptions, PinOptions, Store};
 
-use super::{Node, blocking, names::retention, sharing::unshare};
+use super::{Node, blocking, gc, names::retention, sharing::unshare};
 use crate::{
     control::{
         protocol::{Add, Added, Failure, Outcome, Progress, Response, Spared},
@@ -185,9 +185,8 @@ pub async fn add_told(
     request: Add,
     out: &Responder,
 ) -> Result<Finished, Failure> {
-    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
-    let out = out.clone();
-    let adding = move || add_all(&store, &request, None, &out, served, &mut Vec::new());
+    let (to, out) = (To::of(node, &request), out.clone());
+    let adding = move || add_all(&to, &request, None, &out, &mut Vec::new());
     let finished = blocking(adding).await;
     node.swarm().pins_changed();
     finished
@@ -203,12 +202,12 @@ pub async fn add_for(
     name: LedgerId,
     out: &Responder,
 ) -> Result<Added, Failure> {
-    let (store, served, out) = (node.store().clone(), node.is_persistent(), out.clone());
+    let (to, out) = (To::of(node, &request), out.clone());
     let adding = move || {
         let mut fresh = Vec::new();
-        let (added, outcome) = add_all(&store, &request, None, &out, served, &mut fresh)?;
+        let (added, outcome) = add_all(&to, &request, None, &out, &mut fresh)?;
         for root in fresh {
-            retention::adopt(&store, name, &root)?;
+            retention::adopt(&to.store, name, &root)?;
         }
         // What was left out is named; the rest is there, and is what is published.
         outcome?;
@@ -232,11 +231,10 @@ pub async fn add_with_data(
     data: DataFrames<'_>,
     out: Responder,
 ) -> Result<Outcome, Failure> {
-    let (store, served) = (node.store().clone(), node.is_persistent() && !request.local);
+    let to = To::of(node, &request);
     let (feed, bytes) = stream::channel();
     let (told, stored) = (out.clone(), !request.only_hash);
-    let adding =
-        blocking(move || add_all(&store, &request, Some(bytes), &out, served, &mut Vec::new()));
+    let adding = blocking(move || add_all(&to, &request, Some(bytes), &out, &mut Vec::new()));
     let (finished, ()) = tokio::join!(adding, feed.run(data));
     node.swarm().pins_changed();
     let (added, outcome) = finished?;
@@ -269,15 +267,40 @@ pub fn only_hash(
     outcome
 }
 
+/// Where things are added.
+struct To {
+    store: Store,
+    quota: Option<u64>,
+    /// A running peer will serve them.
+    served: bool,
+}
+
+impl To {
+    fn of(node: &Node, request: &Add) -> Self {
+        let quota = node.settings().quota.filter(|_| !request.only_hash && !request.reference);
+        let served = node.is_persistent() && !request.local;
+        Self { store: node.store().clone(), quota, served }
+    }
+
+    /// Is there room for the files that are named themselves? Of the rest the size is not known yet.
+    fn check_files(&self, sources: &[Option<Vec<u8>>]) -> Result<(), Failure> {
+        let paths = sources.iter().flatten().map(|path| Path::new(OsStr::from_bytes(path)));
+        let files =
+            paths.filter_map(|path| path.metadata().ok()).filter(std::fs::Metadata::is_file);
+        gc::check_room(&self.store, self.quota, files.map(|file| file.len()).sum())
+    }
+}
+
 /// Adds everything of one request; roots that were not pinned before are told in `fresh`.
 fn add_all(
-    store: &Store,
+    to: &To,
     request: &Add,
     bytes: Option<stream::Incoming>,
     out: &Responder,
-    served: bool,
     fresh: &mut Vec<Cid>,
 ) -> Result<Finished, Failure> {
+    let To { store, quota, served } = to;
+    to.check_files(&request.sources)?;
     let batch = store.batch(BatchOptions { public: !request.local });
     let kept = (!request.only_hash).then_some((store, &batch));
     let mut adding = Adding::new(request, kept, &store.dir(), out)?;
@@ -285,11 +308,13 @@ fn add_all(
     // The last moment at which a cancelled request leaves nothing behind.
     out.check()?;
     let known = adding.known.take();
-    let finished = finished(roots, &adding, served);
+    let finished = finished(roots, &adding, *served);
+    let bytes = adding.progress.bytes;
     drop(adding);
     if request.only_hash {
         return Ok(finished);
     }
+    gc::check_room(store, *quota, bytes)?;
     let roots: Vec<Cid> = finished.0.iter().filter_map(|added| added.cid.parse().ok()).collect();
     let notes = match known {
         Some(known) => {
@@ -307,7 +332,8 @@ fn add_all(
 /// As a request of a client does, for the tests of others.
 #[cfg(test)]
 pub fn add_for_tests(store: &Store, request: &Add, out: &Responder) -> Finished {
-    add_all(store, request, None, out, false, &mut Vec::new()).expect("an add")
+    let to = To { store: store.clone(), quota: None, served: false };
+    add_all(&to, request, None, out, &mut Vec::new()).expect("an add")
 }
 
 /// Adds one source after another; what could be added of them, with its path.
@@ -357,7 +383,7 @@ fn pin(
         if !store.is_pinned(root) {
             fresh.push(*root);
         }
-        batch.pin(root, PinOptions { local: request.local })?;
+        batch.pin(root, PinOptions { local: request.local, ..PinOptions::default() })?;
     }
     Ok(())
 }

@@ -1,7 +1,8 @@
 //! Writes a tree from the store to a path of the user.
 //!
 //! Everything is made under a temporary name beside the target, in a directory that is ours alone until
-//! the end, and appears whole by one rename. Names from the DAG are refused when no file system may have
+//! the end, and appears whole by one rename; no symlink leads a write elsewhere ([`beneath`]). What cannot
+//! fit is refused before anything is written ([`room`]). Names from the DAG are refused when no file system may have
 //! them, symlinks are made and never followed, modes are masked to [`MODE_KEPT`]. Directories get their mode
 //! and time after what is in them. Large files leave the store by link or clone where that is possible
 //! ([`Store::move_out`]); one that its own mode, or that of a directory above it, closes to its owner is
@@ -10,17 +11,14 @@
 //! named. Some things are never replaced ([`spared`]). Once OUT stands, nothing makes a failure of it.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::{
-        ffi::OsStrExt,
-        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
-    },
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use rustix::fs::{Access, AtFlags, RenameFlags, Timespec, Timestamps};
+use rustix::fs::{Access, RenameFlags};
 use shoal_dag::{Bytes, Cid, Metadata, Node as DagNode, name, node::Dirent};
 use shoal_store::{MovedOut, SettleOptions, Store};
 
@@ -31,9 +29,12 @@ use crate::control::{
 };
 
 mod aside;
+mod beneath;
 mod files;
+pub mod room;
 pub mod spared;
 
+use beneath::Beneath;
 pub use files::{node, settle, settle_files};
 
 /// Deepest nesting of directories that is written: what `add` makes at most.
@@ -62,6 +63,8 @@ pub struct Export {
     pub sync: bool,
     /// The asking process's umask.
     pub umask: u32,
+    /// Content bytes wanted at most.
+    pub size_max: Option<u64>,
     /// Where progress is told.
     pub out: Responder,
 }
@@ -80,6 +83,10 @@ pub struct Exported {
 /// Refused entries that are named; of the rest only the number is told. A block of a stranger may hold
 /// 100,000 of them.
 pub const REFUSED_MAX: usize = 100;
+
+/// Why an entry is left out whose name the file system does not tell from another, in its case or in
+/// the form of its letters.
+const FOLDED: &str = "the file system takes its name for that of another entry";
 
 /// Bytes shown of a refused name, and of the path before it: as long as a good name, and together at
 /// most 1 KiB before escaping. A name may be as long as a block.
@@ -161,6 +168,7 @@ struct Large {
 pub(crate) struct Writer<'a> {
     export: &'a Export,
     temp: PathBuf,
+    beneath: Beneath,
     done: Exported,
     refused_count: u64,
     moved: Vec<(MovedOut, PathBuf)>,
@@ -176,7 +184,8 @@ impl Export {
     /// Told to the user; nothing is left at the target or beside it.
     pub fn run(self) -> Result<Exported, Failure> {
         spared::check(&self.target, &self.store.dir())?;
-        let mut writer = Writer::new(&self);
+        room::check(&self.store, &self.root, &self.target, self.size_max)?;
+        let mut writer = Writer::new(&self)?;
         let result = writer.tree().and_then(|()| writer.appear());
         if !writer.stands {
             remove_all(&writer.temp);
@@ -195,16 +204,20 @@ impl Export {
 }
 
 impl<'a> Writer<'a> {
-    fn new(export: &'a Export) -> Self {
-        Self {
+    fn new(export: &'a Export) -> Result<Self, Failure> {
+        let parent = parent_of(&export.target);
+        let beneath =
+            Beneath::open(parent).map_err(|error| Failure::io("write into", parent, &error))?;
+        Ok(Self {
             temp: export.temporary(),
+            beneath,
             export,
             done: Exported::default(),
             refused_count: 0,
             moved: Vec::new(),
             told: Instant::now(),
             stands: false,
-        }
+        })
     }
 }
 
@@ -235,13 +248,13 @@ impl Writer<'_> {
             return Ok(());
         };
         let path = open.path.join(std::ffi::OsStr::from_bytes(&entry.name));
+        let mut repeats =
+            || open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
         let refused = match name::check(&entry.name) {
             Err(error) => Some(error.to_string()),
-            Ok(()) => {
-                let repeats =
-                    open.names.as_mut().is_some_and(|names| !names.insert(entry.name.clone()));
-                repeats.then(|| "its name repeats".to_owned())
-            }
+            Ok(()) if repeats() => Some("its name repeats".to_owned()),
+            // The directory is new and all names in it differ.
+            Ok(()) => self.beneath.stands(&path).unwrap_or(false).then(|| FOLDED.to_owned()),
         };
         if let Some(why) = refused {
             let within = open.path.strip_prefix(&self.temp).unwrap_or(&open.path);
@@ -287,9 +300,9 @@ impl Writer<'_> {
                 self.open(stack, path, Entries::of(*cid, block)?, None, shard.meta)?;
             }
             DagNode::Symlink { target, meta } => {
-                let made = std::os::unix::fs::symlink(std::ffi::OsStr::from_bytes(&target), &path);
+                let made = self.beneath.symlink(std::ffi::OsStr::from_bytes(&target), &path);
                 made.map_err(|error| Failure::io("make the symlink", &path, &error))?;
-                set_times(&path, &meta)?;
+                self.set_times(&path, &meta)?;
                 self.done.files += 1;
             }
             DagNode::Leaf { data, meta } if data.len() as u64 >= shoal_store::BLOB_BYTES_MIN => {
@@ -307,7 +320,7 @@ impl Writer<'_> {
 
     /// Makes a directory and puts it on the stack.
     fn open(
-        &self,
+        &mut self,
         stack: &mut Vec<Open>,
         path: PathBuf,
         entries: Entries,
@@ -318,7 +331,7 @@ impl Writer<'_> {
             let text = format!("directories are nested more than {DEPTH_MAX} deep");
             return Err(Failure::bad_dag(&self.export.root, text));
         }
-        let made = DirBuilder::new().mode(0o700).create(&path);
+        let made = self.beneath.make_dir(&path);
         made.map_err(|error| Failure::io("make", &path, &error))?;
         let sealed = stack.last().is_some_and(|open| open.sealed);
         let sealed = sealed || self.mode(&meta, 0o777) & 0o100 == 0;
@@ -328,7 +341,7 @@ impl Writer<'_> {
 
     /// A file of one block.
     fn small(&mut self, data: &Bytes, meta: &Metadata, path: &Path) -> Result<(), Failure> {
-        let mut file = create(path)?;
+        let mut file = self.create(path)?;
         file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
         self.finish_file(path, meta)?;
         self.count(data.len() as u64)
@@ -353,7 +366,7 @@ impl Writer<'_> {
             self.finish_file(path, meta)?;
             return self.count(*size);
         }
-        let mut file = create(path)?;
+        let mut file = self.create(path)?;
         files::copy(store, cid, &mut |data| {
             file.write_all(data).map_err(|error| Failure::io("write", path, &error))?;
             self.count(data.len() as u64)
@@ -366,18 +379,28 @@ impl Writer<'_> {
     }
 
     fn finish_file(&mut self, path: &Path, meta: &Metadata) -> Result<(), Failure> {
-        let mode = Permissions::from_mode(self.mode(meta, 0o666));
-        fs::set_permissions(path, mode)
-            .map_err(|error| Failure::io("set the mode of", path, &error))?;
+        self.set_mode(path, self.mode(meta, 0o666))?;
         self.done.files += 1;
-        set_times(path, meta)
+        self.set_times(path, meta)
     }
 
     fn finish_directory(&mut self, open: &Open) -> Result<(), Failure> {
-        let mode = Permissions::from_mode(self.mode(&open.meta, 0o777));
-        fs::set_permissions(&open.path, mode)
-            .map_err(|error| Failure::io("set the mode of", &open.path, &error))?;
-        set_times(&open.path, &open.meta)
+        self.set_mode(&open.path, self.mode(&open.meta, 0o777))?;
+        self.set_times(&open.path, &open.meta)
+    }
+
+    fn create(&mut self, path: &Path) -> Result<File, Failure> {
+        self.beneath.create(path).map_err(|error| Failure::io("make", path, &error))
+    }
+
+    fn set_mode(&mut self, path: &Path, mode: u32) -> Result<(), Failure> {
+        let set = self.beneath.set_mode(path, mode);
+        set.map_err(|error| Failure::io("set the mode of", path, &error))
+    }
+
+    fn set_times(&mut self, path: &Path, meta: &Metadata) -> Result<(), Failure> {
+        let set = meta.mtime.map_or(Ok(()), |mtime| self.beneath.set_times(path, mtime));
+        set.map_err(|error| Failure::io("set the time of", path, &error))
     }
 
     fn count(&mut self, bytes: u64) -> Result<(), Failure> {
@@ -487,15 +510,6 @@ pub fn shown(within: &Path, name: &[u8]) -> Vec<u8> {
     shown
 }
 
-fn create(path: &Path) -> Result<File, Failure> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| Failure::io("make", path, &error))
-}
-
 /// Renames `temp` to `target`. With `force` what stands there goes away, or has the name `temp` after
 /// that: then it is `true`.
 fn replace(temp: &Path, target: &Path, force: bool) -> io::Result<bool> {
@@ -522,17 +536,6 @@ pub fn remove_all(path: &Path) {
     if let Err(error) = deleting.delete(path) {
         tracing::warn!(%error, path = %path.display(), "a temporary file stays behind");
     }
-}
-
-fn set_times(path: &Path, meta: &Metadata) -> Result<(), Failure> {
-    let Some(mtime) = meta.mtime else {
-        return Ok(());
-    };
-    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: i64::from(mtime.nanos) };
-    let times = Timestamps { last_access: time, last_modification: time };
-    let flags = AtFlags::SYMLINK_NOFOLLOW;
-    rustix::fs::utimensat(rustix::fs::CWD, path, &times, flags)
-        .map_err(|error| Failure::io("set the time of", path, &error.into()))
 }
 
 #[cfg(test)]

@@ -74,7 +74,7 @@ impl Failure {
                 Self::new(Exit::Failed, text).hint("use the newer Shoal that wrote it")
             }
             OpenError::Damaged { .. } => Self::new(Exit::Failed, text)
-                .hint("the blocks are in packs/ and blobs/; do not delete them"),
+                .hint("make the index again from the data with: shoal verify --rebuild-index"),
             OpenError::Io { source, .. } => Self::of_disk(&text, &source),
             _ => Self::new(Exit::Failed, text),
         }

@@ -12,9 +12,12 @@ use shoal_dag::{
     path::{self, CidPath},
 };
 
+use shoal_store::{Hold, PinOptions};
+
 use super::{
     Node,
     export::{self, Export, Exported},
+    gc,
     names::target,
     pin,
     read::{Reader, Resolved, tell},
@@ -39,11 +42,15 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
     let (target, wants_directory) = export::target(&get.out);
     export::check_target(&target, get.force)?;
     export::spared::check(&target, &node.store().dir())?;
-    let fit = |top: &DagNode| export::check_kind(&target, wants_directory, top);
     let path = target::follow(node, &get.target, get.wait, out).await?;
+    let fit = |top: &DagNode| {
+        export::check_kind(&target, wants_directory, top)?;
+        let claimed = top.file_size().unwrap_or(0);
+        export::room::check_claim(node.store(), &path.root, claimed, &target, get.size_max)
+    };
     let fetched = fetch_fitting(node, &path, get.wait.into(), out, &fit).await?;
     if get.keep {
-        pin::keep(node, &fetched, false).await?;
+        pin::keep(node, &fetched, PinOptions::default()).await?;
     }
     let export = Export {
         store: node.store().clone(),
@@ -53,6 +60,7 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
         copy: get.keep,
         sync: get.sync || get.keep,
         umask: get.umask,
+        size_max: get.size_max,
         out: out.clone(),
     };
     let Exported { bytes, files, refused } = super::blocking(move || export.run()).await?;
@@ -64,6 +72,7 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
         owe(node, &fetched, view.bytes_received).await?;
     }
     node.swarm().pins_changed();
+    gc::tend(node).await;
     Ok(Outcome::Fetched {
         cid: fetched.resolved.cid.to_string(),
         bytes,
@@ -90,6 +99,8 @@ pub struct Fetched {
     pub resolved: Resolved,
     /// The session, still open; `None` when everything was here.
     pub session: Option<Arc<Session>>,
+    /// It is not collected before this is dropped.
+    pub hold: Hold,
 }
 
 /// Brings everything below what `path` names into the store.
@@ -116,11 +127,13 @@ pub async fn fetch_fitting(
     out: &Responder,
     fit: &(dyn Fn(&DagNode) -> Result<(), Failure> + Sync),
 ) -> Result<Fetched, Failure> {
+    let hold = gc::hold(node, path);
     if let Some((resolved, top)) = all_here(node, path).await {
         fit(&top)?;
-        return Ok(Fetched { root: path.root, resolved, session: None });
+        return Ok(Fetched { root: path.root, resolved, session: None, hold });
     }
-    let session = Session::open(node.swarm(), path.root, true).await?;
+    gc::used(node, path.root).await;
+    let session = Session::open(node.swarm(), gc::hold(node, path), true).await?;
     let mut reader = Reader::new(node, path.root, waiting, Some(out)).over(Arc::clone(&session));
     let resolved = reader.resolve(path).await?;
     let top = reader.node(&resolved.cid, resolved.under()).await?;
@@ -135,7 +148,7 @@ pub async fn fetch_fitting(
             out.offer(Response::Progress(progress(view, total)));
         })
         .await?;
-    Ok(Fetched { root: path.root, resolved, session: Some(session) })
+    Ok(Fetched { root: path.root, resolved, session: Some(session), hold })
 }
 
 /// The end of the path when everything below it is in the store: then nobody is told what is read.

@@ -7,20 +7,22 @@
 use std::sync::Arc;
 
 use shoal_dag::{
-    Cid, hash,
+    Cid, Node as DagNode, hash,
     path::CidPath,
     walk::{Budget, TreeStep, TreeWalk},
 };
-use shoal_store::{PinOptions, Store};
+use shoal_store::{Pin, PinOptions, Store};
 
 use super::{
-    Node, export,
-    get::{Fetched, fetch_tree, parse_target},
-    names, sharing,
+    Node, export, gc,
+    get::{Fetched, fetch_fitting, parse_target},
+    names,
+    read::Reader,
+    sharing,
 };
 use crate::{
     control::{
-        protocol::{Failure, LISTED_BATCH_MAX, Outcome, PinLine, Response, Wait},
+        protocol::{Failure, LISTED_BATCH_MAX, Outcome, PinFilter, PinLine, Response, Wait},
         server::Responder,
     },
     exit::Exit,
@@ -33,12 +35,54 @@ use crate::{
 pub async fn add(
     node: &Arc<Node>,
     target: &[u8],
+    how: How,
     wait: Wait,
     out: &Responder,
 ) -> Result<Outcome, Failure> {
     let path = names::target::follow(node, target, wait, out).await?;
-    let cid = add_path(node, &path, wait, out).await?;
+    let cid = if how.direct {
+        add_block(node, &path, how, wait, out).await?
+    } else {
+        add_named(node, &path, how.name, wait, out).await?
+    };
     Ok(Outcome::Pinned { cid: cid.to_string() })
+}
+
+/// How `pin add` pins.
+#[derive(Debug, Default)]
+pub struct How {
+    /// The block alone.
+    pub direct: bool,
+    /// What the user calls the pin.
+    pub name: Option<String>,
+}
+
+/// Pins one block, and nothing below it.
+async fn add_block(
+    node: &Arc<Node>,
+    path: &CidPath,
+    how: How,
+    wait: Wait,
+    out: &Responder,
+) -> Result<Cid, Failure> {
+    let mut reader = Reader::new(node, path.root, wait.into(), Some(out));
+    let resolved = reader.resolve(path).await?;
+    reader.block(&resolved.cid, resolved.under(), None).await?;
+    let cid = resolved.cid;
+    node.with_store(move |store| {
+        let _hold = store.hold(&cid);
+        if store.pinned(&cid)?.is_some_and(|pin| !pin.direct) {
+            let text = format!("{cid} is pinned already, with everything below it");
+            return Err(Failure::failed(text).hint("remove that pin first: shoal pin rm CID"));
+        }
+        if !store.own(&cid, true)? {
+            return Err(lost(&cid));
+        }
+        names::retention::claim(store, &cid)?;
+        Ok(store.pin(&cid, PinOptions { local: false, direct: true, name: how.name })?)
+    })
+    .await?;
+    Ok(cid)
 }
 
 /// Fetches what a path names, and pins it.
@@ -51,8 +95,20 @@ pub async fn add_path(
     wait: Wait,
     out: &Responder,
 ) -> Result<Cid, Failure> {
-    let fetched = fetch_tree(node, path, wait.into(), out).await?;
-    keep(node, &fetched, false).await?;
+    add_named(node, path, None, wait, out).await
+}
+
+async fn add_named(
+    node: &Arc<Node>,
+    path: &CidPath,
+    name: Option<String>,
+    wait: Wait,
+    out: &Responder,
+) -> Result<Cid, Failure> {
+    let (store, quota) = (node.store().clone(), node.settings().quota);
+    let fit = move |top: &DagNode| gc::check_room(&store, quota, top.file_size().unwrap_or(0));
+    let fetched = fetch_fitting(node, path, wait.into(), out, &fit).await?;
+    keep(node, &fetched, PinOptions { name, ..PinOptions::default() }).await?;
     node.swarm().pins_changed();
     Ok(fetched.resolved.cid)
 }
@@ -61,8 +117,9 @@ pub async fn add_path(
 ///
 /// # Errors
 /// The store.
-pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<(), Failure> {
+pub async fn keep(node: &Arc<Node>, fetched: &Fetched, options: PinOptions) -> Result<(), Failure> {
     let (root, resolved) = (fetched.root, fetched.resolved.clone());
+    let local = options.local;
     node.with_store(move |store| {
         own_tree(store, &resolved.cid, !local)?;
         names::retention::claim(store, &resolved.cid)?;
@@ -72,7 +129,7 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
         if !resolved.trail.is_empty() {
             sharing::record_part(store, &root, &resolved.cid, &resolved.trail)?;
         }
-        Ok(store.pin(&resolved.cid, PinOptions { local })?)
+        Ok(store.pin(&resolved.cid, options)?)
     })
     .await
 }
@@ -82,6 +139,7 @@ pub async fn keep(node: &Arc<Node>, fetched: &Fetched, local: bool) -> Result<()
 /// # Errors
 /// The store; exit 5 where something was removed meanwhile.
 pub fn keep_here(store: &Store, root: &Cid) -> Result<(), Failure> {
+    let _hold = store.hold(root);
     own_tree(store, root, true)?;
     Ok(store.pin(root, PinOptions::default())?)
 }
@@ -152,7 +210,11 @@ pub async fn remove(node: &Arc<Node>, target: &[u8]) -> Result<Outcome, Failure>
 ///
 /// # Errors
 /// The index cannot be read.
-pub async fn list(node: &Arc<Node>, out: &Responder) -> Result<Outcome, Failure> {
+pub async fn list(
+    node: &Arc<Node>,
+    filter: &PinFilter,
+    out: &Responder,
+) -> Result<Outcome, Failure> {
     let mut after: Option<Cid> = None;
     loop {
         let pins =
@@ -161,8 +223,16 @@ pub async fn list(node: &Arc<Node>, out: &Responder) -> Result<Outcome, Failure>
             return Ok(Outcome::Nothing);
         };
         after = Some(*last);
-        let lines =
-            pins.iter().map(|(cid, pin)| PinLine { cid: cid.to_string(), local: pin.local });
+        let lines = pins.into_iter().filter(|(_, pin)| is_asked_for(filter, pin));
+        let lines = lines.map(|(cid, Pin { local, direct, name, .. })| {
+            let cid = cid.to_string();
+            PinLine { cid, local, direct, name }
+        });
         out.send(Response::Pins(lines.collect())).await?;
     }
+}
+
+fn is_asked_for(filter: &PinFilter, pin: &Pin) -> bool {
+    filter.direct.is_none_or(|direct| direct == pin.direct)
+        && filter.name.as_ref().is_none_or(|name| pin.name.as_ref() == Some(name))
 }

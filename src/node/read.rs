@@ -14,12 +14,13 @@ use shoal_dag::{
     path::CidPath,
     walk::{Budget, FileWalk, Step, WalkError},
 };
-use shoal_store::ReadError;
+use shoal_store::{Hold, ReadError};
 use shoal_swarm::Place;
 
 use super::{
     Node,
     directory::{self, Found},
+    gc,
     sessions::{Session, Waiting},
     sharing,
     swarm::{View, Want},
@@ -52,6 +53,8 @@ pub struct Reader<'a> {
     session: Option<Arc<Session>>,
     waiting: Waiting,
     out: Option<&'a Responder>,
+    /// What it reads is not collected meanwhile.
+    _hold: Hold,
 }
 
 /// The end of a path.
@@ -73,13 +76,14 @@ impl Resolved {
 
 impl<'a> Reader<'a> {
     /// A reader of what lies under `root`. Phases are told to `out`.
-    pub const fn new(
+    pub fn new(
         node: &'a Arc<Node>,
         root: Cid,
         waiting: Waiting,
         out: Option<&'a Responder>,
     ) -> Self {
-        Self { node, root, session: None, waiting, out }
+        let hold = node.store().hold(&root);
+        Self { node, root, session: None, waiting, out, _hold: hold }
     }
 
     /// The same over a session that is open already.
@@ -112,7 +116,9 @@ impl<'a> Reader<'a> {
         if let Some(session) = &self.session {
             return Ok(Arc::clone(session));
         }
-        let session = self.node.sessions().shared(self.node.swarm(), self.root).await?;
+        let hold = self.node.store().hold(&self.root);
+        let session = self.node.sessions().shared(self.node.swarm(), hold).await?;
+        gc::used(self.node, self.root).await;
         self.session = Some(Arc::clone(&session));
         Ok(session)
     }

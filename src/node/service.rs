@@ -8,12 +8,12 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use shoal_dag::{Cid, Node as DagNode, hash, node::Dirent};
-use shoal_store::{Lease, ReadError, Store};
+use shoal_store::{Hold, Lease, ReadError, Store};
 
 use super::{
     Node, add, car,
     directory::{self, Entries, Found},
-    get, pin,
+    gc, get, pin,
     read::{Bytestream, Reader, Resolved},
     remove,
     sessions::{Session, Waiting},
@@ -36,6 +36,9 @@ mod backing;
 /// Sessions that a connection keeps between requests: a mount has one root.
 const SESSIONS_KEPT_MAX: usize = 4;
 
+/// Roots that a connection shows at once: a mount has one, and that of a name follows its versions.
+const HOLDS_MAX: usize = 64;
+
 /// Leases that a connection keeps: by the time that as many more paths were given out, a mount has locked
 /// the file itself or never will.
 const LEASES_KEPT_MAX: usize = 256;
@@ -51,6 +54,8 @@ const NODES_WITHIN: Duration = Duration::from_millis(500);
 pub struct Scope {
     node: Arc<Node>,
     sessions: VecDeque<(Cid, Arc<Session>)>,
+    /// Roots that it shows.
+    holds: VecDeque<Hold>,
     /// Files whose paths were given out last.
     leases: VecDeque<Lease>,
 }
@@ -58,7 +63,7 @@ pub struct Scope {
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        Self { node, sessions: VecDeque::new(), leases: VecDeque::new() }
+        Self { node, sessions: VecDeque::new(), holds: VecDeque::new(), leases: VecDeque::new() }
     }
 
     /// Does what is asked with the bytes that the client sends.
@@ -87,10 +92,13 @@ impl Scope {
             Request::Cat { target, range, wait } => self.cat(&target, range, wait, out).await,
             Request::List { target, wait } => self.list(&target, wait, out).await,
             Request::Stat { target, wait } => self.stat(&target, wait, out).await,
-            Request::PinAdd { target, wait } => pin::add(&node, &target, wait, out).await,
+            Request::PinAdd { target, direct, name, wait } => {
+                pin::add(&node, &target, pin::How { direct, name }, wait, out).await
+            }
             Request::PinRemove { target } => pin::remove(&node, &target).await,
+            Request::PinList(filter) => pin::list(&node, &filter, out).await,
+            Request::Collect { dry_run } => gc::collect(&node, dry_run, out).await,
             Request::Remove(item) => remove::remove(&node, item).await,
-            Request::PinList => pin::list(&node, out).await,
             Request::Verify(request) => super::verify::verify(&node, request, out).await,
             Request::Seed(request) => super::seed::seed(&node, request, out).await,
             Request::Id => status::identity(&node).await,
@@ -123,6 +131,17 @@ impl Scope {
             Some((_, session)) => reader.over(Arc::clone(session)),
             None => reader,
         }
+    }
+
+    /// What is here below a root that the connection shows is not collected before it ends.
+    fn hold(&mut self, root: Cid) {
+        if self.holds.iter().any(|hold| *hold.root() == root) {
+            return;
+        }
+        if self.holds.len() >= HOLDS_MAX {
+            self.holds.pop_front();
+        }
+        self.holds.push_back(self.node.store().hold(&root));
     }
 
     fn keep_session(&mut self, root: Cid, reader: &Reader<'_>) {
@@ -175,6 +194,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let resolved = Resolved { cid, trail: Vec::new() };
@@ -193,6 +213,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let mut reader = self.reader(&node, root, impatient(wait), None);
         let quiet = Some(Duration::from_millis(wait.idle_ms));
@@ -219,6 +240,7 @@ impl Scope {
     /// and one that does not come in time costs the others nothing.
     async fn nodes(&mut self, root: &str, cids: &[String], wait: Wait) -> Result<Outcome, Failure> {
         let root = parse(root)?;
+        self.hold(root);
         let asked = cids.iter().take(LISTED_BATCH_MAX);
         let cids = asked.map(|cid| parse(cid)).collect::<Result<Vec<_>, _>>()?;
         let mut answers = self.described_here(&cids).await;
@@ -269,6 +291,7 @@ impl Scope {
         out: &Responder,
     ) -> Result<Outcome, Failure> {
         let (root, cid) = (parse(root)?, parse(cid)?);
+        self.hold(root);
         let node = Arc::clone(&self.node);
         let reader = self.reader(&node, root, impatient(wait), None);
         let session = reader.session().cloned();
@@ -513,6 +536,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
     let meta = node.meta();
     let meta =
         Meta { mode: meta.mode, mtime: meta.mtime.map(|mtime| (mtime.seconds, mtime.nanos)) };
+    let sharded = matches!(node, DagNode::Shard(_));
     let below = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(block, u64::saturating_add);
     let (kind, size, dag_size, links, target) = match node {
         DagNode::Leaf { data, .. } => (Kind::File, data.len() as u64, block, 0, None),
@@ -532,7 +556,7 @@ fn describe(cid: &Cid, data: Bytes) -> Result<Described, Failure> {
             (Kind::Symlink, target.len() as u64, block, 0, Some(target.to_vec()))
         }
     };
-    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, target, meta })
+    Ok(Described { cid: cid.to_string(), kind, size, dag_size, links, sharded, target, meta })
 }
 
 /// The running peer's requests on a node that is none.

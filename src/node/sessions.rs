@@ -11,6 +11,7 @@ use std::{
 };
 
 use shoal_dag::Cid;
+use shoal_store::Hold;
 use shoal_swarm::SessionId;
 use tokio::sync::{oneshot, watch};
 
@@ -51,6 +52,8 @@ pub struct Session {
     view: watch::Receiver<View>,
     readers: Mutex<HashMap<Cid, Reader>>,
     left_alone: Mutex<Option<Instant>>,
+    /// What was fetched is not collected before it is used.
+    _hold: Hold,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,15 +69,15 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Takes part in the swarm of `root`.
+    /// Takes part in the swarm of the root that is held.
     ///
     /// # Errors
     /// The node is stopping.
-    pub async fn open(handle: &Handle, root: Cid, announce: bool) -> Result<Arc<Self>, Failure> {
-        let (id, view) = handle.open(root, announce).await?;
+    pub async fn open(handle: &Handle, hold: Hold, announce: bool) -> Result<Arc<Self>, Failure> {
+        let (id, view) = handle.open(*hold.root(), announce).await?;
         let handle = handle.clone();
         let (readers, left_alone) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Self { handle, id, view, readers, left_alone }))
+        Ok(Arc::new(Self { handle, id, view, readers, left_alone, _hold: hold }))
     }
 
     /// The session from outside, as of the last publication.
@@ -226,15 +229,16 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    /// The session on `root`, opened if there is none.
+    /// The session on the root that is held, opened if there is none.
     ///
     /// # Errors
     /// The node is stopping.
-    pub async fn shared(&self, handle: &Handle, root: Cid) -> Result<Arc<Session>, Failure> {
+    pub async fn shared(&self, handle: &Handle, hold: Hold) -> Result<Arc<Session>, Failure> {
+        let root = *hold.root();
         if let Some(session) = self.existing(&root) {
             return Ok(session);
         }
-        let fresh = Session::open(handle, root, false).await?;
+        let fresh = Session::open(handle, hold, false).await?;
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.retain(|_, session| session.strong_count() > 0);
         if let Some(session) = open.get(&root).and_then(Weak::upgrade) {

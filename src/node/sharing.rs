@@ -205,7 +205,7 @@ fn roots(store: &Store) -> Result<Vec<Cid>, ReadError> {
 fn shared_pins(store: &Store) -> Result<Vec<Cid>, ReadError> {
     let mut roots = Vec::new();
     for_each_pin(store, &mut |cid, pin| {
-        if !pin.local {
+        if !pin.local && !pin.direct {
             roots.push(cid);
         }
     })?;
@@ -325,7 +325,7 @@ async fn seed_on(node: &Arc<Node>, debt: &Debt) -> Option<Arc<Session>> {
     let root = Cid::try_from(debt.root.as_slice()).ok()?;
     let cid = Cid::try_from(debt.target.as_slice()).ok()?;
     let under = debt.trail.last().and_then(|(branch, _)| Cid::try_from(branch.as_slice()).ok());
-    let session = Session::open(node.swarm(), root, false).await.ok()?;
+    let session = Session::open(node.swarm(), node.store().hold(&root), false).await.ok()?;
     for (branch, _) in &debt.trail {
         if let Ok(cid) = Cid::try_from(branch.as_slice()) {
             session.want(Want { cid, under: None, place: None, within: None, tree: false }).await;
@@ -333,6 +333,20 @@ async fn seed_on(node: &Arc<Node>, debt: &Debt) -> Option<Arc<Session>> {
     }
     session.want(Want { cid, under, place: None, within: None, tree: true }).await;
     Some(session)
+}
+
+/// What stays though it is not pinned: the roots of what is seeded on and of kept parts, and the
+/// directories on the way to them.
+pub fn kept(store: &Store) -> (Vec<Cid>, Vec<Cid>) {
+    let debts = all_of::<Debt>(store, DEBTS, usize::MAX).into_iter();
+    let parts = all_of::<Part>(store, PARTS, usize::MAX).into_iter();
+    let debts = debts.map(|(_, debt)| (debt.target, debt.trail));
+    let (mut roots, mut blocks) = (Vec::new(), Vec::new());
+    for (target, trail) in debts.chain(parts.map(|(_, part)| (part.target, part.trail))) {
+        roots.extend(Cid::try_from(target.as_slice()));
+        blocks.extend(trail.iter().filter_map(|(cid, _)| Cid::try_from(cid.as_slice()).ok()));
+    }
+    (roots, blocks)
 }
 
 /// Number of fetched roots that are seeded on.
@@ -388,7 +402,7 @@ pub fn forget_moved(store: &Store, file: &Cid) -> bool {
 pub fn holdings(store: &Store, root: &Cid) -> Holdings {
     let mut holdings = Holdings::default();
     match store.pinned(root) {
-        Ok(Some(pin)) => return Holdings { all: !pin.local, ..holdings },
+        Ok(Some(pin)) => return Holdings { all: !pin.local && !pin.direct, ..holdings },
         Err(_) => return holdings,
         Ok(None) => {}
     }

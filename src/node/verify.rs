@@ -24,6 +24,8 @@ use crate::{
     exit::Exit,
 };
 
+pub mod index;
+
 /// Pins read in one look at the index.
 const PINS_AT_ONCE: usize = 1_000;
 
@@ -112,8 +114,11 @@ fn lacking_pins(store: &Store) -> Result<Vec<Cid>, ReadError> {
         let pins = store.pins(after.as_ref(), PINS_AT_ONCE)?;
         let Some((last, _)) = pins.last() else { return Ok(lacking) };
         after = Some(*last);
-        for (cid, _) in pins {
-            if lacking.len() < LACKING_MAX && !sharing::is_all_here(store, &cid) {
+        for (cid, pin) in pins {
+            let is_here = |cid| {
+                if pin.direct { store.has(cid) } else { sharing::is_all_here(store, cid) }
+            };
+            if lacking.len() < LACKING_MAX && !is_here(&cid) {
                 lacking.push(cid);
             }
         }

@@ -4,6 +4,7 @@
 //! the file. What depends on the file system's clock is awaited, not timed.
 
 use std::{
+    ffi::OsStr,
     fs::{self, OpenOptions},
     io::{Seek, Write},
     os::unix::fs::{FileExt, PermissionsExt},
@@ -18,32 +19,49 @@ use super::harness::{Lab, Run, Started, Store, eventually, tree};
 /// Long enough that it is met half read.
 const LARGE_BYTES: u64 = 256 << 20;
 
+/// An add may be through before it is stopped.
+const ATTEMPTS_MAX: usize = 20;
+
+const BTRFS: u64 = 0x9123_683E;
+const XFS: u64 = 0x5846_5342;
+const TMPFS: u64 = 0x0102_1994;
+
 /// Starts to add `path` and stops the process while it reads it.
 #[track_caller]
-fn stopped_half_way(
-    store: &Store,
-    arguments: &[&dyn AsRef<std::ffi::OsStr>],
-    path: &Path,
-) -> Started {
-    let mut add = store.start(arguments);
+fn stopped_half_way(store: &Store, arguments: &[&dyn AsRef<OsStr>], path: &Path) -> Started {
+    for _ in 0..ATTEMPTS_MAX {
+        let mut add = store.start(arguments);
+        eventually("the file is read", || (position(&add, path)? > 0).then_some(()));
+        add.signal(Signal::STOP);
+        let stat = format!("/proc/{}/stat", add.id());
+        eventually("the process has stopped", || {
+            fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
+        });
+        if position(&add, path).is_some_and(|at| at < LARGE_BYTES) {
+            return add;
+        }
+    }
+    panic!("it was never met half read");
+}
+
+/// How far a process has read a file that it has open.
+fn position(process: &Started, path: &Path) -> Option<u64> {
     let real = fs::canonicalize(path).unwrap();
-    let files = format!("/proc/{}/fd", add.id());
-    eventually("the file is read", || {
-        let open = fs::read_dir(&files)
-            .ok()?
-            .flatten()
-            .find(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == real))?;
-        let info = format!("/proc/{}/fdinfo/{}", add.id(), open.file_name().display());
-        let info = fs::read_to_string(info).ok()?;
-        let at: u64 = info.lines().next()?.strip_prefix("pos:")?.trim().parse().ok()?;
-        (at > 0).then_some(())
-    });
-    add.signal(Signal::STOP);
-    let stat = format!("/proc/{}/stat", add.id());
-    eventually("the process has stopped", || {
-        fs::read_to_string(&stat).ok()?.contains(") T ").then_some(())
-    });
-    add
+    let mut files = fs::read_dir(format!("/proc/{}/fd", process.id())).ok()?.flatten();
+    let open = files.find(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == real))?;
+    let info = format!("/proc/{}/fdinfo/{}", process.id(), open.file_name().display());
+    let info = fs::read_to_string(info).ok()?;
+    info.lines().next()?.strip_prefix("pos:")?.trim().parse().ok()
+}
+
+/// Whether a file is added by a clone here, which is at one moment and cannot be met half read.
+fn is_cloned(lab: &Lab) -> bool {
+    let kind = rustix::fs::statfs(&lab.path("")).unwrap().f_type as u64 & 0xFFFF_FFFF;
+    let is_cloned = [BTRFS, XFS].contains(&kind);
+    if is_cloned {
+        println!("left out: files are added by clones here");
+    }
+    is_cloned
 }
 
 /// What a writer does to a file that is being added.
@@ -71,6 +89,9 @@ const CHANGES: [(&str, Change); 4] = [
 #[test]
 fn a_file_that_changes_while_it_is_added_is_named_and_left_out() {
     let lab = Lab::new();
+    if is_cloned(&lab) {
+        return;
+    }
     let (source, other) = (lab.path("source"), lab.path("other"));
     fs::write(&other, "other").unwrap();
     for (number, (says, change)) in CHANGES.into_iter().enumerate() {
@@ -101,6 +122,9 @@ fn a_file_that_changes_while_it_is_added_is_named_and_left_out() {
 #[test]
 fn alone_it_ends_with_1() {
     let lab = Lab::new();
+    if is_cloned(&lab) {
+        return;
+    }
     let (store, source) = (lab.store("a"), lab.path("source"));
     tree::file(&source, 1, LARGE_BYTES);
     let mut add = stopped_half_way(&store, &[&"add", &source], &source);
@@ -131,15 +155,14 @@ fn what_is_left_out_is_counted() {
     let run = a.run(&[&"add", &"--json", &"--exclude", &"*.log", &source]).ok();
     let run = run.says("2 left out by --exclude or .shoalignore");
     assert_eq!((&run.outcome()["excluded"], &run.outcome()["files"]), (&2.into(), &3.into()));
-    let exact: [&dyn AsRef<std::ffi::OsStr>; 5] =
-        [&"add", &"--json", &"--profile", &"unixfs-v1-2025", &source];
+    let mut exact: Vec<&dyn AsRef<OsStr>> =
+        vec![&"add", &"--json", &"--profile", &"unixfs-v1-2025", &source];
     let run = a.run(&exact).ok().says("2 left out as hidden");
     assert_eq!((&run.outcome()["hidden"], &run.outcome()["files"]), (&2.into(), &2.into()));
-    let hidden = outcome(a.run(&[&exact[..4], &[&"--hidden", &"--no-ignore", &source]].concat()));
-    assert_eq!(
-        (&hidden["hidden"], &hidden["excluded"], &hidden["files"]),
-        (&0.into(), &0.into(), &5.into())
-    );
+    exact.extend([&"--hidden" as &dyn AsRef<OsStr>, &"--no-ignore"]);
+    let all = outcome(a.run(&exact));
+    assert_eq!((&all["hidden"], &all["excluded"]), (&0.into(), &0.into()));
+    assert_eq!(all["files"], 5);
     drop(a.run(&[&"add", &"--exclude", &"[", &source]).exits(2).says("is no pattern"));
 }
 
@@ -169,7 +192,7 @@ fn what_is_unchanged_is_not_read_again_and_what_changed_is() {
     let (a, source) = (lab.store("a"), lab.path("source"));
     fs::create_dir(&source).unwrap();
     tree::small_files(&source, 50);
-    if rustix::fs::statfs(&source).unwrap().f_type == 0x0102_1994 {
+    if rustix::fs::statfs(&source).unwrap().f_type as u64 == TMPFS {
         println!("left out: the temporary directory is a tmpfs, where nothing is remembered");
         return;
     }

@@ -1,7 +1,8 @@
 //! What an acknowledgement means, what a flipped bit does, and how much memory a stream takes.
 //!
 //! The order of syncs is read from `strace`, a flipped bit is put into the store's own file, and the
-//! memory is that of a control group. A power cut is simulated beneath the store, in its own tests.
+//! memory is that of a control group. Power losses and kills are short forms of what `scripts/powerloss` and
+//! `scripts/killpoints` do at length; crashes at any point are simulated beneath the store, in its tests.
 
 use std::{
     fs::{self, OpenOptions},
@@ -14,6 +15,7 @@ use std::{
 
 use crate::harness::{Lab, Started, Store, require, tree};
 
+mod losses;
 mod trace;
 
 /// Bytes of the stream that is added within a memory limit.

@@ -33,7 +33,7 @@ const NAMES: [&[u8]; 9] = [
 
 /// Blocks made by hand.
 #[derive(Default)]
-struct Blocks(Vec<(Cid, Bytes)>);
+pub(crate) struct Blocks(Vec<(Cid, Bytes)>);
 
 impl Blocks {
     fn put(&mut self, codec: u64, data: Vec<u8>) -> Cid {
@@ -42,8 +42,30 @@ impl Blocks {
         cid
     }
 
-    fn file(&mut self, data: &[u8]) -> Cid {
+    pub(crate) fn file(&mut self, data: &[u8]) -> Cid {
         self.put(RAW, data.to_vec())
+    }
+
+    /// A branch of a file that claims these sizes for its links.
+    pub(crate) fn branch(&mut self, links: &[(Cid, u64)]) -> Cid {
+        let block_sizes: Vec<u64> = links.iter().map(|link| link.1).collect();
+        let file_size = Some(block_sizes.iter().sum());
+        let message = UnixFs { file_size, block_sizes, ..UnixFs::new(Kind::File) };
+        let links: Vec<_> = links.iter().map(|link| (&b""[..], link.0)).collect();
+        self.node(&links, &message)
+    }
+
+    /// A node of any kind.
+    pub(crate) fn node(&mut self, links: &[(&[u8], Cid)], message: &UnixFs<'_>) -> Cid {
+        let link = |&(name, hash)| PbLink { hash, name: Some(name), tsize: Some(100) };
+        let data = message.encode();
+        let node = PbNode { links: links.iter().map(link).collect(), data: Some(&data) };
+        self.put(DAG_PB, node.encode().unwrap())
+    }
+
+    /// Bytes of all of them.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.iter().map(|block| block.1.len()).sum()
     }
 
     fn symlink(&mut self, target: &Path) -> Cid {
@@ -52,17 +74,14 @@ impl Blocks {
         self.put(DAG_PB, PbNode { links: vec![], data: Some(&node) }.encode().unwrap())
     }
 
-    fn directory(&mut self, entries: &[(&[u8], Cid)]) -> Cid {
+    pub(crate) fn directory(&mut self, entries: &[(&[u8], Cid)]) -> Cid {
         let mut entries = entries.to_vec();
         entries.sort_by_key(|(name, _)| *name);
-        let link = |&(name, hash)| PbLink { hash, name: Some(name), tsize: Some(100) };
-        let data = UnixFs::new(Kind::Directory).encode();
-        let node = PbNode { links: entries.iter().map(link).collect(), data: Some(&data) };
-        self.put(DAG_PB, node.encode().unwrap())
+        self.node(&entries, &UnixFs::new(Kind::Directory))
     }
 
     /// Puts everything into the store at `dir`, pinned, and closes it.
-    fn store(self, dir: &Path, root: &Cid) {
+    pub(crate) fn store(self, dir: &Path, root: &Cid) {
         let store = Store::open(dir, Options::default()).unwrap();
         let batch = store.batch(BatchOptions { public: true });
         for (cid, data) in &self.0 {

@@ -10,10 +10,13 @@
 
 mod adding;
 mod bad_input;
+mod bombs;
+mod car;
 mod chain;
 mod demo;
 mod durability;
 mod fetch;
+mod gc;
 mod harness;
 mod hostile;
 mod interop;

@@ -1,4 +1,5 @@
-//! `verify` as its user meets it: a sound store, flipped bits, an edited file, and mending from a peer.
+//! `verify` as its user meets it: a sound store, flipped bits, an edited file, a damaged index, and mending
+//! from a peer. What a check finds in every corner of a store is the store's own test.
 
 use std::{
     fs,
@@ -121,5 +122,38 @@ fn a_running_peer_is_asked_and_works_on() {
     let peer = store.seed();
     drop(store.run(&[&"verify"]).ok());
     drop(store.run(&[&"cat", &format!("{cid}/large")]).ok());
+    drop(peer.stop().ok());
+}
+
+#[test]
+fn a_damaged_or_lost_index_is_told_and_made_again_with_its_pins() {
+    let lab = Lab::new();
+    let store = lab.store("a");
+    let (source, cid) = added(&lab, &store);
+    let index = lab.path("a/index.redb");
+    let pins = store.run(&[&"pin", &"ls"]).ok().lines();
+    for damage in 0..3 {
+        match damage {
+            0 => fs::remove_file(&index).unwrap(),
+            1 => fs::write(&index, b"").unwrap(),
+            _ => fs::write(&index, vec![7; 100_000]).unwrap(),
+        }
+        drop(store.run(&[&"ls", &cid]).exits(1).says("shoal verify --rebuild-index"));
+        let verb: &str = if damage == 0 { "--rebuild-index" } else { "--repair" };
+        drop(store.run(&[&"verify", &verb]).ok().says("the index is made again"));
+        assert_eq!(store.run(&[&"pin", &"ls"]).ok().lines(), pins);
+    }
+    let out = lab.path("out");
+    drop(store.run(&[&"get", &cid, &"-o", &out]).ok());
+    Snapshot::of(&source).assert_same(&Snapshot::of(&out));
+}
+
+#[test]
+fn an_index_is_not_made_again_under_a_running_peer() {
+    let lab = Lab::new();
+    let store = lab.store("a");
+    added(&lab, &store);
+    let peer = store.seed();
+    drop(store.run(&[&"verify", &"--rebuild-index"]).exits(11).says("end that process first"));
     drop(peer.stop().ok());
 }

@@ -36,9 +36,6 @@ pub const ROOTS_MAX: usize = 1 << 14;
 pub const CID_BYTES_MAX: usize = 4 * 9 + 128;
 /// Largest section, in bytes: a CID and a block.
 pub const SECTION_BYTES_MAX: usize = BLOCK_BYTES_MAX + CID_BYTES_MAX;
-/// Longest varint, in bytes: 63 bits, as the multiformats specification has it.
-pub const VARINT_BYTES_MAX: usize = 9;
-
 /// What a version 2 file begins with: a header that says version 2.
 pub(crate) const PRAGMA: [u8; 11] =
     [0x0a, 0xa1, 0x67, b'v', b'e', b'r', b's', b'i', b'o', b'n', 0x02];

@@ -165,7 +165,8 @@ pub fn identity(cid: &Cid) -> Option<&[u8]> {
 
 /// Reads a binary CID that is all of `bytes`.
 ///
-/// No allow-list: see [`check`] for that.
+/// No allow-list: see [`check`] for that. A CID has one form in bytes: numbers that are too long, of
+/// which the `cid` crate drops bits, are refused.
 pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     if let [1, codec @ 0..0x80, code @ 0..0x80, len @ 0..0x80, digest @ ..] = bytes
         && digest.len() == usize::from(*len)
@@ -175,7 +176,8 @@ pub fn cid_from_bytes(bytes: &[u8]) -> Result<Cid, CidError> {
     }
     let mut rest = bytes;
     let cid = Cid::read_bytes(&mut rest).map_err(|_| CidError::Malformed)?;
-    if rest.is_empty() { Ok(cid) } else { Err(CidError::Malformed) }
+    let is_whole = rest.is_empty() && cid.to_bytes() == bytes;
+    if is_whole { Ok(cid) } else { Err(CidError::Malformed) }
 }
 
 #[cfg(test)]

@@ -68,6 +68,7 @@ pub mod path;
 pub mod pb;
 pub mod profile;
 pub mod unixfs;
+pub mod varint;
 pub mod walk;
 mod wire;
 

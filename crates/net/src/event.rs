@@ -28,6 +28,10 @@ pub struct GossipId(pub u64);
 
 /// Something that the node must know.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most events are the swarm's; a CID has room for long identities, and 1,024 events half a megabyte"
+)]
 #[non_exhaustive]
 pub enum NetEvent {
     /// Listening here; one event per address, also later when an interface appears.

@@ -13,6 +13,7 @@ mod stored;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use shoal_dag::{Bytes, Cid};
@@ -21,10 +22,11 @@ use crate::blob::{BlobId, BlobRecord};
 use crate::checkpoint::Commit;
 use crate::disk::DiskFile;
 use crate::error::{ReadError, WriteError};
+use crate::gc::{Hold, Shield};
 use crate::index::{Changes, Whole};
 use crate::keep::checked_key;
 use crate::key::{Digest, Entry, Key, inline};
-use crate::pins::{PinOptions, encode_pin};
+use crate::pins::{PinOptions, check_name, encode_pin};
 use crate::read::Found;
 use crate::store::Store;
 
@@ -37,6 +39,9 @@ const PENDING_ENTRIES_MAX: usize = 64 * 1024;
 const PENDING_FILES_MAX: usize = 64;
 /// Pins of one batch: one for each path that a command names.
 const PENDING_PINS_MAX: usize = 1 << 20;
+
+/// Roots that a batch holds one by one, 100 bytes each; with more it holds on to everything.
+const HOLDS_MAX: usize = 64 * 1024;
 
 /// How a batch adds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +64,8 @@ struct Pending {
     pins: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Something relies on what the index does not have yet.
     needs_drain: bool,
+    /// Roots whose files got a second root.
+    holds: Vec<Hold>,
     /// An early commit failed: this batch cannot be acknowledged any more.
     has_failed: bool,
 }
@@ -70,12 +77,15 @@ pub struct Batch {
     store: Store,
     options: BatchOptions,
     pending: Mutex<Pending>,
+    /// What it relies on: no collection takes that before the batch is dropped.
+    shield: Arc<Shield>,
 }
 
 impl Store {
     /// Begins a batch.
     pub fn batch(&self, options: BatchOptions) -> Batch {
-        Batch { store: self.clone(), options, pending: Mutex::default() }
+        let shield = self.shared.shields.batch(self.shared.packs.number());
+        Batch { store: self.clone(), options, pending: Mutex::default(), shield }
     }
 }
 
@@ -92,6 +102,7 @@ impl Batch {
         if self.pending.lock().entries.contains_key(&key.digest) {
             return Ok(());
         }
+        self.shield(&key);
         if !self.relies_on(&key)? {
             let public = self.options.public;
             let entry = shared.packs.append(&shared.layout, key, public, data, |entry| entry)?;
@@ -110,6 +121,7 @@ impl Batch {
         if self.pending.lock().entries.contains_key(&key.digest) {
             return Ok(true);
         }
+        self.shield(&key);
         let has = self.relies_on(&key)?;
         self.flush_if_large()?;
         Ok(has)
@@ -148,17 +160,25 @@ impl Batch {
     /// is a whole file of this batch or of the store.
     pub fn alias(&self, root: &Cid, other: &Cid) -> Result<bool, WriteError> {
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        let hold = self.store.hold(other);
         let other = Key::of(other).ok_or(WriteError::Unsupported { cid: *other })?;
+        self.shield(&key);
+        self.shield(&other);
         let found = self.whole(&other)?;
         if let Some((blob, _)) = found {
             let whole = Whole { blob, hash: key.hash };
             self.pending.lock().wholes.insert(key.digest, whole);
+            self.keep_hold(hold);
         }
         Ok(found.is_some())
     }
 
     /// Pins a root with the commit.
     pub fn pin(&self, cid: &Cid, options: PinOptions) -> Result<(), WriteError> {
+        check_name(&options)?;
+        let options = self.store.named(cid, options)?;
+        let hold = self.store.hold(cid);
+        self.keep_hold(hold);
         let pins = &mut self.pending.lock().pins;
         if pins.len() >= PENDING_PINS_MAX {
             let max = PENDING_PINS_MAX as u64;
@@ -168,8 +188,37 @@ impl Batch {
                 max,
             });
         }
-        pins.push((cid.hash().to_bytes(), Some(encode_pin(cid, options))));
+        pins.push((cid.hash().to_bytes(), Some(encode_pin(cid, &options))));
         Ok(())
+    }
+
+    /// Says that the batch relies on this block, before it is looked up.
+    fn shield(&self, key: &Key) {
+        self.store.shared.shields.entering().shield(&self.shield, key);
+    }
+
+    /// As [`shield`](Self::shield), for many.
+    fn shield_all(&self, cids: &[Cid]) {
+        let entering = self.store.shared.shields.entering();
+        for key in cids.iter().filter_map(Key::of) {
+            entering.shield(&self.shield, &key);
+        }
+    }
+
+    /// Says that the batch relies on everything that is here below a root, from before it is looked for
+    /// to the end of the batch.
+    pub fn hold(&self, root: &Cid) {
+        self.keep_hold(self.store.hold(root));
+    }
+
+    /// Keeps a root from being collected as long as the batch lives.
+    fn keep_hold(&self, hold: Hold) {
+        let holds = &mut self.pending.lock().holds;
+        if holds.len() < HOLDS_MAX {
+            holds.push(hold);
+        } else {
+            self.shield.fill();
+        }
     }
 
     /// Makes everything durable and visible, pins last. After `Ok` nothing is lost.
@@ -240,6 +289,7 @@ impl Batch {
             if !is_last {
                 pending.pins = std::mem::take(&mut taken.pins);
                 pending.needs_drain = taken.needs_drain;
+                pending.holds = std::mem::take(&mut taken.holds);
             }
             taken
         };

@@ -66,7 +66,7 @@ impl Shared {
         let _one = self.commit.lock();
         self.disk.check()?;
         let lens = self.packs.lens();
-        if !commit.drain {
+        if !commit.drain && !self.overlay.has_removals() {
             // Lengths may not run ahead of entries that stay in the overlay.
             let lens = if self.overlay.has_packed() { Vec::new() } else { lens };
             return self.write_out(commit, None, lens);
@@ -154,9 +154,10 @@ impl Shared {
         }
         all.wholes.append(&mut changes.wholes);
         all.forgotten.append(&mut changes.forgotten);
+        all.doomed.append(&mut changes.doomed);
         let rest = std::mem::take(changes);
-        let Changes { entries, forgotten, blobs, wholes, .. } = all;
-        *changes = Changes { entries, forgotten, blobs, wholes, ..rest };
+        let Changes { entries, forgotten, blobs, wholes, doomed, .. } = all;
+        *changes = Changes { entries, forgotten, blobs, wholes, doomed, ..rest };
         Ok(())
     }
 

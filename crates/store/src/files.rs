@@ -21,6 +21,8 @@ const FILES_OPEN_MAX: usize = 256;
 struct Lru {
     files: HashMap<Place, (Arc<File>, u64)>,
     clock: u64,
+    /// Files closed so far.
+    closed: u64,
 }
 
 /// The files that were read last.
@@ -32,11 +34,16 @@ pub(crate) struct Files {
 impl Files {
     /// Opens a pack or a blob of the store for reading.
     pub(crate) fn open(&self, layout: &Layout, place: Place) -> io::Result<Arc<File>> {
-        if let Some(file) = self.known(place) {
-            return Ok(file);
-        }
+        let closed = match self.known(place) {
+            Ok(file) => return Ok(file),
+            Err(closed) => closed,
+        };
         let file = Arc::new(File::open(layout.place(place))?);
         let mut lru = self.lru.lock();
+        if lru.closed != closed {
+            // It may be one whose name went meanwhile: kept open, it would keep its space.
+            return Ok(file);
+        }
         if lru.files.len() >= FILES_OPEN_MAX {
             let oldest =
                 lru.files.iter().min_by_key(|(_, (_, used))| *used).map(|(place, _)| *place);
@@ -48,18 +55,21 @@ impl Files {
         Ok(file)
     }
 
-    fn known(&self, place: Place) -> Option<Arc<File>> {
+    /// The open file, or how many were closed so far.
+    fn known(&self, place: Place) -> Result<Arc<File>, u64> {
         let mut lru = self.lru.lock();
         lru.clock += 1;
-        let now = lru.clock;
-        let (file, used) = lru.files.get_mut(&place)?;
+        let (now, closed) = (lru.clock, lru.closed);
+        let (file, used) = lru.files.get_mut(&place).ok_or(closed)?;
         *used = now;
-        Some(Arc::clone(file))
+        Ok(Arc::clone(file))
     }
 
     /// Closes a file, because its name is to go or to mean another file.
     pub(crate) fn close(&self, place: Place) {
-        self.lru.lock().files.remove(&place);
+        let mut lru = self.lru.lock();
+        lru.closed += 1;
+        lru.files.remove(&place);
     }
 }
 

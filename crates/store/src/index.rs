@@ -19,14 +19,16 @@
 //! blobs    id u64               -> blob record (see `blob`)
 //! wholes   digest 32            -> blob id 8, hash 1: this root's content is that blob
 //! packs    number u32           -> length u64 up to which every record is in `blocks` or dead
-//! pins     multihash            -> version 1, flags 1 (bit 0 local), created 8, CID
+//! pins     multihash            -> see `pins`
 //! records  namespace, 0, key    -> value
+//! doomed   home u64 (see `key`) -> nothing: a blob or pack that nothing leads to; its files are to go
 //! hidden   digest 32            -> u8: not for peers, whatever its pack says (0) or until a run says so (1)
 //! counts   name                 -> u64: "blocks", how many there are; how far the journal counts
 //! ```
 
 mod anew;
 mod apply;
+mod check;
 mod error;
 mod file;
 mod journal;
@@ -50,11 +52,12 @@ use redb::{
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::{OpenError, WriteError};
-use crate::key::{Digest, EntryBytes};
+use crate::key::{Digest, EntryBytes, Place};
 use crate::layout::Layout;
 
 pub(crate) use anew::is_plain_index;
-pub(crate) use apply::Changes;
+pub(crate) use apply::{Changes, Moved};
+pub use check::IndexFault;
 use error::Failure;
 pub use error::is_guarded;
 pub(crate) use error::{IndexError, guarded};
@@ -74,11 +77,12 @@ pub(crate) const BLOBS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("
 pub(crate) const WHOLES: TableDefinition<'_, &Digest, &[u8; 9]> = TableDefinition::new("wholes");
 pub(crate) const PACKS: TableDefinition<'_, u32, u64> = TableDefinition::new("packs");
 pub(crate) const PINS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("pins");
+pub(crate) const DOOMED: TableDefinition<'_, u64, ()> = TableDefinition::new("doomed");
 pub(crate) const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 const HIDDEN: TableDefinition<'_, &Digest, u8> = TableDefinition::new("hidden");
 const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
 /// How many tables there are.
-const TABLES: usize = 9;
+const TABLES: usize = 10;
 /// The name of the count of blocks.
 const COUNT_BLOCKS: &str = "blocks";
 
@@ -137,9 +141,18 @@ impl Index {
     }
 
     fn new(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
+        let mut index = Self::unread(layout, path, level0_rows)?;
+        let state = index.load()?;
+        *index.next_run.get_mut() = state.newest_number() + 1;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// An index whose file is open, and of which nothing else is known.
+    fn unread(layout: &Layout, path: &Path, level0_rows: usize) -> Result<Self, IndexError> {
         let runs = layout.runs();
         layout.disk().make_dir(&runs).map_err(|error| IndexError::io(&runs, error))?;
-        let mut index = Self {
+        let index = Self {
             layout: layout.clone(),
             path: path.to_owned(),
             database: RwLock::new(Some(open_database(layout, path)?)),
@@ -153,9 +166,6 @@ impl Index {
             wake: Wake::default(),
         };
         index.make_tables()?;
-        let state = index.load()?;
-        *index.next_run.get_mut() = state.newest_number() + 1;
-        *index.state.write() = Some(state);
         Ok(index)
     }
 
@@ -175,6 +185,7 @@ impl Index {
             tx.open_table(RECORDS)?;
             tx.open_table(HIDDEN)?;
             tx.open_table(COUNTS)?;
+            tx.open_table(DOOMED)?;
             Ok(())
         })
     }
@@ -245,10 +256,17 @@ impl Index {
         let state = opened.and_then(|()| self.load());
         if let Err(error) = &state {
             tracing::error!(%error, "the index could not be opened again");
-            *self.why_closed.lock() = error.to_string();
             self.is_lost.store(true, Ordering::Release);
+            *self.why_closed.lock() = error.to_string();
         }
         *self.state.write() = state.ok();
+    }
+
+    /// Opens redb again where that failed before: a disk that was full may have room by now.
+    fn mend(&self) {
+        if self.is_lost.load(Ordering::Acquire) {
+            self.reopen();
+        }
     }
 
     fn closed(&self) -> IndexError {
@@ -257,14 +275,8 @@ impl Index {
 
     /// What the last commit left.
     fn state(&self) -> Result<MappedRwLockReadGuard<'_, State>, IndexError> {
+        self.mend();
         RwLockReadGuard::try_map(self.state.read(), Option::as_ref).map_err(|_| self.closed())
-    }
-
-    /// Opens redb again where that failed before: a disk that was full may have room by now.
-    fn mend(&self) {
-        if self.is_lost.load(Ordering::Acquire) {
-            self.reopen();
-        }
     }
 
     /// The record of a blob; one that cannot be read is none.
@@ -308,6 +320,36 @@ impl Index {
                 let (number, len) = row?;
                 Ok((number.value(), len.value()))
             });
+            rows.collect()
+        })
+    }
+
+    /// Every blob with its record, in the order of their ids; those that cannot be read are left out.
+    pub(crate) fn blobs(&self, each: &mut dyn FnMut(BlobId, BlobRecord)) -> Result<(), IndexError> {
+        self.read(|tx| {
+            for row in tx.open_table(BLOBS)?.iter()? {
+                let (id, record) = row?;
+                if let Some(record) = BlobRecord::from_bytes(record.value()) {
+                    each(BlobId(id.value()), record);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// The value of a record.
+    pub(crate) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(RECORDS)?;
+            Ok(table.get(key)?.map(|value| value.value().to_vec()))
+        })
+    }
+
+    /// The homes whose files are to go.
+    pub(crate) fn doomed(&self) -> Result<Vec<Place>, IndexError> {
+        self.read(|tx| {
+            let table = tx.open_table(DOOMED)?;
+            let rows = table.iter()?.map(|row| Ok(Place::of_home(row?.0.value())));
             rows.collect()
         })
     }

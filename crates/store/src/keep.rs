@@ -36,6 +36,7 @@ impl Store {
     pub fn prepare(&self, file: &Cid, size: u64, allocate: bool) -> Result<(), WriteError> {
         self.shared.disk.check()?;
         let root = Key::of(file).ok_or(WriteError::Unsupported { cid: *file })?;
+        self.shared.shields.entering().rely(&root);
         match self.shared.partial(&root, size)? {
             Some(partial) if allocate => partial.allocate(),
             _ => Ok(()),
@@ -57,6 +58,7 @@ impl Store {
         let shared = &self.shared;
         shared.disk.check()?;
         let key = checked_key(cid, data)?;
+        shared.shields.entering().rely_below(cid);
         let is_large_leaf = cid.codec() == RAW && data.len() as u64 >= BLOB_BYTES_MIN;
         let alone = KeepPlace { file: cid, size: data.len() as u64, offset: 0 };
         let pressure = match place.or(is_large_leaf.then_some(alone)) {
@@ -90,6 +92,7 @@ impl Shared {
         public: bool,
     ) -> Result<Option<Pressure>, WriteError> {
         let Some(root) = Key::of(place.file) else { return Ok(None) };
+        self.shields.entering().rely(&root);
         let Some(partial) = self.partial(&root, place.size)? else { return Ok(None) };
         let leaf = Leaf { key, offset: place.offset, data, public };
         let _stay = self.moving.read();

@@ -14,6 +14,7 @@
 //! ```                                     gone, and the rest is zero
 
 use shoal_dag::Cid;
+use shoal_dag::hash::DAG_PB;
 
 use crate::blob::BlobId;
 
@@ -77,6 +78,15 @@ impl Key {
     }
 }
 
+impl Key {
+    /// A CID of the block, which says that it is dag-pb: for reading, to which the codec is nothing.
+    pub(crate) fn to_cid(self) -> Cid {
+        let mut bytes = vec![1, DAG_PB as u8, self.hash, self.digest.len() as u8];
+        bytes.extend_from_slice(&self.digest);
+        Cid::try_from(bytes.as_slice()).expect("version, codec, function and length are there")
+    }
+}
+
 /// The bytes that an identity CID carries itself.
 pub(crate) fn inline(cid: &Cid) -> Option<&[u8]> {
     (cid.hash().code() == IDENTITY).then(|| cid.hash().digest())
@@ -89,6 +99,21 @@ pub(crate) enum Place {
     Pack(u32),
     /// A blob.
     Blob(BlobId),
+}
+
+impl Place {
+    /// The place as the index stores it.
+    pub(crate) fn home(self) -> u64 {
+        match self {
+            Self::Pack(number) => PACK_BIT | u64::from(number),
+            Self::Blob(id) => id.0,
+        }
+    }
+
+    /// Reads what [`home`](Self::home) wrote.
+    pub(crate) fn of_home(home: u64) -> Self {
+        if home & PACK_BIT == 0 { Self::Blob(BlobId(home)) } else { Self::Pack(home as u32) }
+    }
 }
 
 /// Where a block is, and whom it may be given to.
@@ -107,14 +132,15 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Where the block begins and ends in its file.
+    pub(crate) fn range(&self) -> (u64, u64) {
+        (self.offset, self.offset.saturating_add(u64::from(self.len)))
+    }
+
     /// The entry as the index stores it.
     pub(crate) fn to_bytes(self) -> EntryBytes {
-        let home = match self.place {
-            Place::Pack(number) => PACK_BIT | u64::from(number),
-            Place::Blob(id) => id.0,
-        };
         let mut bytes = [0; 20];
-        bytes[..8].copy_from_slice(&home.to_le_bytes());
+        bytes[..8].copy_from_slice(&self.place.home().to_le_bytes());
         bytes[8..14].copy_from_slice(&self.offset.to_le_bytes()[..6]);
         bytes[14..18].copy_from_slice(&self.len.to_le_bytes());
         bytes[18] = self.hash;
@@ -131,10 +157,8 @@ impl Entry {
         wide[..6].copy_from_slice(&bytes[8..14]);
         let mut len = [0; 4];
         len.copy_from_slice(&bytes[14..18]);
-        let place =
-            if home & PACK_BIT == 0 { Place::Blob(BlobId(home)) } else { Place::Pack(home as u32) };
         Self {
-            place,
+            place: Place::of_home(home),
             offset: u64::from_le_bytes(wide),
             len: u32::from_le_bytes(len),
             hash: bytes[18],

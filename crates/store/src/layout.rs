@@ -39,11 +39,6 @@ impl Layout {
         self.root.join("format")
     }
 
-    /// The format on its way to its name.
-    pub(crate) fn new_format(&self) -> PathBuf {
-        self.root.join("format.new")
-    }
-
     /// Is there after a sync failed, until the store was opened again.
     pub(crate) fn sync_failed(&self) -> PathBuf {
         self.root.join("sync-failed")
@@ -118,6 +113,11 @@ impl Layout {
     /// A copy on its way to a blob's name; of no use to another process.
     pub(crate) fn copy(&self, id: BlobId) -> PathBuf {
         self.partials().join(format!("{id}.copy"))
+    }
+
+    /// Space that is given up when the disk is full.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.root.join("reserve")
     }
 
     pub(crate) fn secrets(&self) -> PathBuf {

@@ -16,6 +16,7 @@
 //!   blobs/xx/ID            one file per content, ID is 16 hex digits and xx the first two of them
 //!   partial/ID             beside a blob that is not whole yet: what is present (see `presence`)
 //!   partial/ID.moved       a blob that became the user's file (see `blob`)
+//!   reserve                space that is given up when the disk is full (see `gc`)
 //!   secrets/NAME           small secret files
 //! ```
 //!
@@ -28,8 +29,9 @@
 //! commit (two-phase, immediate), acknowledgement. After a failed sync nothing is acknowledged until
 //! the store is opened again.
 //!
-//! What this package does not do: know what a block links to, decide what may be served, delete
-//! what nobody pins.
+//! **One way out.** [`Store::collect`] removes what no pin leads to, while everything else goes on.
+//!
+//! What this package does not do: fetch, or decide what may be served.
 #![forbid(unsafe_code)]
 
 mod batch;
@@ -38,6 +40,7 @@ mod checkpoint;
 mod disk;
 mod error;
 mod files;
+mod gc;
 mod generation;
 mod holes;
 mod index;
@@ -73,12 +76,13 @@ pub use blob::know_users_files_by_size;
 #[doc(hidden)]
 pub use disk::{Change, DiskWatch};
 pub use error::{OpenError, ReadError, WriteError};
-pub use index::is_guarded;
+pub use gc::{CollectOptions, Collected, Hold, Progress};
+pub use index::{IndexFault, is_guarded};
 pub use keep::KeepPlace;
 pub use leases::Lease;
 pub use lock::Holder;
 pub use move_out::{Moved, MovedOut};
-pub use pins::{Pin, PinOptions};
+pub use pins::{PIN_NAME_BYTES_MAX, Pin, PinOptions};
 pub use read::{Extent, Home, WholeFile};
 pub use rebase::{OLDER_MAX, Rebased, Thinned};
 pub use rebuild::{Progress as RebuildProgress, RebuildReport, TablesFrom};

@@ -5,7 +5,7 @@
 //! Bounded: the store starts a checkpoint at [`OVERLAY_ENTRIES_SOFT_MAX`] and makes writers wait for one
 //! at [`OVERLAY_ENTRIES_MAX`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,12 +20,20 @@ pub(crate) const OVERLAY_ENTRIES_SOFT_MAX: usize = 32 * 1024;
 /// Writers wait here: memory stays at 16 MB.
 pub(crate) const OVERLAY_ENTRIES_MAX: usize = 4 * OVERLAY_ENTRIES_SOFT_MAX;
 
+/// Records of blobs; `None` is a removal.
+type Blobs = HashMap<BlobId, Option<BlobRecord>>;
+
 /// Changes that belong together. `None` is a removal.
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
     pub(crate) entries: HashMap<Digest, Option<Entry>>,
     pub(crate) blobs: HashMap<BlobId, Option<BlobRecord>>,
     pub(crate) wholes: HashMap<Digest, Option<Whole>>,
+    /// Blocks that were removed, those that came back since included: what the index says of them is
+    /// not to be weighed against the new home, since its bytes are about to be given back.
+    removed: HashSet<Digest>,
+    /// Blobs and packs whose files are to go once nothing leads to them: noted with that, see `gc`.
+    pub(crate) doomed: Vec<Place>,
     /// Files that go when the layer is in the index.
     pub(crate) unlink: Vec<PathBuf>,
     /// Blobs that became the user's: the store's own name goes when the layer is in the index.
@@ -39,18 +47,19 @@ pub(crate) struct Layer {
 impl Layer {
     fn weight(&self) -> usize {
         let files = self.unlink.len() + self.handed.len() + self.unsynced.len();
+        let files = files + self.doomed.len();
         self.entries.len() + self.blobs.len() + self.wholes.len() + files
     }
 
     /// The layer as index changes.
     pub(crate) fn to_changes(&self) -> Changes {
         let entries = self.entries.iter();
-        let gone = self.entries.iter().filter(|row| row.1.is_none());
         Changes {
             entries: entries.filter_map(|(digest, entry)| Some((*digest, (*entry)?))).collect(),
-            forgotten: gone.map(|row| *row.0).collect(),
+            forgotten: self.removed.iter().copied().collect(),
             blobs: self.blobs.clone(),
             wholes: self.wholes.iter().map(|(digest, whole)| (*digest, *whole)).collect(),
+            doomed: self.doomed.iter().map(|place| (*place, true)).collect(),
             ..Changes::default()
         }
     }
@@ -115,11 +124,18 @@ impl Overlay {
 
     /// Removes a block, whatever the index says of it: visible at once, durable with the next commit
     /// that drains.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
     pub(crate) fn remove(&self, digest: Digest) -> Pressure {
         self.change(|live| {
             live.entries.insert(digest, None);
+            live.removed.insert(digest);
         })
+    }
+
+    /// Has it removed a block or a blob of which the index does not know yet? Then nothing may be
+    /// committed past it: the index would weigh new homes against old ones that are gone.
+    pub(crate) fn has_removals(&self) -> bool {
+        let live = &self.layers.lock().live;
+        !live.removed.is_empty() || live.blobs.values().any(Option::is_none)
     }
 
     /// Makes any change.
@@ -162,7 +178,7 @@ impl Overlay {
 
     /// The digests that it says something of, with whether they are there, and the newest records of
     /// its blobs.
-    pub(crate) fn known(&self) -> (Vec<(Digest, bool)>, HashMap<BlobId, Option<BlobRecord>>) {
+    pub(crate) fn known(&self) -> (Vec<(Digest, bool)>, Blobs) {
         let layers = self.layers.lock();
         let row = |(digest, entry): (&Digest, &Option<Entry>)| (*digest, entry.is_some());
         let live = layers.live.entries.iter();
@@ -215,6 +231,8 @@ impl Overlay {
         for (digest, whole) in &old.wholes {
             live.wholes.entry(*digest).or_insert(*whole);
         }
+        live.removed.extend(&old.removed);
+        live.doomed.extend(&old.doomed);
         live.unlink.extend(old.unlink.iter().cloned());
         live.handed.extend(&old.handed);
         live.unsynced.extend(old.unsynced.iter().cloned());
@@ -251,6 +269,7 @@ impl Overlay {
                 Some(None) => drop(live.entries.remove(digest)),
                 None => {}
             }
+            live.removed.remove(digest);
         }
         for (digest, public) in &changes.marks {
             if let Some(Some(entry)) = live.entries.get_mut(digest) {
@@ -317,7 +336,12 @@ mod tests {
         overlay.remove([2; 32]);
         overlay.insert([2; 32], entry(7));
         assert_eq!(overlay.entry(&[2; 32]), Known::Is(entry(7)));
+        let changes = overlay.begin_drain().to_changes();
+        assert_eq!(changes.forgotten, [[2; 32]], "the old home does not win against the new one");
+        assert_eq!(changes.entries, [([2; 32], entry(7))]);
+        overlay.end_drain();
         overlay.remove([2; 32]);
+        assert!(overlay.has_removals());
         let entries = vec![([2; 32], entry(8))];
         overlay.supersede(&Changes { entries, ..Changes::default() });
         assert_eq!(overlay.entry(&[2; 32]), Known::Nothing, "the index has it again");

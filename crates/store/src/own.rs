@@ -21,6 +21,7 @@ impl Store {
             return Ok(true);
         }
         let Some(key) = Key::of(cid) else { return Ok(false) };
+        self.shared.shields.entering().rely(&key);
         let found = self.shared.find(&key).map_err(ReadError::from)?;
         let Some(found) = found else { return Ok(false) };
         let is_owned = found.is_owned();

@@ -11,8 +11,10 @@
 //!  0      4     8              40     41     42    48
 //! +------+-----+--------------+------+------+-----+----------+
 //! | ShP1 | len | digest       | hash | flags|  0  | len bytes|   flags: bit 0: may be given to
-//! +------+-----+--------------+------+------+-----+----------+   peers; bits 1 to 7 zero, a record
-//!                                                                with one set is skipped
+//! +------+-----+--------------+------+------+-----+----------+   peers; bit 7: a stretch of dead
+//!                                                                records, digest zero, most of it
+//!                                                                a hole; a record with any other
+//!                                                                bit set is skipped
 //! ```
 //!
 //! Lock order: the packs' lock, then the overlay's.
@@ -38,6 +40,10 @@ const FILE_MAGIC: &[u8; 16] = b"shoal-pack\n\0\x01\0\0\0";
 const RECORD_MAGIC: &[u8; 4] = b"ShP1";
 pub(crate) const RECORD_HEADER_BYTES: u64 = 48;
 const PUBLIC: u8 = 1;
+/// A stretch of dead records: nothing of it counts, and its length may be that of a pack.
+const HOLE: u8 = 0x80;
+/// What a pack begins with takes so much.
+pub(crate) const FILE_MAGIC_BYTES: u64 = FILE_MAGIC.len() as u64;
 
 /// The header of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +71,17 @@ impl RecordHeader {
         let [hash, flags, ..] = rest else { return None };
         let len = u32::from_le_bytes(*len);
         let key = Key { digest: *digest, hash: *hash };
-        (len as usize <= BLOCK_BYTES_MAX).then_some(Self { key, len, flags: *flags })
+        (len as usize <= BLOCK_BYTES_MAX || flags & HOLE != 0).then_some(Self {
+            key,
+            len,
+            flags: *flags,
+        })
     }
+}
+
+/// The header that a stretch of dead records gets, which has `len` bytes behind it.
+pub(crate) fn hole_header(len: u32) -> [u8; RECORD_HEADER_BYTES as usize] {
+    RecordHeader { key: Key { digest: [0; 32], hash: 0 }, len, flags: HOLE }.to_bytes()
 }
 
 /// The pack that is written now.
@@ -101,6 +116,22 @@ impl Packs {
     /// Says where writing goes on: found at the opening of the store.
     pub(crate) fn resume(&self, number: u32, len: u64) {
         self.writer.lock().next = (number, len);
+    }
+
+    /// The pack that is written to now, or next.
+    pub(crate) fn number(&self) -> u32 {
+        self.writer.lock().next.0
+    }
+
+    /// Ends the pack that is written now, if it has records: the next one goes to a new pack. Returns
+    /// the number of that one.
+    pub(crate) fn roll(&self) -> u32 {
+        let mut writer = self.writer.lock();
+        if writer.next.1 > FILE_MAGIC.len() as u64 {
+            writer.open = None;
+            writer.next = (writer.next.0 + 1, 0);
+        }
+        writer.next.0
     }
 
     /// Notes a pack whose tail was read again into the overlay: its bytes were never synced.
@@ -150,12 +181,12 @@ impl Packs {
         if has_new_name { disk.sync_dir(&layout.packs()) } else { Ok(()) }
     }
 
-    /// The bytes of all packs, as far as they are written.
-    pub(crate) fn bytes(&self, committed: &[(u32, u64)]) -> u64 {
+    /// The packs with their lengths, as far as they are written.
+    pub(crate) fn all(&self, committed: &[(u32, u64)]) -> Vec<(u32, u64)> {
         let writer = self.writer.lock();
         let newer = |number: u32| writer.grown.iter().any(|row| row.0 == number);
-        let old = committed.iter().filter(|row| !newer(row.0)).map(|row| row.1);
-        old.chain(writer.grown.iter().map(|row| row.1)).sum()
+        let old = committed.iter().filter(|row| !newer(row.0));
+        old.chain(&writer.grown).copied().collect()
     }
 }
 

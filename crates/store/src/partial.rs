@@ -84,7 +84,7 @@ impl Partial {
         size: u64,
         boot_id: &str,
     ) -> Result<Self, WriteError> {
-        let header = Header { root: Some(root), size, boot_id: boot_id.to_owned() };
+        let header = Header { root: Some(root), size, boot_id: boot_id.to_owned(), is_list: false };
         let (id, file, presence) = create_blob(layout, &header)?;
         let (path, presence_path) = (layout.blob(id), layout.presence(id));
         if let Err(error) = file.set_len(size) {
@@ -327,6 +327,18 @@ impl Partials {
             partial.dirty.store(false, Ordering::Release);
         }
         dirty
+    }
+
+    /// The blob is to go: nothing is written to it any more, and a new one may be begun.
+    pub(crate) fn give_up(&self, root: &Digest, id: BlobId) {
+        let mut set = self.set.lock();
+        if let Some(partial) = set.open.get(root).filter(|partial| partial.id == id) {
+            partial.seal();
+            set.open.remove(root);
+        }
+        if set.ids.get(root) == Some(&id) {
+            set.ids.remove(root);
+        }
     }
 
     /// The blob of this root is not partial any more.

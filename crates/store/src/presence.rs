@@ -9,8 +9,8 @@
 //! header, 96 bytes, little-endian
 //!  0          8      9      10    16             48      56             96
 //! +----------+------+------+-----+--------------+-------+--------------+
-//! | shoalprs | kind | hash |  0  | root digest  | size  | boot id text |   kind: 0 add, 1 fetch
-//! +----------+------+------+-----+--------------+-------+--------------+
+//! | shoalprs | kind | hash |  0  | root digest  | size  | boot id text |   kind: 0 add, 1 fetch,
+//! +----------+------+------+-----+--------------+-------+--------------+   2 list
 //! record, 48 bytes
 //!  0             32       40    44     45      46  48
 //! +-------------+--------+-----+------+-------+---+
@@ -28,6 +28,8 @@ use crate::key::{Digest, Key};
 const MAGIC: &[u8; 8] = b"shoalprs";
 const HEADER_BYTES: u64 = 96;
 const RECORD_BYTES: u64 = 48;
+/// Where the boot id begins in the header.
+const BOOT_AT: usize = 56;
 /// Records are read this many at a time: 192 KiB.
 const READ_RECORDS: u64 = 4096;
 
@@ -40,12 +42,17 @@ pub(crate) struct Header {
     pub(crate) size: u64,
     /// The boot under which the records were written.
     pub(crate) boot_id: String,
+    /// The blob is not growing: these are the leaves of a sparse one, for who makes the index again.
+    pub(crate) is_list: bool,
 }
 
 impl Header {
     fn to_bytes(&self) -> [u8; HEADER_BYTES as usize] {
         let mut bytes = [0; HEADER_BYTES as usize];
         bytes[..8].copy_from_slice(MAGIC);
+        if self.is_list {
+            bytes[8] = 2;
+        }
         if let Some(root) = self.root {
             bytes[8] = 1;
             bytes[9] = root.hash;
@@ -59,7 +66,7 @@ impl Header {
     }
 
     fn from_bytes(bytes: &[u8; HEADER_BYTES as usize]) -> Option<Self> {
-        if &bytes[..8] != MAGIC || bytes[8] > 1 {
+        if &bytes[..8] != MAGIC || bytes[8] > 2 {
             return None;
         }
         let root = (bytes[8] == 1)
@@ -69,6 +76,7 @@ impl Header {
             root: root.flatten(),
             size: u64::from_le_bytes(bytes[48..56].try_into().ok()?),
             boot_id: String::from_utf8(boot_id.to_vec()).ok()?,
+            is_list: bytes[8] == 2,
         })
     }
 }
@@ -125,6 +133,30 @@ impl Presence {
         Ok(Self { file, count: 0 })
     }
 
+    /// Writes a new record with everything in it, and syncs it.
+    pub(crate) fn write_all(
+        disk: &Disk,
+        path: &Path,
+        header: &Header,
+        records: &[Record],
+    ) -> io::Result<()> {
+        let mut presence = Self::create(disk, path, header)?;
+        for records in records.chunks(READ_RECORDS as usize) {
+            let bytes: Vec<u8> = records.iter().flat_map(|record| record.to_bytes()).collect();
+            let at = HEADER_BYTES + presence.count * RECORD_BYTES;
+            presence.file.write_all_at(&bytes, at)?;
+            presence.count += records.len() as u64;
+        }
+        presence.file.sync_data()
+    }
+
+    /// Says in a record that it was written under another boot, so that the next open hashes what it leads
+    /// to. One whose header is damaged is left as it is.
+    pub(crate) fn distrust(disk: &Disk, path: &Path) -> io::Result<()> {
+        let Some((presence, _)) = Self::open(disk, path)? else { return Ok(()) };
+        presence.file.write_all_at(&[0; HEADER_BYTES as usize - BOOT_AT], BOOT_AT as u64)
+    }
+
     /// Opens a record; `None` where its header is not one. A torn record at its end does not count.
     pub(crate) fn open(disk: &Disk, path: &Path) -> io::Result<Option<(Self, Header)>> {
         let file = disk.open_or_create(path)?;
@@ -175,6 +207,7 @@ mod tests {
             root: Some(Key { digest: [3; 32], hash: 0x1e }),
             size: 77,
             boot_id: "f0b2d3a4-0000-1111-2222-333344445555".to_owned(),
+            is_list: false,
         };
         let mut presence = Presence::create(&Disk::default(), &path, &header).unwrap();
         let record = Record { digest: [9; 32], hash: 0x12, offset: 5, len: 6, public: true };

@@ -15,6 +15,7 @@ mod old;
 mod packs;
 mod public;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use crate::disk::Disk;
@@ -90,6 +91,9 @@ impl Store {
             return Err(OpenError::NotAStore { path: dir, reason });
         }
         let _lock = Lock::take(&layout, &options.command)?;
+        // What was known to be here without a look is no more: the data says what is.
+        let stats = layout.stats();
+        layout.disk().remove(&stats).map_err(|error| OpenError::io(&stats, error))?;
         crate::store::begin_rebuild(&layout, options.level0_rows)?;
         let index_path = layout.index();
         let mut rebuild = Rebuild::begin(layout, options, progress)
@@ -106,6 +110,8 @@ struct Rebuild<'a> {
     index: Index,
     /// Entries that are not committed yet.
     entries: Vec<(Digest, Entry)>,
+    /// The old index did not say of some block whether it is public.
+    has_doubt: Cell<bool>,
     report: RebuildReport,
     progress: Progress<'a>,
 }
@@ -119,14 +125,15 @@ impl<'a> Rebuild<'a> {
         let old = Old::open(&layout, options.level0_rows);
         let (tables, journal_damaged, index) = old.tables(&layout, options.level0_rows)?;
         let report = RebuildReport { tables, journal_damaged, ..RebuildReport::default() };
-        Ok(Self { layout, old, index, entries: Vec::new(), report, progress })
+        let (entries, has_doubt) = (Vec::new(), Cell::new(false));
+        Ok(Self { layout, old, index, entries, has_doubt, report, progress })
     }
 
     fn run(&mut self) -> Result<(), IndexError> {
         self.read_packs()?;
         self.read_files()?;
         self.flush()?;
-        self.keep_what_is_named()?;
+        self.keep_what_is_named();
         self.flush()?;
         self.publish_what_pins_reach()
     }

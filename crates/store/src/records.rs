@@ -48,11 +48,7 @@ impl Store {
     /// Reads a record.
     pub fn record(&self, ns: &str, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
         let Ok(key) = full_key(ns, key) else { return Ok(None) };
-        let value = self.shared.index.read(|tx| {
-            let table = tx.open_table(RECORDS)?;
-            Ok(table.get(key.as_slice())?.map(|value| value.value().to_vec()))
-        })?;
-        Ok(value)
+        Ok(self.shared.index.record(&key)?)
     }
 
     /// At most `limit` records in the order of their keys, from the key `from` on (inclusive).

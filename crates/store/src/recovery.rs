@@ -27,6 +27,7 @@ const AGAIN_BYTES: u64 = 1 << 20;
 
 /// Recovers what can be.
 pub(crate) fn recover(shared: &Shared) -> Result<(), OpenError> {
+    shared.recover_doomed()?;
     let mark = shared.layout.sync_failed();
     let had_failed = mark.exists();
     recover_packs(shared, had_failed)?;

@@ -53,6 +53,7 @@ impl Store {
         let shared = &self.shared;
         shared.disk.check()?;
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        shared.shields.entering().rely(&key);
         let is_settled = if size < BLOB_BYTES_MIN {
             self.has_all(leaves)
         } else {
@@ -101,6 +102,7 @@ impl Store {
     fn has_all(&self, leaves: &mut dyn Iterator<Item = Span>) -> bool {
         loop {
             let now: Vec<Cid> = leaves.take(LEAVES_AT_ONCE).map(|leaf| leaf.0).collect();
+            self.shared.rely_on(&now);
             if now.is_empty() {
                 return true;
             }
@@ -157,6 +159,7 @@ impl Shared {
                 break;
             }
             let cids: Vec<Cid> = spans.iter().map(|span| span.0).collect();
+            self.rely_on(&cids);
             let found = self.find_many(&cids).map_err(ReadError::from)?;
             for (span, found) in spans.iter().zip(found) {
                 if span.1 != position {
@@ -178,6 +181,14 @@ impl Shared {
             return self.make_whole(&partial, kept, holes.stay());
         }
         Ok(false)
+    }
+
+    /// These blocks are relied on from now on.
+    fn rely_on(&self, cids: &[Cid]) {
+        let entering = self.shields.entering();
+        for key in cids.iter().filter_map(Key::of) {
+            entering.rely(&key);
+        }
     }
 
     /// Brings leaves to their places after all.

@@ -1,6 +1,6 @@
 //! The store as its users hold it: a cheap handle that every thread may clone, and how one is opened.
 //!
-//! Order of locks, outermost first: maintenance; moving; commit; homes; then packs, a partial blob's state or a batch's pending
+//! Order of locks, outermost first: maintenance; shields (see `gc::shields`); moving; commit; homes; then packs, a partial blob's state or a batch's pending
 //! set; then the overlay. The set of partial blobs and the open files are taken alone.
 
 mod format;
@@ -19,6 +19,7 @@ use crate::blob::BlobId;
 use crate::disk::{Disk, DiskWatch};
 use crate::error::{OpenError, WriteError};
 use crate::files::Files;
+use crate::gc::Shields;
 use crate::generation::Generation;
 use crate::index::{Index, LEVEL0_ROWS_MAX};
 use crate::layout::Layout;
@@ -35,7 +36,7 @@ use format::{FORMAT_PREFIX, open_or_create_index};
 use ticker::Ticker;
 
 /// Names that a store's directory may hold before it has a `format`: an interrupted making of it.
-const OWN_NAMES: [&str; 10] = [
+const OWN_NAMES: [&str; 11] = [
     "lock",
     "format.new",
     "sync-failed",
@@ -46,6 +47,7 @@ const OWN_NAMES: [&str; 10] = [
     "blobs",
     "partial",
     "secrets",
+    "reserve",
 ];
 
 /// How a store is opened.
@@ -104,6 +106,7 @@ pub(crate) struct Shared {
     pub(crate) files: Files,
     pub(crate) disk: Disk,
     pub(crate) boot_id: String,
+    /// See [`Store::generation`].
     pub(crate) generation: Generation,
     pub(crate) stats: StatFile,
     /// One commit at a time.
@@ -120,6 +123,8 @@ pub(crate) struct Shared {
     pub(crate) moving: RwLock<()>,
     /// One at a time of what goes through the store to tidy it.
     pub(crate) maintenance: Mutex<()>,
+    /// What no collection may take.
+    pub(crate) shields: Arc<Shields>,
     ticker: Ticker,
     /// Dropped last: the lock is held until all files are closed.
     _lock: Lock,
@@ -157,10 +162,12 @@ impl Store {
             leases: Leases::default(),
             moving: RwLock::default(),
             maintenance: Mutex::default(),
+            shields: Arc::default(),
             ticker: Ticker::default(),
             _lock: lock,
         };
         recovery::recover(&shared)?;
+        shared.make_reserve();
         let shared = Arc::new(shared);
         let ticking = Arc::new(ticker::start(&shared)?);
         Ok(Self { shared, _ticking: ticking })

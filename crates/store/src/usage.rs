@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use redb::{ReadTransaction, ReadableTable};
 
@@ -22,7 +23,7 @@ pub struct Usage {
     pub blocks: u64,
     /// Blobs, users' files included.
     pub blobs: u64,
-    /// Bytes of the packs.
+    /// Bytes of the packs, holes not counted.
     pub pack_bytes: u64,
     /// Bytes that the store's own blobs take; users' files do not count, nor do holes.
     pub blob_bytes: u64,
@@ -36,7 +37,9 @@ impl Store {
         let (fresh_blocks, fresh_blobs) = shared.overlay.known();
         let mut usage = shared.index.read(|tx| count(shared, tx, fresh_blobs))?;
         usage.blocks = count_blocks(shared, &fresh_blocks)?;
-        usage.pack_bytes = shared.packs.bytes(&shared.index.packs()?);
+        let packs = shared.packs.all(&shared.index.packs()?);
+        let taken = |(number, len): (u32, u64)| on_disk(&shared.layout.pack(number)).min(len);
+        usage.pack_bytes = packs.into_iter().map(taken).sum();
         Ok(usage)
     }
 }
@@ -88,6 +91,10 @@ fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
     if record.partial.is_none() && !record.sparse {
         return record.len;
     }
-    let on_disk = std::fs::metadata(shared.layout.blob(id));
-    on_disk.map_or(0, |metadata| metadata.blocks() * DISK_BLOCK_BYTES)
+    on_disk(&shared.layout.blob(id))
+}
+
+/// What a file takes.
+fn on_disk(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.blocks() * DISK_BLOCK_BYTES)
 }

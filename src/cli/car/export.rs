@@ -152,13 +152,12 @@ impl Exchange for Writing {
             return Err(unexpected(&answer));
         };
         self.pass_over(&mut data)?;
-        match &mut self.gathering {
-            Some(gathering) => gathering.append(&data)?,
-            None => {
-                // A person who watches a terminal sees no moving line among the bytes.
-                console.talk.end();
-                console.output.bytes(&data).await?;
-            }
+        if let Some(gathering) = &mut self.gathering {
+            gathering.append(&data)?;
+        } else {
+            // A person who watches a terminal sees no moving line among the bytes.
+            console.talk.end();
+            console.output.bytes(&data).await?;
         }
         let written = data.len() as u64;
         self.written += written;

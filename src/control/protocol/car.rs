@@ -1,4 +1,6 @@
 //! Shapes of `car import` and `car export`.
+//!
+//! The bytes of a CAR travel as data frames; here is what is asked for, and what came of it.
 
 use serde::{Deserialize, Serialize};
 

@@ -83,9 +83,12 @@ impl<'a> Known<'a> {
     ) -> Result<Option<Root>, Failure> {
         let print = StatPrint::of(stat);
         let Some(known) = memory.find(name, print) else { return Ok(None) };
-        if memory.generation() != Some(self.generation)
-            && !is_whole(self.store, self.batch, &known.cid)?
-        {
+        // Held to the end of the batch, and only then asked whether something was lost: nothing can be
+        // in between.
+        self.batch.hold(&known.cid);
+        let is_here = memory.generation() == Some(self.generation)
+            && self.store.generation() == self.generation;
+        if !is_here && !is_whole(self.store, self.batch, &known.cid)? {
             return Ok(None);
         }
         memory.note(name, print, &known);

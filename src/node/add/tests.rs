@@ -22,6 +22,11 @@ struct Lab {
     answers: mpsc::Receiver<Frame<Response>>,
 }
 
+/// To a store without a quota, by a verb.
+fn unlimited(store: &Store) -> To {
+    To { store: store.clone(), quota: None, served: false }
+}
+
 impl Lab {
     fn new() -> Self {
         let dir = TempDir::new().expect("a temporary directory");
@@ -42,7 +47,7 @@ impl Lab {
         sources: Vec<Option<Vec<u8>>>,
         bytes: Option<stream::Incoming>,
     ) -> Result<Finished, Failure> {
-        add_all(&self.store, &request(sources), bytes, &self.out, false, &mut Vec::new())
+        add_all(&unlimited(&self.store), &request(sources), bytes, &self.out, &mut Vec::new())
     }
 
     fn pins(&self) -> usize {
@@ -115,8 +120,9 @@ fn a_preserved_mode_is_one_that_get_restores() {
     for mode in [0o6755, 0o1755, 0o755] {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
         let preserving = Add { preserve: true, ..request(vec![Some(source.clone())]) };
-        let (added, _) = add_all(&lab.store, &preserving, None, &lab.out, false, &mut Vec::new())
-            .expect("an add");
+        let (added, _) =
+            add_all(&unlimited(&lab.store), &preserving, None, &lab.out, &mut Vec::new())
+                .expect("an add");
         cids.push(added[0].cid.clone());
     }
     assert_eq!(cids, vec![cids[2].clone(); 3]);

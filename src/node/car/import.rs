@@ -89,6 +89,8 @@ impl<'a> Importing<'a> {
         let read = self.read(&batch, &mut bytes)?;
         // The last moment at which a cancelled request leaves nothing behind.
         self.out.check()?;
+        // Until they are pinned, when the batch holds on to nothing any more.
+        let _holds: Vec<_> = self.roots.iter().map(|root| self.store.hold(root)).collect();
         batch.commit()?;
         self.tell_unnamed()?;
         read.map_err(|broken| self.broken(&broken))?;
@@ -231,7 +233,7 @@ impl<'a> Importing<'a> {
         let walk = TreeWalk::new(*root, Budget::TREE).of_any_format();
         pin::own_walked(store, root, walk, public)?;
         names::retention::claim(store, root)?;
-        Ok(store.pin(root, PinOptions { local: self.request.local })?)
+        Ok(store.pin(root, PinOptions { local: self.request.local, ..PinOptions::default() })?)
     }
 }
 

@@ -57,8 +57,8 @@ pub(super) fn copy(
     }
 }
 
-/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it, or
-/// where it was stored by its new leaves.
+/// Makes a large file whole in one blob; `false` when it is small or its leaves are not slices of it, it repeats
+/// branches, or it was stored by its new leaves.
 ///
 /// # Errors
 /// As [`node`], and the store.
@@ -68,7 +68,7 @@ pub fn settle(
     size: u64,
     options: SettleOptions,
 ) -> Result<bool, Failure> {
-    if size < BLOB_BYTES_MIN {
+    if size < BLOB_BYTES_MIN || repeats(store, file, size)? {
         return Ok(false);
     }
     let mut leaves = Leaves { store, file, walk: places(file), end: ControlFlow::Continue(()) };
@@ -83,6 +83,31 @@ pub fn settle(
         ControlFlow::Break(None) => Ok(false),
         ControlFlow::Continue(()) => Ok(whole),
     }
+}
+
+/// Whether a file has branches that stand in it more than once: then a few blocks may be a file of any
+/// size, which is never written into the store whole. Linear in the distinct branches.
+fn repeats(store: &Store, file: &Cid, size: u64) -> Result<bool, Failure> {
+    let mut walk = TreeWalk::new(*file, Budget::TREE).without_leaves();
+    let bad = |error| Failure::bad_dag(file, error);
+    let mut unfolded = 0_u64;
+    if file.codec() == hash::RAW {
+        return Ok(false);
+    }
+    while let TreeStep::Need(cid) = walk.poll().map_err(bad)? {
+        let data = block(store, &cid)?;
+        let own = match DagNode::decode(&cid, data.clone()) {
+            Ok(DagNode::File(branch)) => {
+                let raw = branch.links.iter().filter(|link| link.cid.codec() == hash::RAW);
+                raw.fold(branch.inline.len() as u64, |sum, link| sum.saturating_add(link.size))
+            }
+            Ok(DagNode::Leaf { data, .. }) => data.len() as u64,
+            _ => 0,
+        };
+        unfolded = unfolded.saturating_add(own);
+        walk.handle_block(&cid, data).map_err(bad)?;
+    }
+    Ok(size > unfolded)
 }
 
 fn places(file: &Cid) -> FileWalk {

@@ -2,7 +2,10 @@
 //!
 //! Directories that the builder refuses are written by hand. Nothing here needs a network.
 
-use std::os::unix::fs::MetadataExt;
+use std::{
+    fs::Permissions,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+};
 
 use shoal_dag::{
     Block, Profile, Version,
@@ -66,6 +69,7 @@ impl Lab {
             copy: false,
             sync: false,
             umask: 0o027,
+            size_max: None,
             out,
         }
     }
@@ -272,7 +276,7 @@ fn what_was_replaced_stays_aside_when_nobody_waits_any_more() {
     let (root, _) = lab.directory(&[(b"theirs", lab.file(b"theirs"))]);
     let (out, answers) = Responder::for_tests(10_000);
     let export = Export { force: true, ..lab.exporting(root, out) };
-    let mut writer = Writer::new(&export);
+    let mut writer = Writer::new(&export).expect("a writer");
     writer.tree().expect("a tree");
     let stood = replace(&writer.temp, &export.target, true).expect("an exchange");
     assert!(stood);

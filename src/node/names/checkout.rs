@@ -138,6 +138,7 @@ impl Task<'_> {
             copy: true,
             sync: true,
             umask: self.request.umask,
+            size_max: None,
             out: self.answers.clone(),
         };
         let Exported { files, refused, .. } = blocking(move || export.run()).await?;
@@ -172,7 +173,7 @@ impl Task<'_> {
         let to = Link { cid: resolved.cid, under: resolved.under() };
         let (out, standing) = self.open(given).await?;
         let out = Arc::new(out);
-        let collected = self.collect(reader, to, &standing).await?;
+        let collected = self.collect(reader, &to, &standing).await?;
         let Collected { changes, mut reader, refused, files } = collected;
         let changes = Arc::new(changes);
         self.prefetch(&mut reader, &out, &changes).await;

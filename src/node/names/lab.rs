@@ -54,6 +54,7 @@ impl Lab {
             listen: Vec::new(),
             up_max: None,
             down_max: None,
+            quota: None,
             timeout: Duration::from_mins(1),
             dns: None,
         };

@@ -207,11 +207,13 @@ fn apply_here(book: &Book, name: LedgerId) -> Result<Applied, Failure> {
 
 /// Pins a root for a name, if its content is here.
 fn keep_one(store: &Store, name: LedgerId, root: &Cid) -> Result<Root, Failure> {
+    // From before it is looked for to the pin.
+    let _hold = store.hold(root);
     let (known, pin) = (kept::of(store, name, root)?, store.pinned(root)?);
     if let Some(Kept { done: true, .. }) = known {
         return Ok(if pin.is_some() { Root::Pinned { now: false } } else { Root::TakenAway });
     }
-    let shared = pin.as_ref().is_some_and(|pin| !pin.local);
+    let shared = pin.as_ref().is_some_and(|pin| !pin.local && !pin.direct);
     if !shared && !sharing::is_all_here(store, root) {
         return Ok(Root::Missing);
     }

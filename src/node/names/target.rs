@@ -143,6 +143,7 @@ mod tests {
             force: false,
             sync: false,
             seed_on: false,
+            size_max: None,
             umask: 0o022,
             wait: WAIT,
         };
@@ -154,7 +155,9 @@ mod tests {
         let last = scope.handle(stat, &lab.out).await;
         let Response::Done(Outcome::Described(described)) = last else { panic!("{last:?}") };
         assert_eq!(described.size, 3);
-        let pinned = pin::add(&lab.node, b"work@1/d", WAIT, &lab.out).await.expect("a pin");
+        let pinned = pin::add(&lab.node, b"work@1/d", pin::How::default(), WAIT, &lab.out)
+            .await
+            .expect("a pin");
         let Outcome::Pinned { cid } = pinned else { panic!("{pinned:?}") };
         assert!(lab.node.store().is_pinned(&cid.parse().expect("a CID")));
         let failure = pin::remove(&lab.node, b"work").await.expect_err("a pin goes by its CID");

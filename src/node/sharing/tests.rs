@@ -28,7 +28,7 @@ fn add(store: &Store, bytes: &'static [u8], local: bool) -> (Cid, Cid) {
     builder.insert(b"file", leaf.cid, leaf.dag_size).expect("a good entry");
     let (block, _) = builder.finish().expect("a small directory");
     batch.put(&block.cid, &block.data).expect("room");
-    batch.pin(&block.cid, PinOptions { local }).expect("a pin");
+    batch.pin(&block.cid, PinOptions { local, ..PinOptions::default() }).expect("a pin");
     batch.commit().expect("a commit");
     (block.cid, leaf.cid)
 }

@@ -28,6 +28,24 @@ pub(crate) fn strace() -> bool {
     decide("strace", program("strace").is_some(), "strace is not installed")
 }
 
+/// True when a script can be run.
+pub(crate) fn python() -> bool {
+    decide("python", program("python3").is_some(), "python3 is not installed")
+}
+
+/// True when a file system can be made on a loop device and shut down, by a script.
+pub(crate) fn power_loss() -> bool {
+    let programs = ["python3", "losetup", "mkfs.ext4"];
+    let there = rustix::process::geteuid().is_root()
+        && Path::new("/dev/loop-control").exists()
+        && programs.iter().all(|name| program(name).is_some());
+    decide(
+        "power_loss",
+        there,
+        "this is not root, or there is no loop device, mkfs.ext4 or python3",
+    )
+}
+
 /// A kubo, where `SHOAL_KUBO` names one or `scripts/interop-kubo` built one, and Python to run that.
 pub(crate) fn kubo() -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);

@@ -8,10 +8,10 @@ use bytes::{Buf as _, Bytes, BytesMut};
 
 use super::{
     CID_BYTES_MAX, CarError, CarFault, HEADER_BYTES_MAX, Header, PRAGMA, Refused,
-    SECTION_BYTES_MAX, V2_HEADER_BYTES, V2_PAYLOAD_MIN, VARINT_BYTES_MAX, verify,
+    SECTION_BYTES_MAX, V2_HEADER_BYTES, V2_PAYLOAD_MIN, verify,
 };
 use crate::hash::{self, CidError};
-use crate::{BLOCK_BYTES_MAX, Block};
+use crate::{BLOCK_BYTES_MAX, Block, varint};
 
 /// What the bytes so far were.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -255,7 +255,9 @@ impl CarReader {
             return Ok(Some(length));
         }
         let offset = self.offset;
-        let Some((value, taken)) = varint(&self.buffer).map_err(|fault| fault.at(offset))? else {
+        let Some((value, taken)) =
+            varint::read(&self.buffer).map_err(|_| CarFault::Varint.at(offset))?
+        else {
             return Ok(None);
         };
         let len = usize::try_from(value).ok().filter(|len| *len <= max);
@@ -314,7 +316,8 @@ fn cid_len(section: &[u8]) -> Result<usize, CarFault> {
 fn digest_head(section: &[u8]) -> Result<(usize, u64), CarFault> {
     let (mut at, mut number) = (0, 0);
     for part in 0..4 {
-        let taken = varint(&section[at..]).map_err(|_| CarFault::Cid)?.ok_or(CarFault::Cid)?;
+        let taken =
+            varint::read(&section[at..]).map_err(|_| CarFault::Cid)?.ok_or(CarFault::Cid)?;
         number = taken.0;
         at += taken.1;
         if part == 0 && number != 1 {
@@ -328,7 +331,7 @@ fn digest_head(section: &[u8]) -> Result<(usize, u64), CarFault> {
 fn digest_of(cid: &[u8]) -> Result<(u64, usize), CarFault> {
     let (mut at, mut code) = (0, 0);
     for _ in 0..3 {
-        let taken = varint(&cid[at..]).map_err(|_| CarFault::Cid)?.ok_or(CarFault::Cid)?;
+        let taken = varint::read(&cid[at..]).map_err(|_| CarFault::Cid)?.ok_or(CarFault::Cid)?;
         code = taken.0;
         at += taken.1;
     }
@@ -343,21 +346,4 @@ fn cid_at(bytes: &[u8]) -> Result<Option<Cid>, CarFault> {
         Err(_) if bytes.first() == Some(&1) && digest_head(bytes)?.1 > 64 => Ok(None),
         Err(_) => Err(CarFault::Cid),
     }
-}
-
-/// Reads a varint of at most 63 bits in its shortest form, and says how many bytes it has; `None`
-/// while its end is missing.
-pub(super) fn varint(bytes: &[u8]) -> Result<Option<(u64, usize)>, CarFault> {
-    let mut value = 0_u64;
-    for (i, &byte) in bytes.iter().enumerate() {
-        if i == VARINT_BYTES_MAX {
-            return Err(CarFault::Varint);
-        }
-        value |= u64::from(byte & 0x7f) << (7 * i);
-        if byte < 0x80 {
-            let is_shortest = byte != 0 || i == 0;
-            return if is_shortest { Ok(Some((value, i + 1))) } else { Err(CarFault::Varint) };
-        }
-    }
-    if bytes.len() >= VARINT_BYTES_MAX { Err(CarFault::Varint) } else { Ok(None) }
 }

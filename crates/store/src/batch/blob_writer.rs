@@ -84,7 +84,8 @@ impl<'a> BlobWriter<'a> {
     pub(super) fn new(batch: &'a Batch) -> Result<Self, WriteError> {
         let shared = &batch.store.shared;
         shared.disk.check()?;
-        let header = Header { root: None, size: 0, boot_id: shared.boot_id.clone() };
+        let boot_id = shared.boot_id.clone();
+        let header = Header { root: None, size: 0, boot_id, is_list: false };
         let (id, file, _) = create_blob(&shared.layout, &header)?;
         Ok(Self {
             batch,
@@ -254,6 +255,7 @@ impl<'a> BlobWriter<'a> {
     /// another root with the same leaves, what was written goes again.
     pub fn finish(mut self, root: &Cid) -> Result<(), WriteError> {
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        self.batch.shield(&key);
         if !self.is_spilled && (self.is_owned_already(&key)? || self.has_twin(&key)?) {
             let public = self.batch.options.public;
             let digests = self.entries.keys().filter(|_| public);
@@ -364,6 +366,7 @@ pub(super) fn leaf_entry(
         return Ok(None);
     }
     let key = Key::of(cid).ok_or(WriteError::Unsupported { cid: *cid })?;
+    batch.shield(&key);
     let end = offset.saturating_add(u64::from(len));
     if end > size {
         return Err(WriteError::TooLarge { what: "the leaf's end", found: end, max: size });

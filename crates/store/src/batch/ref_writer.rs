@@ -68,6 +68,7 @@ impl<'a> RefWriter<'a> {
     pub fn finish(mut self, root: &Cid) -> Result<(), WriteError> {
         let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
         self.check_unchanged()?;
+        self.batch.shield(&key);
         let known = self.batch.whole(&key)?;
         let is_known = known.is_some_and(|(_, record)| {
             record.is_owned() || record.reference.as_ref() == Some(&self.reference())

@@ -19,6 +19,7 @@ impl Batch {
     pub(super) fn stored(&self, leaves: &[(Cid, u32)]) -> Result<Vec<Option<Entry>>, WriteError> {
         let shared = &self.store.shared;
         let cids: Vec<Cid> = leaves.iter().map(|leaf| leaf.0).collect();
+        self.shield_all(&cids);
         let found = shared.find_many(&cids).map_err(ReadError::from)?;
         let mut ends = FileEnds::default();
         let mut stored = Vec::with_capacity(leaves.len());

@@ -1,4 +1,6 @@
 //! Making an index anew beside the old one: what `rebuild` needs.
+//!
+//! Owns the order in which the new one takes over; what goes into it is `rebuild`'s.
 
 use redb::ReadableTable;
 use shoal_dag::Cid;
@@ -9,7 +11,7 @@ use super::small::{copy_tables, restore};
 use super::{BLOBS, HIDDEN, Index, IndexError, PINS, WHOLES, Whole, file};
 use crate::blob::{BlobRecord, PartialState};
 use crate::error::OpenError;
-use crate::key::{Digest, Entry};
+use crate::key::{Digest, Entry, Slot};
 use crate::layout::Layout;
 use crate::pins::public_root;
 
@@ -22,9 +24,33 @@ pub(crate) fn is_plain_index(file: &std::fs::File) -> std::io::Result<bool> {
 }
 
 impl Index {
-    /// Opens an index to see what can be read of it; nothing is cleaned up.
+    /// Opens an index to see what can be read of it, past runs that are damaged; nothing is cleaned up.
     pub(crate) fn look_at(layout: &Layout, level0_rows: usize) -> Result<Self, IndexError> {
-        Self::new(layout, &layout.index(), level0_rows)
+        let index = Self::unread(layout, &layout.index(), level0_rows)?;
+        let state = index.load_past(&mut |_, error| {
+            tracing::warn!(%error, "a run of the old index cannot be read");
+            Ok(())
+        })?;
+        *index.state.write() = Some(state);
+        Ok(index)
+    }
+
+    /// What the newest row that can be read says, and whether a newer one may have been lost with its run.
+    pub(crate) fn slot_and_doubt(
+        &self,
+        digest: &Digest,
+    ) -> Result<(Option<Slot>, bool), IndexError> {
+        let (runs, lost) = {
+            let state = self.state()?;
+            if let Some(slot) = state.level0.get(digest) {
+                return Ok((Some(*slot), false));
+            }
+            (std::sync::Arc::clone(&state.runs), state.lost)
+        };
+        Ok(match find_newest(&runs, digest)? {
+            Some((at, _, slot)) => (Some(slot), lost > Some(runs[at].row.age)),
+            None => (None, lost.is_some()),
+        })
     }
 
     /// Begins an empty index beside the old one. It has no journal before it
@@ -149,14 +175,16 @@ impl Index {
         &self,
         mut each: impl FnMut(Digest, Entry) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
-        let (level0, runs) = {
+        let (level0, runs, lost) = {
             let state = self.state()?;
-            (state.level0.clone(), std::sync::Arc::clone(&state.runs))
+            (state.level0.clone(), std::sync::Arc::clone(&state.runs), state.lost)
         };
         for (digest, slot) in &level0 {
             slot.map_or(Ok(()), |entry| each(*digest, entry))?;
         }
-        for (at, run) in runs.iter().enumerate() {
+        // Behind a run that is lost, a row may have been removed since.
+        let known = runs.iter().take_while(|run| lost <= Some(run.row.age));
+        for (at, run) in known.enumerate() {
             let mut scan = Scan::new(run, 0);
             while let Some((_, digest, slot)) = scan.next()? {
                 let Some(entry) = slot.filter(|_| !level0.contains_key(&digest)) else { continue };

@@ -16,12 +16,16 @@ use crate::error::WriteError;
 use crate::key::{Digest, Entry, Place, Slot};
 
 /// What one commit changes. `None` removes.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Changes {
     /// Blocks that have a (perhaps better) home now.
     pub(crate) entries: Vec<(Digest, Entry)>,
-    /// Blocks to forget.
+    /// Blocks to forget, before the new entries are taken: one that is in both gets the new home,
+    /// whatever the old one was.
     pub(crate) forgotten: Vec<Digest>,
+    /// Blocks that moved: where the entry still leads to the first home, it leads to the second from
+    /// now on, without a look at which is better.
+    pub(crate) moved: Vec<Moved>,
     /// Blocks whose public mark is set to this.
     pub(crate) marks: Vec<(Digest, bool)>,
     /// Blobs.
@@ -30,6 +34,10 @@ pub(crate) struct Changes {
     pub(crate) wholes: Vec<(Digest, Option<Whole>)>,
     /// Lengths of packs.
     pub(crate) packs: Vec<(u32, u64)>,
+    /// Packs that are no more.
+    pub(crate) packs_gone: Vec<u32>,
+    /// Homes whose files are to go (true), or are gone (false).
+    pub(crate) doomed: Vec<(Place, bool)>,
     /// Pins, by multihash.
     pub(crate) pins: Vec<(Vec<u8>, Option<Vec<u8>>)>,
     /// Records, by namespace and key.
@@ -44,9 +52,28 @@ impl Changes {
             && self.marks.is_empty()
             && self.blobs.is_empty()
             && self.wholes.is_empty()
+            && self.moved.is_empty()
             && self.packs.is_empty()
+            && self.packs_gone.is_empty()
+            && self.doomed.is_empty()
             && self.pins.is_empty()
             && self.records.is_empty()
+    }
+}
+
+/// A block that moves from one home to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) digest: Digest,
+    pub(crate) from: Entry,
+    pub(crate) to: Entry,
+}
+
+impl Moved {
+    /// What `now`, the entry of the block, becomes; `None` where it is not the one that was moved.
+    pub(crate) fn of(&self, now: Entry) -> Option<Entry> {
+        let is_same = Entry { public: self.from.public, ..now } == self.from;
+        is_same.then_some(Entry { public: now.public, ..self.to })
     }
 }
 
@@ -88,7 +115,9 @@ impl Index {
         });
         match (committed, done) {
             (Ok(position), done) => {
-                done.into_iter().for_each(|done| self.committed(done, position));
+                if let Some(done) = done {
+                    self.committed(done, position);
+                }
                 Ok(())
             }
             (Err(error), done) => {
@@ -173,6 +202,12 @@ impl Fresh<'_> {
             };
             self.set(digest, old, best);
             self.blocks += u64::from(old.is_none());
+        }
+        for moved in &changes.moved {
+            let old = self.entry(&moved.digest)?;
+            if let Some(new) = old.and_then(|old| moved.of(old)) {
+                self.set(&moved.digest, old, new);
+            }
         }
         for (digest, public) in &changes.marks {
             if let Some(old) = self.entry(digest)? {

@@ -1,4 +1,6 @@
 //! Why the index did not answer, and how a panic of redb's becomes such an answer.
+//!
+//! An error here is the index's own: what callers of the store can do about it is `error`'s to say.
 
 use std::cell::Cell;
 use std::fmt;

@@ -1,4 +1,7 @@
 //! Level 0: the rows that are not worth a run yet, and how they become one.
+//!
+//! It is a table of redb and the same in memory; both are changed by the same commit. A row that says that
+//! a block is gone stays only while a run may have an older one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -178,7 +178,9 @@ impl Index {
             })
         });
         if let Err(error) = named {
-            new.into_iter().for_each(|new| self.discard(new));
+            if let Some(new) = new {
+                self.discard(new);
+            }
             return Err(error);
         }
         self.replace(parts, new);

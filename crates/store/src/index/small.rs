@@ -8,7 +8,8 @@ use redb::{ReadTransaction, ReadableTable, ReadableTableMetadata, Table, WriteTr
 
 use super::journal::{Change, Frames, Journal, Kind, NewJournal, Position, live, newest};
 use super::{
-    BLOBS, COUNTS, Changes, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES, journal,
+    BLOBS, COUNTS, Changes, DOOMED, HIDDEN, Index, IndexError, PACKS, PINS, RECORDS, WHOLES,
+    journal,
 };
 use crate::blob::BlobId;
 use crate::error::WriteError;
@@ -57,7 +58,7 @@ pub(super) fn apply_blobs(
             Some(value) => table.insert(id, value.as_slice())?,
             None => table.remove(id)?,
         };
-        let old = old.as_ref().map(|old| old.value());
+        let old = old.as_ref().map(redb::AccessGuard::value);
         noted.note(Kind::Blobs, &id.to_be_bytes(), value.as_deref(), old);
     }
     Ok(())
@@ -83,6 +84,16 @@ pub(super) fn apply_small(
     for (number, len) in &changes.packs {
         packs.insert(number, len)?;
     }
+    for number in &changes.packs_gone {
+        packs.remove(number)?;
+    }
+    let mut doomed = tx.open_table(DOOMED)?;
+    for (place, is_doomed) in &changes.doomed {
+        match is_doomed {
+            true => drop(doomed.insert(place.home(), ())?),
+            false => drop(doomed.remove(place.home())?),
+        }
+    }
     apply_bytes(&mut tx.open_table(PINS)?, Kind::Pins, &changes.pins, noted)?;
     apply_bytes(&mut tx.open_table(RECORDS)?, Kind::Records, &changes.records, noted)
 }
@@ -98,7 +109,7 @@ fn apply_bytes(
             Some(value) => table.insert(key.as_slice(), value.as_slice())?,
             None => table.remove(key.as_slice())?,
         };
-        noted.note(kind, key, value.as_deref(), old.as_ref().map(|old| old.value()));
+        noted.note(kind, key, value.as_deref(), old.as_ref().map(redb::AccessGuard::value));
     }
     Ok(())
 }

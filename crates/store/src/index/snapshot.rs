@@ -66,7 +66,6 @@ impl Snapshot {
         Ok(row.map(|(digest, _)| digest))
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the collector"))]
     /// Gives the rows from `from` on to `each` in the order of their ids, reading the disk in
     /// sequence; rows that say that a block is gone are left out. Ends early where `each` breaks.
     /// Returns the id with which the next call goes on: the count after the last row.

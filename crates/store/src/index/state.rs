@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) level0: HashMap<Digest, Slot>,
     /// The newest first.
     pub(super) runs: Arc<Vec<Arc<Run>>>,
+    /// The age of the newest run that could not be opened; only where damage is looked past.
+    pub(super) lost: Option<u32>,
     /// How many blocks there are.
     pub(super) blocks: u64,
     /// How far the journal counts.
@@ -42,6 +44,14 @@ impl State {
 impl Index {
     /// Reads what the index file says.
     pub(super) fn load(&self) -> Result<State, IndexError> {
+        self.load_past(&mut |_, error| Err(error))
+    }
+
+    /// As [`load`](Self::load); `damaged` says whether to go on without a run.
+    pub(super) fn load_past(
+        &self,
+        damaged: &mut dyn FnMut(RunRow, IndexError) -> Result<(), IndexError>,
+    ) -> Result<State, IndexError> {
         let (level0, rows, blocks, journal) = self.read_once(|tx| {
             let mut level0 = HashMap::new();
             for row in tx.open_table(BLOCKS)?.iter()? {
@@ -56,10 +66,18 @@ impl Index {
             let blocks = tx.open_table(COUNTS)?.get(COUNT_BLOCKS)?.map_or(0, |count| count.value());
             Ok((level0, rows, blocks, read_position(tx)?))
         })?;
-        let open = |(number, row)| Run::open(number, row, &self.layout.run(number)).map(Arc::new);
-        let mut runs = rows.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let (mut runs, mut lost) = (Vec::new(), None);
+        for (number, row) in rows {
+            match Run::open(number, row, &self.layout.run(number)) {
+                Ok(run) => runs.push(Arc::new(run)),
+                Err(error) => {
+                    damaged(row, error)?;
+                    lost = lost.max(Some(row.age));
+                }
+            }
+        }
         runs.sort_by_key(|run| std::cmp::Reverse(run.row.age));
-        Ok(State { level0, runs: Arc::new(runs), blocks, journal })
+        Ok(State { level0, runs: Arc::new(runs), lost, blocks, journal })
     }
 
     /// Removes the files of runs that no commit named, or that a merge has left behind.
@@ -81,13 +99,11 @@ impl Index {
 
     /// The runs, the newest first.
     pub(super) fn runs(&self) -> Result<Arc<Vec<Arc<Run>>>, IndexError> {
-        self.mend();
         self.state().map(|state| Arc::clone(&state.runs))
     }
 
     /// What the newest row of a digest says; `None` where it has none.
     pub(crate) fn slot(&self, digest: &Digest) -> Result<Option<Slot>, IndexError> {
-        self.mend();
         let runs = {
             let state = self.state()?;
             if let Some(slot) = state.level0.get(digest) {
@@ -100,7 +116,6 @@ impl Index {
 
     /// How many blocks there are.
     pub(super) fn blocks(&self) -> Result<u64, IndexError> {
-        self.mend();
         self.state().map(|state| state.blocks)
     }
 
@@ -119,7 +134,6 @@ impl Index {
         &self,
         digests: &[Digest],
     ) -> Result<(Vec<Option<Entry>>, u64), IndexError> {
-        self.mend();
         let (fresh, runs, blocks) = {
             let state = self.state()?;
             let fresh: Vec<Option<Slot>> =

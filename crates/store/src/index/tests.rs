@@ -1,4 +1,6 @@
 //! The index against a map: small commits, large ones, removals, merges, opening again.
+//!
+//! Level 0 takes a few rows only, so that every commit meets runs of all kinds.
 
 use std::collections::BTreeMap;
 

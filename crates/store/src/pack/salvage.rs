@@ -145,7 +145,7 @@ mod tests {
             let data = vec![n; 2000 + usize::from(n)];
             let digest = HashKind::Blake3.digest(&data);
             let key = Key { digest, hash: 0x1e };
-            (key, packs.append(layout, key, n % 2 == 0, &data, |entry| entry).unwrap())
+            (key, packs.append(layout, key, n.is_multiple_of(2), &data, |entry| entry).unwrap())
         };
         (0..count).map(add).collect()
     }

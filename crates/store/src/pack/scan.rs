@@ -10,7 +10,7 @@ use std::path::Path;
 
 use shoal_dag::hash::HashKind;
 
-use super::{FILE_MAGIC, PUBLIC, RECORD_HEADER_BYTES, RecordHeader};
+use super::{FILE_MAGIC, HOLE, PUBLIC, RECORD_HEADER_BYTES, RecordHeader};
 use crate::files::read_at;
 use crate::key::{Entry, Key, Place};
 
@@ -45,6 +45,14 @@ pub(crate) fn scan(
         let bytes = read_at(&file, at, RECORD_HEADER_BYTES as usize)?;
         let Some(header) = RecordHeader::from_bytes(&bytes) else { return Ok(end) };
         let offset = at + RECORD_HEADER_BYTES;
+        if header.flags & HOLE != 0 {
+            at = offset + u64::from(header.len);
+            if at > file.metadata()?.len() {
+                return Ok(end);
+            }
+            end = at;
+            continue;
+        }
         let data = read_at(&file, offset, header.len as usize)?;
         if data.len() < header.len as usize {
             return Ok(end);

@@ -2,7 +2,7 @@
 //! records beside them.
 //!
 //! A partial blob is not looked at: the next open reads its presence record from the start, since the
-//! new index has taken in none of it.
+//! new index has taken in none of it, and hashes what it leads to, since it is said to be of another boot.
 
 use std::fs::{self, File};
 
@@ -113,13 +113,19 @@ impl Rebuild<'_> {
         Ok(true)
     }
 
-    /// Takes the leaves that are listed beside a blob that does not grow.
+    /// Takes the leaves that are listed beside a blob that does not grow; of others nothing is believed.
     fn read_lists(&mut self) -> Result<(), IndexError> {
         let dir = self.layout.partials();
         for name in fs::read_dir(&dir).map_err(|error| failed(&dir, error))? {
             let name = name.map_err(|error| failed(&dir, error))?.file_name();
             let Some(id) = name.to_str().and_then(BlobId::parse) else { continue };
-            let record = self.index.blob(id)?.filter(|record| record.partial.is_none());
+            let record = self.index.blob(id)?;
+            if record.as_ref().is_none_or(|record| record.partial.is_some()) {
+                let path = self.layout.presence(id);
+                let distrusted = Presence::distrust(self.layout.disk(), &path);
+                distrusted.map_err(|error| failed(&path, error))?;
+                continue;
+            }
             let Some(file) = record.and_then(|record| self.open_blob(id, &record)) else {
                 continue;
             };

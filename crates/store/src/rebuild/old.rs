@@ -1,4 +1,6 @@
-//! What is left of the old index.
+//! What is left of the old index, and how much of what it says is to be believed.
+//!
+//! Nothing of it is changed. Where a newer row may have been lost, that is said with the answer.
 
 use std::fs;
 use std::io;
@@ -12,10 +14,14 @@ use crate::layout::Layout;
 
 /// The old index, as far as it can be read.
 pub(super) enum Old {
-    /// It opens. A page of it may still be damaged.
+    /// It opens. Pages of it, and whole runs, may still be damaged.
     Index(Box<Index>),
     /// Only runs are left, the newest first; what was not in a run yet is not known.
-    Runs(Vec<Arc<Run>>),
+    Runs {
+        runs: Vec<Arc<Run>>,
+        /// There are others, of whatever age, that cannot be read.
+        has_lost: bool,
+    },
 }
 
 /// What the old index says of a digest.
@@ -23,10 +29,14 @@ pub(super) enum Old {
 pub(super) enum Said {
     /// This, and nothing newer.
     Exactly(Slot),
-    /// This, unless something newer was lost.
+    /// This, unless level 0 said something newer: a block that it hid is noted as hidden.
     Perhaps(Slot),
-    /// Nothing, or it could not be read.
+    /// This, unless a run that cannot be read said something newer.
+    Doubtful(Slot),
+    /// Nothing.
     Nothing,
+    /// It could not be read.
+    Unreadable,
 }
 
 impl Old {
@@ -39,9 +49,9 @@ impl Old {
             Some(Ok(index)) => Self::Index(Box::new(index)),
             Some(Err(error)) => {
                 tracing::warn!(%error, "the old index cannot be read");
-                Self::Runs(found_runs(layout))
+                found_runs(layout)
             }
-            None => Self::Runs(found_runs(layout)),
+            None => found_runs(layout),
         }
     }
 
@@ -68,33 +78,40 @@ impl Old {
 
     /// What the old index says of a digest.
     pub(super) fn say(&self, digest: &Digest) -> Said {
-        let said = match self {
-            Self::Index(old) => old.slot(digest),
-            Self::Runs(runs) => find_newest(runs, digest).map(|row| row.map(|(_, _, slot)| slot)),
-        };
-        match (self, said) {
-            (Self::Index(_), Ok(Some(slot))) => Said::Exactly(slot),
-            (Self::Runs(_), Ok(Some(slot))) => Said::Perhaps(slot),
-            // Where a run is damaged, an older row may be wrong.
-            (_, Ok(None) | Err(_)) => Said::Nothing,
+        match self {
+            Self::Index(old) => match old.slot_and_doubt(digest) {
+                Ok((Some(slot), false)) => Said::Exactly(slot),
+                Ok((Some(slot), true)) => Said::Doubtful(slot),
+                Ok((None, false)) => Said::Nothing,
+                Ok((None, true)) | Err(_) => Said::Unreadable,
+            },
+            Self::Runs { runs, has_lost } => match find_newest(runs, digest) {
+                Ok(Some((_, _, slot))) if *has_lost => Said::Doubtful(slot),
+                Ok(Some((_, _, slot))) => Said::Perhaps(slot),
+                // Where a page is damaged, an older row may be wrong.
+                Ok(None) | Err(_) => Said::Unreadable,
+            },
         }
     }
 }
 
-fn found_runs(layout: &Layout) -> Vec<Arc<Run>> {
-    let mut runs = Vec::new();
+fn found_runs(layout: &Layout) -> Old {
+    let (mut runs, mut has_lost) = (Vec::new(), false);
     for number in run_numbers(layout).unwrap_or_default() {
         match Run::open_found(number, &layout.run(number)) {
             Ok(run) => runs.push(Arc::new(run)),
-            Err(error) => tracing::warn!(%error, "a run of the old index cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "a run of the old index cannot be read");
+                has_lost = true;
+            }
         }
     }
     runs.sort_by_key(|run| std::cmp::Reverse((run.row.age, run.number)));
-    runs
+    Old::Runs { runs, has_lost }
 }
 
 /// The numbers of the runs that are there, whoever names them.
-pub(super) fn run_numbers(layout: &Layout) -> io::Result<Vec<u32>> {
+fn run_numbers(layout: &Layout) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for name in fs::read_dir(layout.runs())? {
         let name = name?.file_name();

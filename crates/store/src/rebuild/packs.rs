@@ -1,4 +1,6 @@
-//! The blocks of the packs.
+//! The blocks of the packs: every good record of every pack.
+//!
+//! The packs are synced and otherwise left as they are.
 
 use super::{Rebuild, failed};
 use crate::index::{Changes, IndexError};

@@ -1,4 +1,6 @@
 //! Whom the blocks may be given to, and what the old index alone knows.
+//!
+//! In doubt a block is private: a peer that misses it asks another, and what leaked does not come back.
 
 use shoal_dag::hash::DAG_PB;
 use shoal_dag::{Cid, pb};
@@ -17,7 +19,10 @@ impl Rebuild<'_> {
             Said::Perhaps(Some(entry)) => {
                 (entry.public || said) && !self.index.is_hidden(digest)?
             }
-            Said::Exactly(None) | Said::Perhaps(None) | Said::Nothing => {
+            Said::Doubtful(Some(entry)) if !entry.public => false,
+            said_of_it => {
+                let is_known = matches!(said_of_it, Said::Exactly(_) | Said::Nothing);
+                self.has_doubt.set(self.has_doubt.get() || !is_known);
                 said && !self.index.is_hidden(digest)?
             }
         })
@@ -34,7 +39,7 @@ impl Rebuild<'_> {
 
     /// Keeps what the old index knows and the data does not have, so that reading it names the file that
     /// is damaged.
-    pub(super) fn keep_what_is_named(&mut self) -> Result<(), IndexError> {
+    pub(super) fn keep_what_is_named(&mut self) {
         let mut lost = Vec::new();
         if let Old::Index(old) = &self.old {
             // A damaged run ends it; nothing depends on it.
@@ -49,7 +54,6 @@ impl Rebuild<'_> {
         }
         self.report.kept_from_index = lost.len() as u64;
         self.entries = lost;
-        Ok(())
     }
 
     /// Is there a file where the entry leads?
@@ -60,9 +64,9 @@ impl Rebuild<'_> {
         })
     }
 
-    /// Marks what public pins reach, unless the old index has said all there is to say.
+    /// Marks what public pins reach, unless the old index had a word about everything.
     pub(super) fn publish_what_pins_reach(&mut self) -> Result<(), IndexError> {
-        if matches!(self.old, Old::Index(_)) {
+        if !self.has_doubt.get() {
             return Ok(());
         }
         let snapshot = self.index.snapshot().map_err(IndexError::write)?;
@@ -92,8 +96,12 @@ impl Rebuild<'_> {
 
     /// Has nothing said that this block is not for peers?
     fn is_unsaid(&self, digest: &Digest) -> Result<bool, IndexError> {
-        let is_private =
-            matches!(self.old.say(digest), Said::Perhaps(Some(entry)) if !entry.public);
+        let is_private = match self.old.say(digest) {
+            Said::Exactly(slot) | Said::Perhaps(slot) | Said::Doubtful(slot) => {
+                slot.is_some_and(|entry| !entry.public)
+            }
+            Said::Nothing | Said::Unreadable => false,
+        };
         Ok(!is_private && !self.index.is_hidden(digest)?)
     }
 }

@@ -116,6 +116,9 @@ fn recover_presence(shared: &Shared, id: BlobId, had_failed: bool) -> Result<(),
     let record = record_of(shared, id)?;
     let is_whole = record.as_ref().is_some_and(|record| record.partial.is_none());
     let opened = Presence::open(&shared.disk, &path).map_err(failed)?;
+    if opened.as_ref().is_some_and(|(_, header)| header.is_list) {
+        return recover_list(shared, id, record);
+    }
     let Some((presence, header, root)) =
         opened.and_then(|(presence, header)| header.root.map(|root| (presence, header, root)))
     else {
@@ -130,6 +133,28 @@ fn recover_presence(shared: &Shared, id: BlobId, had_failed: bool) -> Result<(),
         return shared.disk.remove(&path).map_err(failed);
     }
     recover_fetch(shared, id, record, Found { presence, header, root, had_failed })
+}
+
+/// The leaves of a blob that a collection made sparse, or was about to.
+fn recover_list(shared: &Shared, id: BlobId, record: Option<BlobRecord>) -> Result<(), OpenError> {
+    match record {
+        Some(record) if record.sparse => Ok(()),
+        // It took the place of what a fetch wrote there, and names the same leaves.
+        Some(record) if record.partial.is_some() => {
+            let record = BlobRecord { sparse: true, partial: None, ..record };
+            shared.overlay.change(|layer| drop(layer.blobs.insert(id, Some(record))));
+            Ok(())
+        }
+        known => {
+            let mut paths = vec![shared.layout.presence(id)];
+            // A fetch of which the index never knew.
+            paths.extend(known.is_none().then(|| shared.layout.blob(id)));
+            let remove = |path: &std::path::PathBuf| {
+                shared.disk.remove(path).map_err(|error| OpenError::io(path, error))
+            };
+            paths.iter().try_for_each(remove)
+        }
+    }
 }
 
 struct Found {

@@ -122,7 +122,9 @@ fn only_what_changed_is_written() {
     let generation = lab.store().generation();
     let again = |files: &[u32]| {
         let mut memory = lab.memory();
-        files.iter().for_each(|file| memory.note(&name(*file), print(*file), &remembered(*file)));
+        for file in files {
+            memory.note(&name(*file), print(*file), &remembered(*file));
+        }
         memory.finish(generation)
     };
     assert!(again(&[1, 2]).is_none());

@@ -67,7 +67,7 @@ fn create(layout: &Layout, level0_rows: usize) -> Result<Index, OpenError> {
 /// Says in `format` that all else is of this format: the file is there as a whole or not at all.
 fn write_format(layout: &Layout) -> Result<(), OpenError> {
     let (disk, path) = (layout.disk(), layout.format());
-    let new = layout.new_format();
+    let new = path.with_extension("new");
     let write = || {
         disk.remove(&new)?;
         let file = disk.create_new(&new)?;

@@ -7,18 +7,20 @@ use crate::history::History;
 use crate::image::{Crash, Replay};
 use crate::recorder::{Kind, Step};
 
-const KINDS: [Kind; 14] = [
+const KINDS: [Kind; 16] = [
     Kind::PackData,
     Kind::BlobData,
     Kind::CopyData,
     Kind::IndexData,
     Kind::RunData,
+    Kind::JournalData,
     Kind::FormatData,
     Kind::SecretData,
     Kind::PackDirectory,
     Kind::BlobDirectory,
     Kind::BlobsDirectory,
     Kind::RunDirectory,
+    Kind::JournalDirectory,
     Kind::StoreDirectory,
     Kind::SecretDirectory,
     Kind::UsersDirectory,
@@ -31,7 +33,10 @@ const OPERATIONS: usize = 10;
 /// The first loss that a store without this sync has.
 fn caught(kind: Kind) -> Option<String> {
     for seed in 1..=SEEDS_MAX {
-        let history = History::record(seed, OPERATIONS, Some(kind));
+        let mut history = History::record(seed, OPERATIONS, Some(kind));
+        if matches!(kind, Kind::JournalData | Kind::JournalDirectory) {
+            history.rebuilt_every = 1;
+        }
         let is_end = |n: &usize| matches!(history.steps[*n], Step::Acknowledged(_));
         let ends: Vec<usize> = (0..history.steps.len()).filter(is_end).map(|n| n + 1).collect();
         let mut replay = Replay::new(&history.steps, Crash::Strict, seed);

@@ -114,6 +114,11 @@ impl Question {
 pub(crate) struct Expected(BTreeMap<Question, Vec<Answer>>);
 
 impl Expected {
+    /// These are not promised any more.
+    pub(crate) fn withdraw(&mut self, questions: &[Question]) {
+        self.0.extend(questions.iter().map(|question| (question.clone(), Vec::new())));
+    }
+
     /// An operation that promises these facts is under way.
     pub(crate) fn begin(&mut self, facts: &[Fact]) {
         for fact in facts {
@@ -159,12 +164,20 @@ impl Expected {
             match question.ask(store) {
                 Ok(answer) if answers.contains(&answer) => {}
                 Ok(answer) => {
-                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)))
+                    wrong.push(format!("{}: {} not {right:?}", question.name(), show(&answer)));
                 }
                 Err(error) => wrong.push(format!("{}: {error}, not {right:?}", question.name())),
             }
         }
         wrong
+    }
+
+    /// Those that only the index and its journal know.
+    pub(crate) fn of_journal(&self) -> Self {
+        let is_row =
+            |question: &Question| matches!(question, Question::Pin(_) | Question::Record(..));
+        let rows = self.0.iter().filter(|(question, _)| is_row(question));
+        Self(rows.map(|(question, answers)| (question.clone(), answers.clone())).collect())
     }
 
     /// How many facts only one answer is right for.

@@ -73,7 +73,7 @@ impl Scene {
         self.recorder.pause();
         let Self { base, recorder, store, promises, name, .. } = self;
         drop(store);
-        let history = History { base, steps: recorder.steps(), promises };
+        let history = History { base, steps: recorder.steps(), promises, rebuilt_every: 0 };
         for crash in [Crash::Kill, Crash::Ext4, Crash::Strict] {
             let mut replay = Replay::new(&history.steps, crash, seed);
             let found = history.crash(&mut replay, history.steps.len(), crash);
@@ -88,6 +88,7 @@ fn expected(promises: &[Promise], steps: &[Step]) -> Expected {
     for step in steps {
         match step {
             Step::Begun(n) => {
+                expected.withdraw(&promises[*n].withdrawn);
                 expected.begin(&promises[*n].facts);
                 expected.begin(&promises[*n].until_power_loss);
             }
@@ -106,6 +107,11 @@ fn seed_for(operation: &Operation) -> u64 {
     (1..SEEDS_MAX)
         .find(|seed| Scene::new(*seed, operation).is_some())
         .unwrap_or_else(|| panic!("{} is never possible", operation.name))
+}
+
+/// The first calls each, and then every third.
+fn places() -> impl Iterator<Item = usize> {
+    (1..12).chain((12..).step_by(3))
 }
 
 #[track_caller]
@@ -161,7 +167,7 @@ fn a_full_disk_is_said_and_got_over_at_every_write() {
     for operation in OPERATIONS {
         let seed = seed_for(operation);
         let mut full = 0;
-        for n in 1.. {
+        for n in places() {
             let mut was_hit = false;
             for fault in [Fault::Full(n), Fault::FullFrom(n)] {
                 let mut scene = Scene::new(seed, operation).expect("the seed was found");

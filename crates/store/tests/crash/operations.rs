@@ -5,6 +5,7 @@
 //! they say so, so that the promises are exact.
 
 mod adding;
+mod collecting;
 mod fetching;
 mod small;
 mod versions;
@@ -14,11 +15,12 @@ use std::path::PathBuf;
 use shoal_dag::{Bytes, Cid};
 use shoal_store::{BatchOptions, Store, WriteError};
 
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 use crate::random::Random;
 use crate::recorder::Recorder;
 
 use adding::{add_alias, add_blob, add_reference, add_small};
+use collecting::collect;
 use fetching::{fetch, forget_reference, keep, move_out, take_back};
 use small::{forget_block, records, secret, set_public, unpin};
 use versions::{add_version, rebase};
@@ -79,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) facts: Vec<Fact>,
     /// What it promises if only the process dies.
     pub(crate) until_power_loss: Vec<Fact>,
+    /// What was promised before and is not any more.
+    pub(crate) withdrawn: Vec<Question>,
     /// Does it; again where it failed.
     pub(crate) act: Box<Act>,
 }
@@ -99,20 +103,21 @@ pub(crate) struct Operation {
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation { name: "add small", weight: 3, plan: add_small },
     Operation { name: "add blob", weight: 3, plan: add_blob },
-    Operation { name: "add alias", weight: 1, plan: add_alias },
+    Operation { name: "add alias", weight: 2, plan: add_alias },
     Operation { name: "add reference", weight: 2, plan: add_reference },
     Operation { name: "keep", weight: 2, plan: keep },
     Operation { name: "fetch", weight: 3, plan: fetch },
     Operation { name: "move out", weight: 3, plan: move_out },
     Operation { name: "take back", weight: 2, plan: take_back },
-    Operation { name: "unpin", weight: 1, plan: unpin },
+    Operation { name: "unpin", weight: 2, plan: unpin },
     Operation { name: "records", weight: 2, plan: records },
-    Operation { name: "set public", weight: 1, plan: set_public },
-    Operation { name: "forget reference", weight: 1, plan: forget_reference },
-    Operation { name: "forget block", weight: 1, plan: forget_block },
-    Operation { name: "secret", weight: 1, plan: secret },
+    Operation { name: "set public", weight: 2, plan: set_public },
+    Operation { name: "forget reference", weight: 2, plan: forget_reference },
+    Operation { name: "forget block", weight: 2, plan: forget_block },
+    Operation { name: "secret", weight: 2, plan: secret },
     Operation { name: "add version", weight: 3, plan: add_version },
     Operation { name: "rebase", weight: 2, plan: rebase },
+    Operation { name: "collect", weight: 3, plan: collect },
 ];
 
 /// Draws an operation that can be done now.
@@ -138,7 +143,8 @@ fn plan(
     facts: Vec<Fact>,
     act: impl Fn(&Store, &Recorder) -> Result<(), WriteError> + 'static,
 ) -> MaybePlan {
-    Some(Plan { facts, until_power_loss: Vec::new(), act: Box::new(act) })
+    let (until_power_loss, withdrawn) = (Vec::new(), Vec::new());
+    Some(Plan { facts, until_power_loss, withdrawn, act: Box::new(act) })
 }
 
 fn block_facts(blocks: &[(Cid, Bytes)]) -> Vec<Fact> {

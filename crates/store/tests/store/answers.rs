@@ -207,7 +207,7 @@ impl Filled {
         let outside = |name| self.place.dir.path().join(name);
         let files: Vec<File> = (0..8).map(|n| File::new(1000 + n, 9 + n as usize)).collect();
         files[0].add(store, true, Some(PinOptions::default()));
-        files[1].add(store, false, Some(PinOptions { local: true }));
+        files[1].add(store, false, Some(PinOptions { local: true, ..PinOptions::default() }));
         files[2].refer(store, &outside("referred"));
         files[3].fetch(store);
         files[4].keep(store, 5);
@@ -219,7 +219,7 @@ impl Filled {
         let leaves = files[6].leaves.iter().map(|leaf| leaf.0);
         let hidden: Vec<Cid> = leaves.chain(files[6].branches.iter().map(|row| row.0)).collect();
         store.set_public(&hidden, false).unwrap();
-        store.pin(&files[6].root, PinOptions { local: true }).unwrap();
+        store.pin(&files[6].root, PinOptions { local: true, ..PinOptions::default() }).unwrap();
         let alone = File::of(bytes(77, 300_000), 300_000);
         alone.add(store, true, None);
         for file in files.iter().chain([&alone]) {

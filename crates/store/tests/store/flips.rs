@@ -14,7 +14,7 @@ use crate::answers::{Answers, Filled};
 use crate::fixture::files_in;
 
 /// Enough to meet every kind of file a few times.
-const FLIPS: u64 = 300;
+const FLIPS: u64 = 200;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 struct Met {
@@ -116,6 +116,10 @@ fn look(filled: &Filled, before: &Answers, what: &str, met: &mut Met) {
     }
     for root in &filled.roots {
         is_named |= store.whole_file(root).is_err();
+    }
+    if what.contains("/runs/") || what.contains("/journal/") {
+        let faults = store.check_index().unwrap();
+        assert!(faults.len() == 1 && what.ends_with(&*faults[0].path.to_string_lossy()), "{what}");
     }
     if is_named { met.named += 1 } else { met.unnoticed += 1 }
 }

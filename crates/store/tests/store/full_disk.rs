@@ -11,10 +11,10 @@ use shoal_store::{Options, Store, WriteError};
 use crate::fixture::{Tree, block, bytes, leaf_cid, public};
 
 /// A small tmpfs, unmounted when it is dropped.
-struct Small(tempfile::TempDir);
+pub(crate) struct Small(tempfile::TempDir);
 
 impl Small {
-    fn mounted() -> Option<Self> {
+    pub(crate) fn mounted() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
         let options = c"size=16m";
         match mount("tmpfs", dir.path(), "tmpfs", MountFlags::empty(), options) {
@@ -26,7 +26,7 @@ impl Small {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 }

@@ -7,6 +7,10 @@
 
 mod answers;
 mod basics;
+mod collect;
+mod collect_fixture;
+mod collect_model;
+mod collect_races;
 mod concurrent;
 mod damage;
 mod extents;

@@ -14,7 +14,7 @@ fn pins_are_listed_in_pages_and_survive() {
     let store = place.open();
     let batch = store.batch(public());
     for seed in 0..25 {
-        let options = PinOptions { local: seed % 2 == 0 };
+        let options = PinOptions { local: seed % 2 == 0, ..PinOptions::default() };
         batch.pin(&block(seed).0, options).unwrap();
     }
     assert!(!store.is_pinned(&block(1).0));

@@ -7,7 +7,8 @@ use crate::control::protocol::Leaving;
 
 impl Lab {
     fn with(&mut self, request: &Add) -> (Vec<Added>, Result<Outcome, Failure>) {
-        add_all(&self.store, request, None, &self.out, false, &mut Vec::new()).expect("an answer")
+        add_all(&unlimited(&self.store), request, None, &self.out, &mut Vec::new())
+            .expect("an answer")
     }
 
     fn files(&mut self, request: &Add) -> (u64, Spared) {
@@ -116,9 +117,9 @@ fn a_wrong_pattern_of_the_command_line_is_a_wrong_usage() {
     let mut lab = Lab::new();
     let leaving = Leaving { exclude: vec!["[".to_owned()], ..Leaving::default() };
     let request = Add { leaving, ..Add::path(lab.sources()) };
-    let failure = add_all(&lab.store, &request, None, &lab.out, false, &mut Vec::new());
+    let failure = add_all(&unlimited(&lab.store), &request, None, &lab.out, &mut Vec::new());
     assert_eq!(failure.expect_err("no pattern").exit, Exit::Usage);
-    assert_eq!(lab.skipped(), []);
+    assert!(lab.skipped().is_empty());
 }
 
 #[test]

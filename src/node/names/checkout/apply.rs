@@ -258,6 +258,7 @@ impl Apply<'_> {
             copy: true,
             sync: false,
             umask: self.umask,
+            size_max: None,
             out: self.answers.clone(),
         };
         self.work.staged_bytes += export.run()?.bytes;

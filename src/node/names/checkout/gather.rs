@@ -44,7 +44,7 @@ impl Task<'_> {
     pub(super) async fn collect<'r>(
         &'r self,
         reader: Reader<'r>,
-        to: Link,
+        to: &Link,
         standing: &Standing,
     ) -> Result<Collected<'r>, Failure> {
         let (changes, files) = (Changes::new(), standing.files);
@@ -56,7 +56,7 @@ impl Task<'_> {
             let wait = self.request.wait.into();
             let from = Reader::new(self.node, root, wait, Some(self.answers));
             let link = base.map(|cid| Link { cid, under: None });
-            let mut compare = Compare::new(from, collected.reader, link, Some(to)).checked();
+            let mut compare = Compare::new(from, collected.reader, link, Some(*to)).checked();
             let added = add(&mut compare, &mut collected.changes, &mut collected.files, at == 0);
             let failed = added.await.err();
             collected.refused = compare.refused();

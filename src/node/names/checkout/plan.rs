@@ -60,6 +60,7 @@ pub(super) struct Plan {
 pub(super) const EDITED_MAX: usize = 20;
 
 /// What a look at one path came to.
+#[expect(clippy::large_enum_variant, reason = "each is looked at as soon as it is made")]
 enum Decision {
     Nothing,
     Act(Act),

@@ -371,7 +371,7 @@ async fn break_off(versions: &Versions, target: &str, cut: usize) -> usize {
     let (out, standing) = task.open(&versions.out()).await.expect("it is a checkout");
     let reader = Reader::new(node, root, WAIT.into(), None);
     let to = Link { cid: root, under: None };
-    let collected = task.collect(reader, to, &standing).await.expect("all is here");
+    let collected = task.collect(reader, &to, &standing).await.expect("all is here");
     let plan = plan::decide(node.store(), &out, &collected.changes, false).expect("a plan");
     assert_eq!(plan.edited_count, 0);
     let whole = Record::whole(&out.path, out.identity().expect("it"), &task.checked, 9);

@@ -140,8 +140,8 @@ impl<'a> Compare<'a> {
         if self.visited > Budget::TREE.nodes_max || pair.depth > Budget::TREE.depth_max {
             return Err(Failure::bad_dag(&any.cid, "the trees exceed the budget of a walk"));
         }
-        let from = read(&mut self.from, pair.from).await?;
-        let to = read(&mut self.to, pair.to).await?;
+        let from = read(&mut self.from, pair.from.as_ref()).await?;
+        let to = read(&mut self.to, pair.to.as_ref()).await?;
         if let Some(change) = change(from.as_ref(), to.as_ref()) {
             let path = pair.path.clone();
             let (from, to) = (from.as_ref().map(Item::side), to.as_ref().map(Item::side));
@@ -210,8 +210,8 @@ fn joined(path: &[u8], name: &[u8]) -> Vec<u8> {
     if path.is_empty() { name.to_vec() } else { [path, b"/", name].concat() }
 }
 
-async fn read(reader: &mut Reader<'_>, link: Option<Link>) -> Result<Option<Item>, Failure> {
-    let Some(Link { cid, under }) = link else { return Ok(None) };
+async fn read(reader: &mut Reader<'_>, link: Option<&Link>) -> Result<Option<Item>, Failure> {
+    let Some(&Link { cid, under }) = link else { return Ok(None) };
     let node = if cid.codec() == hash::RAW { None } else { Some(reader.node(&cid, under).await?) };
     Ok(Some(Item { cid, node }))
 }

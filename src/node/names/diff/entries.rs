@@ -64,7 +64,7 @@ pub(super) async fn differing(
     gather.tops(a, b)?;
     gather.want_ahead(from, to).await?;
     while let Some(Fork { from: a, to: b, place }) = gather.forks.pop() {
-        let (a, b) = (read(from, a, place).await?, read(to, b, place).await?);
+        let (a, b) = (read(from, a.as_ref(), place).await?, read(to, b.as_ref(), place).await?);
         let before = gather.forks.len();
         gather.shards(a.as_ref(), b.as_ref(), place)?;
         if gather.forks.len() > before {
@@ -79,10 +79,10 @@ pub(super) async fn differing(
 /// Reads a shard, which must be one that can stand there.
 async fn read(
     reader: &mut Reader<'_>,
-    link: Option<Link>,
+    link: Option<&Link>,
     place: Place,
 ) -> Result<Option<Read>, Failure> {
-    let Some(Link { cid, under }) = link else { return Ok(None) };
+    let Some(&Link { cid, under }) = link else { return Ok(None) };
     match reader.node(&cid, under).await? {
         DagNode::Shard(shard) => checked(cid, shard, place).map(Some),
         _ => Err(Failure::bad_dag(&cid, "it stands among shards and is none")),

@@ -217,7 +217,7 @@ async fn of_two_sharded_directories_only_shards_that_differ_are_read() {
     let file = |number: u32| format!("{number:060}");
     fs::create_dir(lab.path("work")).expect("a directory");
     for number in 0..6_000 {
-        fs::write(lab.path("work").join(file(number)), b"x").expect("a file");
+        fs::write(lab.path("work").join(file(number)), number.to_string()).expect("a file");
     }
     let one = lab.add("work").await;
     fs::write(lab.path("work").join(file(5)), b"other").expect("a file");

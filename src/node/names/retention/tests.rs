@@ -97,7 +97,9 @@ async fn a_pin_of_the_user_stays() {
     let later = versions(&lab, name, &["later"]).await[0];
     apply(&lab.node, name).await.expect("the store");
     let target = later.to_string();
-    pin::add(&lab.node, target.as_bytes(), WAIT, &lab.out).await.expect("a pin");
+    pin::add(&lab.node, target.as_bytes(), pin::How::default(), WAIT, &lab.out)
+        .await
+        .expect("a pin");
     keep(&lab, name, "last=1");
     versions(&lab, name, &["3"]).await;
     assert_eq!(apply(&lab.node, name).await.expect("the store").let_go, 2);

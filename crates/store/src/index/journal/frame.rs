@@ -1,4 +1,6 @@
 //! The bytes of a frame and of the changes in it.
+//!
+//! Whether a frame counts is not known here: see `reader`.
 
 use super::super::run::checksum;
 

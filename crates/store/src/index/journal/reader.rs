@@ -1,4 +1,6 @@
 //! Reading a journal from its start, past whatever is damaged.
+//!
+//! Memory is bounded by the largest commit. What the changes mean is the caller's.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,4 +1,6 @@
 //! What a journal gives back after damage, torn ends and commits that failed.
+//!
+//! That redb and the journal say the same is tested where stores are rebuilt.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,6 @@
 //! The bytes of a page: rows in the order of their digests, and what says that they are right.
+//!
+//! A page that was not checked gives no row.
 
 use super::{PAGE_BYTES, PAGE_ROWS, checksum};
 use crate::key::{Digest, EntryBytes, Slot, slot_from_bytes, slot_to_bytes};

@@ -1,4 +1,6 @@
 //! Reading a run: one digest at a time.
+//!
+//! The file stays open for as long as somebody has the run, so that it can be unlinked at any time.
 
 use std::fs::File;
 use std::io;
@@ -192,18 +194,21 @@ impl Run {
         })
     }
 
+    /// Reads fences and filter from the disk.
+    pub(crate) fn load_all(&self) -> Result<(), IndexError> {
+        self.resident().map(drop)
+    }
+
     fn resident(&self) -> Result<&Resident, IndexError> {
         if let Some(resident) = self.resident.get() {
             return Ok(resident);
         }
         let _one = self.loading.lock();
-        match self.resident.get() {
-            Some(resident) => Ok(resident),
-            None => {
-                let resident = self.load()?;
-                Ok(self.resident.get_or_init(|| resident))
-            }
+        if let Some(resident) = self.resident.get() {
+            return Ok(resident);
         }
+        let resident = self.load()?;
+        Ok(self.resident.get_or_init(|| resident))
     }
 
     fn load(&self) -> Result<Resident, IndexError> {

@@ -1,4 +1,6 @@
 //! Reading runs in sequence: one, or several as if they were one.
+//!
+//! Memory: 256 KiB for each run, whatever its length.
 
 use std::sync::Arc;
 

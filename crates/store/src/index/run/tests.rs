@@ -1,4 +1,6 @@
 //! Runs against maps, and runs with a wrong bit.
+//!
+//! How runs and level 0 work together is tested with the index.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,13 +20,16 @@ fn digest(n: u64) -> Digest {
 }
 
 fn slot(n: u64) -> Slot {
-    let entry = Entry { place: Place::Pack(3), offset: n, len: 9, hash: 0x1e, public: n % 2 == 0 };
-    (n % 7 != 0).then_some(entry)
+    let entry =
+        Entry { place: Place::Pack(3), offset: n, len: 9, hash: 0x1e, public: n.is_multiple_of(2) };
+    (!n.is_multiple_of(7)).then_some(entry)
 }
 
 fn write(path: &Path, number: u32, rows: &Rows) -> Arc<Run> {
     let mut writer = RunWriter::create(&Disk::default(), path, number, rows.len() as u64).unwrap();
-    rows.iter().for_each(|(digest, slot)| writer.push(digest, *slot).unwrap());
+    for (digest, slot) in rows {
+        writer.push(digest, *slot).unwrap();
+    }
     Arc::new(writer.finish().unwrap().into_run(number))
 }
 

@@ -1,4 +1,6 @@
 //! Stores of format 1, made by turning one of today into what that format was.
+//!
+//! What the new format adds is taken away: runs, journal and the checksums of pages.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -26,7 +26,7 @@ pub(super) fn keep(world: &mut World<'_>) -> MaybePlan {
     };
     let (facts, until_power_loss) =
         if is_checkpointed { (facts, Vec::new()) } else { (Vec::new(), facts) };
-    Some(Plan { facts, until_power_loss, act: Box::new(act) })
+    Some(Plan { facts, until_power_loss, withdrawn: Vec::new(), act: Box::new(act) })
 }
 
 fn fetch_all(store: &Store, content: &Content, options: SettleOptions) -> Result<(), WriteError> {
@@ -82,7 +82,7 @@ pub(super) fn move_out(world: &mut World<'_>) -> MaybePlan {
         (false, Some(_)) => (blocks, facts),
         (false, None) => (Vec::new(), facts),
     };
-    Some(Plan { facts, until_power_loss, act: Box::new(act) })
+    Some(Plan { facts, until_power_loss, withdrawn: Vec::new(), act: Box::new(act) })
 }
 
 /// A pin of what was moved out: the store takes a copy back.
@@ -110,7 +110,8 @@ pub(super) fn forget_reference(world: &mut World<'_>) -> MaybePlan {
     facts.push(Fact::public(&content.leaves[0].0, None));
     // The names of its files go after the commit and are not synced: a power loss may bring it back.
     let act = move |store: &Store, _: &Recorder| store.forget_reference(&content.root).map(drop);
-    Some(Plan { facts: Vec::new(), until_power_loss: facts, act: Box::new(act) })
+    let (facts, until_power_loss) = (Vec::new(), facts);
+    Some(Plan { facts, until_power_loss, withdrawn: Vec::new(), act: Box::new(act) })
 }
 
 fn gone(blocks: &[(Cid, Bytes)]) -> impl Iterator<Item = Fact> {

@@ -6,9 +6,9 @@ use shoal_dag::build::{self, FileBuilder};
 use shoal_dag::{Bytes, Cid, Metadata, Profile};
 use shoal_store::{PinOptions, Store, WriteError};
 
-use super::{MaybePlan, PUBLIC, World, plan};
+use super::{MaybePlan, PUBLIC, Plan, World, plan};
 use crate::content::bytes;
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 
 const LEAVES: usize = 8;
 const LEAF_BYTES: usize = 40 * 1024;
@@ -59,6 +59,13 @@ impl Version {
     }
 }
 
+/// Every block of all versions, and their roots.
+pub(super) fn all_blocks(world: &World<'_>) -> (Vec<Cid>, Vec<Cid>) {
+    let versions: Vec<Version> = world.versions.iter().map(|n| Version::of(n)).collect();
+    let blocks = versions.iter().flat_map(|version| version.leaves.iter().chain(&version.branches));
+    (versions.iter().map(|version| version.root).collect(), blocks.map(|block| block.0).collect())
+}
+
 /// Adds the next version: two leaves are other ones, the rest are holes of its blob.
 pub(super) fn add_version(world: &mut World<'_>) -> MaybePlan {
     let mut numbers = match world.versions.last() {
@@ -82,9 +89,12 @@ pub(super) fn rebase(world: &mut World<'_>) -> MaybePlan {
     let newest = versions.last()?.clone();
     let older: Vec<Cid> = versions.iter().map(|version| version.root).collect();
     let mut facts: Vec<Fact> = versions.iter().flat_map(Version::facts).collect();
+    let wholes = older.iter().map(|root| Question::Whole(root.to_bytes()));
+    let withdrawn = wholes.collect();
     facts.push(Fact::whole(&newest.root, Some(newest.bytes())));
-    plan(facts, move |store, _| {
+    let plan = plan(facts, move |store, _| {
         store.rebase(&newest.root, &older, &mut || true)?;
         store.thin(&mut || true).map(drop)
-    })
+    });
+    plan.map(|plan| Plan { withdrawn, ..plan })
 }
