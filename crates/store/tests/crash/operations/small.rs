@@ -8,10 +8,19 @@ use shoal_store::{OpenError, WriteError};
 
 use super::{MaybePlan, World, plan};
 use crate::content::{Content, bytes, small};
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 
 pub(super) fn unpin(world: &mut World<'_>) -> MaybePlan {
-    let content = Content::of(world.any(|world| &world.owned)?);
+    let number = world.any(|world| &world.owned)?;
+    world.owned.retain(|other| *other != number);
+    let content = Content::of(number);
+    // Under its other root it stays pinned.
+    let questions = if world.aliased.contains(&number) {
+        vec![Question::Whole(content.root.to_bytes())]
+    } else {
+        content.questions()
+    };
+    world.loose.insert(number, questions);
     plan(vec![Fact::pin(&content.root, false)], move |store, _| {
         store.unpin(&content.root).map(drop)
     })
