@@ -106,7 +106,11 @@ pub(super) fn take_back(world: &mut World<'_>) -> MaybePlan {
     facts.push(Fact::pin(&content.root, true));
     plan(facts, move |store, _| {
         for (cid, _) in &content.leaves {
-            assert!(store.own(cid, true)?);
+            if !store.own(cid, true)? {
+                // A failed sync took it away: it is fetched again.
+                let options = SettleOptions { sync: false, kept: true, sparse: false };
+                fetch_all(store, &content, options)?;
+            }
         }
         store.pin(&content.root, PinOptions::default())
     })

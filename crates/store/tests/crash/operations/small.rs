@@ -16,7 +16,10 @@ pub(super) fn unpin(world: &mut World<'_>) -> MaybePlan {
     let content = Content::of(number);
     // Under its other root it stays pinned.
     let questions = if world.aliased.contains(&number) {
-        vec![Question::Whole(content.root.to_bytes())]
+        let own = content.questions();
+        let leaves: Vec<_> = content.leaves.iter().map(|leaf| leaf.0.to_bytes()).collect();
+        let is_leaf = |question: &Question| matches!(question, Question::Block(bytes) | Question::Public(bytes) if leaves.contains(bytes));
+        own.into_iter().filter(|question| !is_leaf(question)).collect()
     } else {
         content.questions()
     };
