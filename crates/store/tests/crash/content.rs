@@ -1,12 +1,14 @@
 //! Blocks and files of known bytes.
 //!
-//! A number makes a content: the same number the same bytes. The store does not know what a root's block
-//! links to, so that a root is only a name here.
+//! A number makes a content: the same number the same bytes. Files have real branches, since a collector and
+//! a rebase walk them.
 
-use shoal_dag::hash::{DAG_PB, HashKind, RAW, cid_of};
-use shoal_dag::{Bytes, Cid, Version};
+use shoal_dag::build::{self, FileBuilder};
+use shoal_dag::hash::{HashKind, RAW, cid_of};
+use shoal_dag::{Bytes, Cid, Metadata, Profile, Version};
 use shoal_store::{Batch, KeepPlace, Store, WriteError};
 
+use crate::facts::Question;
 use crate::random::Random;
 
 const LEAVES: usize = 5;
@@ -33,23 +35,32 @@ pub(crate) fn small(number: u64) -> (Cid, Bytes) {
 /// A file that gets a blob: five leaves of 56 KiB, 280 KiB.
 pub(crate) struct Content {
     pub(crate) root: Cid,
-    /// Another root of the same bytes.
-    pub(crate) alias: Cid,
     pub(crate) leaves: Vec<(Cid, Bytes)>,
+    pub(crate) branches: Vec<(Cid, Bytes)>,
 }
 
 impl Content {
     pub(crate) fn of(number: u64) -> Self {
-        let leaf = |n| {
-            let data = bytes(number * 100 + n as u64, LEAF_BYTES);
-            (cid_of(HashKind::Blake3, RAW, Version::V1, &data), data)
-        };
-        let leaves: Vec<_> = (0..LEAVES).map(leaf).collect();
-        let root = |text: &str| {
-            let name = format!("{text} {number}");
-            cid_of(HashKind::Blake3, DAG_PB, Version::V1, name.as_bytes())
-        };
-        Self { root: root("root"), alias: root("alias"), leaves }
+        Self::with(number, Metadata::NONE)
+    }
+
+    /// The same bytes under another root.
+    pub(crate) fn alias_of(number: u64) -> Self {
+        Self::with(number, Metadata { mode: Some(0o640), mtime: None })
+    }
+
+    fn with(number: u64, metadata: Metadata) -> Self {
+        let mut builder = FileBuilder::new(Profile::Shoal, metadata);
+        let (mut blocks, mut leaves) = (Vec::new(), Vec::new());
+        for n in 0..LEAVES as u64 {
+            let data = bytes(number * 100 + n, LEAF_BYTES);
+            let leaf = build::leaf(builder.leaf_form(), &data);
+            builder.push(leaf.link(), &mut blocks);
+            leaves.push((leaf.cid, data));
+        }
+        let root = builder.finish(&mut blocks).cid;
+        let branches = blocks.into_iter().map(|block| (block.cid, block.data)).collect();
+        Self { root, leaves, branches }
     }
 
     pub(crate) fn bytes(&self) -> Bytes {
@@ -70,7 +81,24 @@ impl Content {
             blob.write(data)?;
             blob.leaf(cid, offset, len)?;
         }
+        self.put_branches(batch)?;
         blob.finish(&self.root)
+    }
+
+    pub(crate) fn put_branches(&self, batch: &Batch) -> Result<(), WriteError> {
+        self.branches.iter().try_for_each(|(cid, data)| batch.put(cid, data))
+    }
+
+    pub(crate) fn keep_branches(&self, store: &Store) -> Result<(), WriteError> {
+        self.branches.iter().try_for_each(|(cid, data)| store.keep(cid, None, data, true))
+    }
+
+    /// All that can be asked of it while it is in the store.
+    pub(crate) fn questions(&self) -> Vec<Question> {
+        let blocks = self.leaves.iter().chain(&self.branches).map(|(cid, _)| cid.to_bytes());
+        let one = |bytes: Vec<u8>| [Question::Block(bytes.clone()), Question::Public(bytes)];
+        let whole = Question::Whole(self.root.to_bytes());
+        blocks.flat_map(one).chain([whole]).collect()
     }
 
     /// Keeps one leaf, as a fetch does.

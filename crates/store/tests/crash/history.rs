@@ -150,6 +150,9 @@ impl History {
     /// What is right after a crash before step `at`, and how many operations were acknowledged.
     pub(crate) fn expected(&self, at: usize, crash: Crash) -> (Expected, usize) {
         let (mut expected, mut acknowledged) = (Expected::default(), 0);
+        // After a failed sync what was not synced may be given up, whoever lives.
+        let had_failed = self.steps[..at].iter().any(|step| matches!(step, Step::Failed { .. }));
+        let is_all = crash == Crash::Kill && !had_failed;
         for step in &self.steps[..at] {
             match step {
                 Step::Begun(n) => {
@@ -160,7 +163,7 @@ impl History {
                 Step::Acknowledged(n) => {
                     acknowledged += 1;
                     expected.acknowledge(&self.promises[*n].facts);
-                    if crash == Crash::Kill {
+                    if is_all {
                         expected.acknowledge(&self.promises[*n].until_power_loss);
                     }
                 }

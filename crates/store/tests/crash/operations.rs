@@ -10,6 +10,7 @@ mod fetching;
 mod small;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use shoal_dag::{Bytes, Cid};
@@ -20,7 +21,7 @@ use crate::random::Random;
 use crate::recorder::Recorder;
 
 use adding::{add_alias, add_blob, add_reference, add_small};
-use collecting::collect;
+use collecting::{collect, collect_to_the_pins};
 use fetching::{fetch, forget_reference, keep, move_out, take_back};
 use small::{forget_block, records, secret, set_public, unpin};
 use versions::{add_version, rebase};
@@ -38,6 +39,10 @@ pub(crate) struct World<'a> {
     smalls: Vec<u64>,
     records: u8,
     has_secret: bool,
+    /// Contents that have a second root, which is pinned.
+    aliased: Vec<u64>,
+    /// What no pin leads to: a collector may take it.
+    loose: BTreeMap<u64, Vec<Question>>,
     /// Versions of one file, by the numbers of their leaves.
     versions: Vec<Vec<u64>>,
 }
@@ -56,6 +61,8 @@ impl<'a> World<'a> {
             smalls,
             records: 0,
             has_secret: false,
+            aliased: Vec::new(),
+            loose: BTreeMap::new(),
             versions: Vec::new(),
         }
     }
@@ -117,7 +124,8 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation { name: "secret", weight: 2, plan: secret },
     Operation { name: "add version", weight: 3, plan: add_version },
     Operation { name: "rebase", weight: 2, plan: rebase },
-    Operation { name: "collect", weight: 3, plan: collect },
+    Operation { name: "collect", weight: 2, plan: collect },
+    Operation { name: "collect to the pins", weight: 3, plan: collect_to_the_pins },
 ];
 
 /// Draws an operation that can be done now.

@@ -49,7 +49,9 @@ impl Tally {
         self.recoveries.push(found.recovery);
         for wrong in found.wrong {
             let during = history.operation_at(at);
-            self.wrong.push(format!("seed {seed} step {at} {crash:?} in {during}: {wrong}"));
+            let names: Vec<_> = history.promises.iter().map(|promise| promise.name).collect();
+            let what = format!("seed {seed} step {at} {crash:?} in {during} of {names:?}: {wrong}");
+            self.wrong.push(what);
         }
     }
 

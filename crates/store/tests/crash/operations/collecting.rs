@@ -1,14 +1,14 @@
 //! Collecting: garbage goes, and nothing of what was promised.
 //!
-//! Roots are only names here, so that no walk finds what lies below them: everything that any operation
-//! promised is named to the collection. What goes was brought in just before, in every way: as small
-//! blocks, as a whole file, as a half of one, and beside a leaf that stays.
+//! One collection is told by name of everything that any operation promised, and what goes was brought in just
+//! before, in every way: as small blocks, as a whole file, as a half of one, and beside a leaf that stays.
+//! The other one knows the pins only and finds what they lead to.
 
 use shoal_dag::Cid;
 use shoal_store::{CollectOptions, WriteError};
 
 use super::versions::all_blocks;
-use super::{MaybePlan, PUBLIC, World, plan};
+use super::{MaybePlan, PUBLIC, Plan, World, plan};
 use crate::content::{Content, small};
 use crate::facts::Fact;
 
@@ -16,15 +16,18 @@ use crate::facts::Fact;
 const GARBAGE: u64 = 1 << 40;
 
 pub(super) fn collect(world: &mut World<'_>) -> MaybePlan {
-    let number = GARBAGE + world.new_number();
+    // Far from the ones of other collections: what goes comes in here first.
+    let number = GARBAGE + world.new_number() * 100;
     let (whole, half) = (Content::of(number), Content::of(number + (1 << 20)));
     // Found again by what stays of it: the next collection lets it go.
     let stays = whole.leaves[2].clone();
     let (mut roots, mut blocks) = all_blocks(world);
     for number in 0..=world.next {
         let content = Content::of(number);
-        roots.extend([content.root, content.alias]);
-        blocks.extend(content.leaves.iter().map(|leaf| leaf.0));
+        let alias = Content::alias_of(number);
+        roots.extend([content.root, alias.root]);
+        let all = content.leaves.iter().chain(&content.branches).chain(&alias.branches);
+        blocks.extend(all.map(|block| block.0));
         blocks.push(small(number).0);
     }
     blocks.push(stays.0);
@@ -50,4 +53,16 @@ pub(super) fn collect(world: &mut World<'_>) -> MaybePlan {
         assert!(store.get(&stays.0).map_err(WriteError::from)?.is_some());
         Ok(())
     })
+}
+
+/// Removes what no pin leads to: nothing of it is promised any more, and all that is pinned stays.
+pub(super) fn collect_to_the_pins(world: &mut World<'_>) -> MaybePlan {
+    let withdrawn = std::mem::take(&mut world.loose).into_values().flatten().collect();
+    for loose in [&mut world.fetched, &mut world.moved, &mut world.smalls] {
+        loose.clear();
+    }
+    let plan = plan(Vec::new(), |store, _| {
+        store.collect(&CollectOptions::default(), &mut |_| true).map(drop)
+    });
+    plan.map(|plan| Plan { withdrawn, ..plan })
 }

@@ -8,13 +8,16 @@ use shoal_store::{Moved, PinOptions, SettleOptions, Store, WriteError};
 
 use super::{MaybePlan, Plan, World, block_facts, plan};
 use crate::content::{CONTENT_BYTES, Content, small};
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 use crate::recorder::Recorder;
 
 /// A fetch that stops half-way: what was kept survives the process at once and a checkpoint for good.
 pub(super) fn keep(world: &mut World<'_>) -> MaybePlan {
-    let content = Content::of(world.new_number());
-    let block = small(world.new_number());
+    let number = world.new_number();
+    let (content, block) = (Content::of(number), small(world.new_number()));
+    let mut questions = content.questions();
+    questions.push(Question::Block(block.0.to_bytes()));
+    world.loose.insert(number, questions);
     let count = 1 + world.random.below(content.leaves.len() - 1);
     let mut facts = block_facts(&content.leaves[..count]);
     facts.push(Fact::block(&block.0, Some(&block.1)));
@@ -31,6 +34,7 @@ pub(super) fn keep(world: &mut World<'_>) -> MaybePlan {
 
 fn fetch_all(store: &Store, content: &Content, options: SettleOptions) -> Result<(), WriteError> {
     store.prepare(&content.root, CONTENT_BYTES, true)?;
+    content.keep_branches(store)?;
     (0..content.leaves.len()).rev().try_for_each(|n| content.keep(store, n))?;
     let mut spans = content.spans().into_iter();
     assert!(store.settle(&content.root, CONTENT_BYTES, &mut spans, options)?);
@@ -40,7 +44,12 @@ fn fetch_all(store: &Store, content: &Content, options: SettleOptions) -> Result
 pub(super) fn fetch(world: &mut World<'_>) -> MaybePlan {
     let number = world.new_number();
     let (content, kept) = (Content::of(number), world.random.chance(40));
-    if kept { &mut world.owned } else { &mut world.fetched }.push(number);
+    if kept {
+        world.owned.push(number);
+    } else {
+        world.fetched.push(number);
+        world.loose.insert(number, content.questions());
+    }
     let mut facts = block_facts(&content.leaves);
     facts.push(Fact::whole(&content.root, Some(content.bytes())));
     facts.push(Fact::public(&content.leaves[0].0, Some(&content.leaves[0].1)));
@@ -58,6 +67,7 @@ pub(super) fn move_out(world: &mut World<'_>) -> MaybePlan {
     world.fetched.retain(|other| *other != number);
     world.moved.push(number);
     let content = Content::of(number);
+    world.loose.insert(number, content.questions());
     let (out, temp) = (world.out(number), world.base.join(format!("out/.{number}.part")));
     let mut facts = block_facts(&content.leaves);
     facts.push(Fact::file(out.clone(), Some(content.bytes())));
@@ -90,12 +100,17 @@ pub(super) fn take_back(world: &mut World<'_>) -> MaybePlan {
     let number = world.any(|world| &world.moved)?;
     world.moved.retain(|other| *other != number);
     world.owned.push(number);
+    world.loose.remove(&number);
     let content = Content::of(number);
     let mut facts = block_facts(&content.leaves);
     facts.push(Fact::pin(&content.root, true));
     plan(facts, move |store, _| {
         for (cid, _) in &content.leaves {
-            assert!(store.own(cid, true)?);
+            if !store.own(cid, true)? {
+                // A failed sync took it away: it is fetched again.
+                let options = SettleOptions { sync: false, kept: true, sparse: false };
+                fetch_all(store, &content, options)?;
+            }
         }
         store.pin(&content.root, PinOptions::default())
     })

@@ -8,10 +8,22 @@ use shoal_store::{OpenError, WriteError};
 
 use super::{MaybePlan, World, plan};
 use crate::content::{Content, bytes, small};
-use crate::facts::Fact;
+use crate::facts::{Fact, Question};
 
 pub(super) fn unpin(world: &mut World<'_>) -> MaybePlan {
-    let content = Content::of(world.any(|world| &world.owned)?);
+    let number = world.any(|world| &world.owned)?;
+    world.owned.retain(|other| *other != number);
+    let content = Content::of(number);
+    // Under its other root it stays pinned.
+    let questions = if world.aliased.contains(&number) {
+        let own = content.questions();
+        let leaves: Vec<_> = content.leaves.iter().map(|leaf| leaf.0.to_bytes()).collect();
+        let is_leaf = |question: &Question| matches!(question, Question::Block(bytes) | Question::Public(bytes) if leaves.contains(bytes));
+        own.into_iter().filter(|question| !is_leaf(question)).collect()
+    } else {
+        content.questions()
+    };
+    world.loose.insert(number, questions);
     plan(vec![Fact::pin(&content.root, false)], move |store, _| {
         store.unpin(&content.root).map(drop)
     })
