@@ -59,7 +59,7 @@ impl Select {
     /// # Errors
     /// A pattern that is none.
     pub fn new(leaving: &Leaving, profile: Profile) -> Result<Self, Failure> {
-        let mut builder = GitignoreBuilder::new("");
+        let mut builder = builder();
         for pattern in &leaving.exclude {
             builder.add_line(None, pattern).map_err(|error| wrong(pattern, &error))?;
         }
@@ -81,11 +81,12 @@ impl Select {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Patterns::default()),
             Err(error) => return Err(format!("its {IGNORE_NAME} cannot be read: {error}")),
         };
-        let mut builder = GitignoreBuilder::new("");
+        let mut builder = builder();
         for (number, line) in text.split(|byte| *byte == b'\n').enumerate() {
             let wrong = |why: &dyn std::fmt::Display| {
                 format!("line {} of its {IGNORE_NAME} is no pattern: {why}", number + 1)
             };
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
             if line.starts_with(b"#") {
                 continue;
             }
@@ -125,6 +126,14 @@ impl Select {
         }
         None
     }
+}
+
+/// Patterns relative to a directory that is cut off before they are matched. A class without an end is
+/// an error: git lets it match nothing, and whoever wrote it wanted something left out.
+fn builder() -> GitignoreBuilder {
+    let mut builder = GitignoreBuilder::new("");
+    builder.allow_unclosed_class(false);
+    builder
 }
 
 fn wrong(pattern: &str, error: &ignore::Error) -> Failure {

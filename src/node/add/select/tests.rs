@@ -98,3 +98,11 @@ fn names_that_are_not_utf8_are_matched_too() {
     let left = select.leaves_out(Path::new(name), false, Path::new("/arg"), std::iter::empty());
     assert_eq!(left, Some(LeftOut::Excluded));
 }
+
+#[test]
+fn what_is_no_pattern_is_refused_and_not_passed_over() {
+    for pattern in ["[", "a[b", "[z-a]", "{a"] {
+        let leaving = Leaving { exclude: vec![pattern.to_owned()], ..Leaving::default() };
+        assert!(Select::new(&leaving, Profile::Shoal).is_err(), "{pattern}");
+    }
+}
