@@ -103,7 +103,7 @@ fn every_sync_of_every_operation() {
     let mut tally = Tally::default();
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for seed in 1..=RUNS {
-        let history = History::record(seed, 16, None);
+        let history = History::record(seed, 18, None);
         tally.runs += 1;
         tally.operations += history.promises.len() as u64;
         let cuts = cuts_at_syncs(&history.steps);

@@ -16,7 +16,8 @@ use crate::facts::Fact;
 const GARBAGE: u64 = 1 << 40;
 
 pub(super) fn collect(world: &mut World<'_>) -> MaybePlan {
-    let number = GARBAGE + world.new_number();
+    // Each time another garbage, since it is promised that the last one is gone.
+    let number = GARBAGE + world.new_number() * 64;
     let (whole, half) = (Content::of(number), Content::of(number + (1 << 20)));
     // Found again by what stays of it: the next collection lets it go.
     let stays = whole.leaves[2].clone();
