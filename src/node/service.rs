@@ -63,12 +63,7 @@ pub struct Scope {
 impl Scope {
     /// A connection that has asked nothing yet.
     pub const fn new(node: Arc<Node>) -> Self {
-        Self {
-            node,
-            sessions: VecDeque::new(),
-            holds: VecDeque::new(),
-            leases: VecDeque::new(),
-        }
+        Self { node, sessions: VecDeque::new(), holds: VecDeque::new(), leases: VecDeque::new() }
     }
 
     /// Does what is asked with the bytes that the client sends.

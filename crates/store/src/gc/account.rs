@@ -177,7 +177,9 @@ impl Shared {
             let rows = self.index.wholes(after.as_ref(), WHOLES_AT_ONCE)?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
             after = Some(*last);
-            rows.into_iter().for_each(|(digest, whole)| each(digest, whole));
+            for (digest, whole) in rows {
+                each(digest, whole);
+            }
         }
     }
 }
