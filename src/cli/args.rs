@@ -11,7 +11,7 @@ use shoal_net::Network;
 use super::{
     add, car, cat, checkout, completions, demo, diff, gc, get, list, log, mount, name, pin, prove,
     publish, resolve, rm, seed, show, stat,
-    values::{self, Bwlimit, Timeout},
+    values::{self, Bwlimit, Quota, Timeout},
     verify, verify_proof,
 };
 use crate::{
@@ -137,7 +137,7 @@ pub(crate) struct Globals {
     /// what pins leave; `off` is no limit [default: off]
     #[arg(long, global = true, value_name = "SIZE", env = "SHOAL_QUOTA", hide_env_values = true)]
     #[arg(value_parser = values::quota)]
-    pub(crate) quota: Option<Option<u64>>,
+    pub(crate) quota: Option<Quota>,
 
     /// Longest time without progress before giving up, such as 500ms, 5s, 2m or 1h
     #[arg(long, global = true, value_name = "TIME", env = "SHOAL_TIMEOUT", hide_env_values = true)]
@@ -180,7 +180,7 @@ impl Globals {
             listen: given(&self.listen),
             up_max: limit.up,
             down_max: limit.down,
-            quota: self.quota.flatten(),
+            quota: self.quota.and_then(|quota| quota.0),
             timeout: self.timeout.0,
             dns: dns()?,
         })

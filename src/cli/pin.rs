@@ -62,7 +62,10 @@ struct PinRemoveArgs {
     targets: Vec<OsString>,
 }
 
-/// List pins: the CID, then `direct`, `local` (neither announced nor served) and the name, if so
+/// List pins: the CID, what kind of pin it is, and its name
+///
+/// After the CID stands `direct` for a pin of one block, and `local` for one that is neither announced nor
+/// served.
 #[derive(Debug, Args)]
 struct PinListArgs {
     /// Only pins of this kind

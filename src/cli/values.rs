@@ -19,9 +19,15 @@ pub(crate) struct Bwlimit {
     pub(crate) down: Option<u64>,
 }
 
+/// Bytes that the store may take; `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Quota(pub(crate) Option<u64>);
+
 /// Reads a quota: bytes with K, M or G; `off` is none.
-pub(crate) fn quota(text: &str) -> Result<Option<u64>, String> {
-    rate(text).map_err(|_| format!("{text:?} is not a size such as 500M or 20G, and not `off`"))
+pub(crate) fn quota(text: &str) -> Result<Quota, String> {
+    rate(text)
+        .map(Quota)
+        .map_err(|_| format!("{text:?} is not a size such as 500M or 20G, and not `off`"))
 }
 
 /// Parses `UP:DOWN`, or one value for both.

@@ -203,7 +203,8 @@ fn what_is_unchanged_is_not_read_again_and_what_changed_is() {
     let all = outcome(a.run(&[&"add", &"--json", &"--no-cache", &source]));
     assert_eq!(all["unchanged"], 0);
     assert_eq!(a.add(&source), cid);
-    let one = fs::read_dir(&source).unwrap().next().unwrap().unwrap().path();
+    let mut paths = fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path());
+    let one = paths.find(|path| path.is_file()).unwrap();
     let before = fs::metadata(&one).unwrap();
     let file = OpenOptions::new().write(true).open(&one).unwrap();
     file.write_all_at(b"!", 0).unwrap();

@@ -252,7 +252,7 @@ fn a_full_disk_is_told_and_nothing_acknowledged_is_lost() {
     let cid = peer.store().add(&large);
     let out = disk.path.join("out");
     let c = lab.store("disk/other").told(peer.address());
-    drop(c.run(&[&"get", &cid, &"-o", &out, &"--timeout", &"20s"]).exits(1).says("space"));
+    drop(c.run(&[&"get", &cid, &"-o", &out, &"--timeout", &"20s"]).exits(1).says("that are free"));
     assert!(!out.exists());
 }
 

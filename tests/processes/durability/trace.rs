@@ -98,9 +98,10 @@ impl Trace {
 }
 
 /// True for what lies in the store and must last. The lock names its holder, the socket is no file,
-/// and `partial` tells what is not whole: for content that is added, it is there to be removed.
+/// `partial` tells what is not whole (for content that is added, it is there to be removed), the reserve
+/// has no bytes, and what `stat.redb` remembers may be lost.
 fn below(path: &str, store: &str) -> bool {
-    let spared = ["lock", "control.sock", "partial/"];
+    let spared = ["lock", "control.sock", "partial/", "reserve", "stat.redb"];
     let inside = path.strip_prefix(store).and_then(|path| path.strip_prefix('/'));
     inside.is_some_and(|path| !spared.iter().any(|start| path.starts_with(start)))
 }

@@ -224,7 +224,8 @@ pub(crate) fn digest_of(mut stream: impl Read) -> [u8; 32] {
     }
 }
 
-/// Bytes on disk of all files below `dir`, one inode counted once.
+/// Bytes on disk of all files below `dir`, one inode counted once. What a store holds in reserve for a full
+/// disk is not counted: it is given up when it is needed.
 pub(crate) fn disk_bytes(dir: &Path) -> u64 {
     let mut inodes = BTreeMap::new();
     let mut pending = vec![dir.to_owned()];
@@ -239,7 +240,7 @@ pub(crate) fn disk_bytes(dir: &Path) -> u64 {
             };
             if metadata.is_dir() {
                 pending.push(item.path());
-            } else {
+            } else if item.file_name() != "reserve" {
                 inodes.insert((metadata.dev(), metadata.ino()), metadata.blocks() * 512);
             }
         }

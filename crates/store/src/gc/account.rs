@@ -177,7 +177,9 @@ impl Shared {
             let rows = self.index.wholes(after.as_ref(), WHOLES_AT_ONCE)?;
             let Some((last, _)) = rows.last() else { return Ok(()) };
             after = Some(*last);
-            rows.into_iter().for_each(|(digest, whole)| each(digest, whole));
+            for (digest, whole) in rows {
+                each(digest, whole);
+            }
         }
     }
 }
@@ -200,7 +202,7 @@ impl Run<'_> {
         let mut wholes = std::mem::take(&mut self.homes.fetched);
         self.shared.each_whole(&mut |digest, whole| wholes.push((digest, whole.blob)))?;
         for (digest, id) in wholes {
-            let stays = self.stays(&digest)?;
+            let stays = self.stays_as_root(&digest, id)?;
             let Some(blob) = self.homes.blobs.get_mut(&id) else { continue };
             if stays {
                 blob.is_rooted = true;
@@ -211,13 +213,17 @@ impl Run<'_> {
         self.listen()
     }
 
-    /// Does this block stay, or may it be about to come?
-    fn stays(&self, digest: &Digest) -> Result<bool, Stop> {
+    /// Does the content below this root stay, which is that blob, or may it be about to come? A root that
+    /// is pinned as a block alone keeps no content, unless it is all of it.
+    fn stays_as_root(&self, digest: &Digest, blob: BlobId) -> Result<bool, Stop> {
         if self.late.contains(digest) {
             return Ok(true);
         }
         let row = self.snapshot.find(digest).map_err(ReadError::from)?;
-        let stays = row.is_some_and(|(id, _)| self.marks.stays(id));
+        let stays = row.is_some_and(|(id, entry)| {
+            let is_all_of_it = entry.place == Place::Blob(blob);
+            self.marks.stays(id) && (is_all_of_it || self.marks.is_followed(id))
+        });
         Ok(stays || self.collecting.batches.iter().any(|batch| batch.covers(digest)))
     }
 

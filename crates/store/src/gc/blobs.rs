@@ -227,12 +227,11 @@ impl Run<'_> {
         for place in places {
             let more = self.homes.life(place).map_or(0, |life| life.live + life.dead);
             rows = rows.saturating_add(more);
-            match groups.last_mut().filter(|_| rows <= ROWS_GATHERED_MAX) {
-                Some(group) => group.push(place),
-                None => {
-                    groups.push(vec![place]);
-                    rows = more;
-                }
+            if let Some(group) = groups.last_mut().filter(|_| rows <= ROWS_GATHERED_MAX) {
+                group.push(place);
+            } else {
+                groups.push(vec![place]);
+                rows = more;
             }
         }
         groups

@@ -68,6 +68,11 @@ impl Marks {
         Self { stay, followed, pinned: Vec::new(), used: Vec::new(), found: 0 }
     }
 
+    /// Were the links of this row followed, or are they about to be?
+    pub(super) fn is_followed(&self, id: u64) -> bool {
+        self.followed.has(id)
+    }
+
     /// Does this row stay?
     pub(super) fn stays(&self, id: u64) -> bool {
         self.stay.has(id)
