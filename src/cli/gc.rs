@@ -17,7 +17,7 @@ use crate::{
     exit::Exit,
 };
 
-/// Remove what is not pinned, not in use and not seeded on, and print what was freed
+/// Remove what is not pinned, in use or seeded on, and print what was freed
 ///
 /// There is no grace period: what was fetched and not pinned goes. Users' files that the store refers
 /// to are forgotten and never touched.

@@ -44,14 +44,17 @@ fn stopped_half_way(store: &Store, arguments: &[&dyn AsRef<OsStr>], path: &Path)
     panic!("it was never met half read");
 }
 
-/// How far a process has read a file that it has open.
+/// How far a process has read a file that it has open, perhaps more than once.
 fn position(process: &Started, path: &Path) -> Option<u64> {
     let real = fs::canonicalize(path).unwrap();
-    let mut files = fs::read_dir(format!("/proc/{}/fd", process.id())).ok()?.flatten();
-    let open = files.find(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == real))?;
-    let info = format!("/proc/{}/fdinfo/{}", process.id(), open.file_name().display());
-    let info = fs::read_to_string(info).ok()?;
-    info.lines().next()?.strip_prefix("pos:")?.trim().parse().ok()
+    let files = fs::read_dir(format!("/proc/{}/fd", process.id())).ok()?.flatten();
+    let open = files.filter(|fd| fs::read_link(fd.path()).is_ok_and(|target| target == real));
+    let at = |fd: fs::DirEntry| -> Option<u64> {
+        let info = format!("/proc/{}/fdinfo/{}", process.id(), fd.file_name().display());
+        let info = fs::read_to_string(info).ok()?;
+        info.lines().next()?.strip_prefix("pos:")?.trim().parse().ok()
+    };
+    open.filter_map(at).max()
 }
 
 /// Whether a file is added by a clone here, which is at one moment and cannot be met half read.
