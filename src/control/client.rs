@@ -47,6 +47,7 @@ impl From<io::Error> for ClientError {
 
 /// What the node sends.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one is on its way at a time, and none is kept")]
 pub enum Answer {
     /// A message; `Done` or `Failed` is the last one of a request.
     Response(Response),

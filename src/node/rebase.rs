@@ -121,7 +121,10 @@ fn versions(book: &Book) -> Result<Vec<Versions>, Failure> {
     let store = book.store();
     let mut all = Vec::new();
     for name in book.names()? {
-        let Some(state) = book.state(name)?.filter(|state| state.is_whole()) else { continue };
+        let Some(state) = book.state(name)? else { continue };
+        if !state.is_whole() {
+            continue;
+        }
         let Some(newest) = version::newest(book, &state)? else { continue };
         if !store.is_pinned(&newest.root) {
             continue;

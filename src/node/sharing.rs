@@ -166,14 +166,14 @@ pub fn paths_of_part(store: &Store, target: &Cid) -> Vec<CidPath> {
 }
 
 /// The name that a link of a directory stands for; none for a link to another shard.
-fn segment(store: &Store, branch: &[u8], link: u32) -> Option<Option<Vec<u8>>> {
+fn segment(store: &Store, branch: &[u8], link: u32) -> Option<Vec<Vec<u8>>> {
     let branch = Cid::try_from(branch).ok()?;
     let data = store.get(&branch).ok()??;
     match DagNode::decode(&branch, data).ok()? {
-        DagNode::Directory { entries, .. } => Some(Some(entries.get(link as usize)?.name.clone())),
+        DagNode::Directory { entries, .. } => Some(vec![entries.get(link as usize)?.name.clone()]),
         DagNode::Shard(shard) => {
             let link = shard.links.get(link as usize)?;
-            Some((!link.is_shard()).then(|| link.name.clone()))
+            Some((!link.is_shard()).then(|| link.name.clone()).into_iter().collect())
         }
         _ => None,
     }

@@ -28,6 +28,7 @@ use super::{
 
 /// What the node says.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a script has a handful of them")]
 pub(crate) enum Say {
     /// A message.
     Message(Response),

@@ -55,8 +55,8 @@ fn direct_pins_and_names_are_kept_listed_and_removed() {
     drop(a.run(&[&"pin", &"rm", &cid]).ok());
     drop(a.run(&[&"pin", &"add", &"--direct", &"--name", &"the top of it", &cid]).ok());
     let listed = format!("{cid} direct the top of it");
-    assert_eq!(a.run(&[&"pin", &"ls"]).ok().lines(), [listed.clone()]);
-    assert_eq!(a.run(&[&"pin", &"ls", &"--type", &"direct"]).ok().lines(), [listed.clone()]);
+    assert_eq!(a.run(&[&"pin", &"ls"]).ok().lines(), [listed.as_str()]);
+    assert_eq!(a.run(&[&"pin", &"ls", &"--type", &"direct"]).ok().lines(), [listed.as_str()]);
     assert!(a.run(&[&"pin", &"ls", &"--type", &"recursive"]).ok().stdout.is_empty());
     assert!(a.run(&[&"pin", &"ls", &"--name", &"another"]).ok().stdout.is_empty());
     assert_eq!(collected(&a, &[], "kept_blocks"), 1);

@@ -14,7 +14,7 @@ use std::{
 use rustix::fs::{PROC_SUPER_MAGIC, fstatfs};
 
 /// File systems of the kernel's own whose files have no size before they are read.
-const SIZELESS: [i64; 4] = [PROC_SUPER_MAGIC as i64, 0x6265_6572, 0x6462_6720, 0x7472_6163];
+const SIZELESS: [i64; 4] = [PROC_SUPER_MAGIC, 0x6265_6572, 0x6462_6720, 0x7472_6163];
 
 /// The file, and what it was like when it was opened.
 pub(super) struct Watched {
@@ -47,7 +47,7 @@ impl Watched {
     }
 
     fn has_no_size(&self) -> bool {
-        fstatfs(&self.file).is_ok_and(|found| SIZELESS.contains(&(found.f_type as i64)))
+        fstatfs(&self.file).is_ok_and(|found| SIZELESS.contains(&found.f_type))
     }
 }
 

@@ -12,7 +12,7 @@ use super::*;
 use crate::node::sharing::unshare;
 
 /// Until then a file must be old enough to be remembered.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// Files of the tree that the tests change.
 const FILES: u64 = 12;
