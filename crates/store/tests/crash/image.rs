@@ -266,7 +266,9 @@ impl Content {
 
     fn all(&self) -> Vec<u8> {
         let mut bytes = self.durable.clone();
-        self.pending.iter().for_each(|piece| piece.apply(&mut bytes));
+        for piece in &self.pending {
+            piece.apply(&mut bytes);
+        }
         bytes
     }
 

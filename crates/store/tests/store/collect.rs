@@ -78,14 +78,26 @@ fn what_was_removed_can_be_added_again() {
     let store = place.open();
     let contents = [Content::of(0..20, 64 << 10), Content::of(50..60, 3000)];
     for _ in 0..3 {
-        contents.iter().for_each(|content| content.add(&store));
-        contents.iter().for_each(|content| content.assert_here(&store));
-        contents.iter().for_each(|content| assert!(store.unpin(&content.root).unwrap()));
+        for content in &contents {
+            content.add(&store);
+        }
+        for content in &contents {
+            content.assert_here(&store);
+        }
+        for content in &contents {
+            assert!(store.unpin(&content.root).unwrap());
+        }
         collect(&store);
-        contents.iter().for_each(|content| content.assert_gone(&store));
+        for content in &contents {
+            content.assert_gone(&store);
+        }
         assert!(on_disk(&store) < 64 << 10, "{}", on_disk(&store));
-        contents.iter().for_each(|content| content.fetch(&store));
-        contents.iter().for_each(|content| content.assert_here(&store));
+        for content in &contents {
+            content.fetch(&store);
+        }
+        for content in &contents {
+            content.assert_here(&store);
+        }
         collect(&store);
     }
 }
@@ -184,8 +196,12 @@ fn what_comes_in_during_a_collection_stays_at_every_step() {
     let steps = (0..).take_while(|at| {
         let place = Place::new();
         let store = place.open();
-        contents.iter().for_each(|content| content.add(&store));
-        contents.iter().for_each(|content| drop(store.unpin(&content.root)));
+        for content in &contents {
+            content.add(&store);
+        }
+        for content in &contents {
+            drop(store.unpin(&content.root));
+        }
         let mut seen = 0;
         let mut step = |_: Progress| {
             if seen == *at {
@@ -198,14 +214,20 @@ fn what_comes_in_during_a_collection_stays_at_every_step() {
         let done = store.collect(&CollectOptions::default(), &mut step).unwrap();
         assert!(done.is_complete);
         if seen > *at {
-            contents.iter().for_each(|content| content.assert_here(&store));
+            for content in &contents {
+                content.assert_here(&store);
+            }
         } else {
-            contents.iter().for_each(|content| content.assert_gone(&store));
+            for content in &contents {
+                content.assert_gone(&store);
+            }
         }
         drop(store);
         let store = place.open();
         if seen > *at {
-            contents.iter().for_each(|content| content.assert_here(&store));
+            for content in &contents {
+                content.assert_here(&store);
+            }
         }
         seen > *at
     });
@@ -282,7 +304,9 @@ fn a_users_file_is_forgotten_and_never_touched() {
         reference.leaf(cid, *offset, data.len() as u32).unwrap();
     }
     reference.finish(&content.root).unwrap();
-    content.branches.iter().for_each(|block| batch.put(&block.cid, &block.data).unwrap());
+    for block in &content.branches {
+        batch.put(&block.cid, &block.data).unwrap();
+    }
     batch.pin(&content.root, PinOptions::default()).unwrap();
     batch.commit().unwrap();
     collect(&store);
@@ -373,8 +397,12 @@ fn one_that_is_stopped_leaves_a_store_that_the_next_one_cleans() {
         let place = Place::new();
         let store = place.open();
         kept.add(&store);
-        contents.iter().for_each(|content| content.add(&store));
-        contents.iter().for_each(|content| drop(store.unpin(&content.root)));
+        for content in &contents {
+            content.add(&store);
+        }
+        for content in &contents {
+            drop(store.unpin(&content.root));
+        }
         let mut seen = 0;
         let mut step = |_: Progress| {
             seen += 1;
@@ -404,7 +432,9 @@ fn many_small_packs_become_one() {
         collect(&store);
     }
     assert!(files_in(&place.path().join("packs")).len() < 20);
-    contents.iter().for_each(|content| content.assert_here(&store));
+    for content in &contents {
+        content.assert_here(&store);
+    }
 }
 
 #[test]

@@ -139,7 +139,9 @@ impl Model {
     }
 
     fn check(&self, store: &Store) {
-        self.pinned.iter().for_each(|n| self.contents[*n].assert_here(store));
+        for n in &self.pinned {
+            self.contents[*n].assert_here(store);
+        }
         for (n, leaf) in &self.leaves {
             let (cid, _, data) = &self.contents[*n].leaves[*leaf];
             assert!(store.get(cid).unwrap().as_ref() == Some(data));

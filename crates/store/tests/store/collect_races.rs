@@ -69,11 +69,15 @@ fn nothing_is_taken_from_under_who_adds_fetches_pins_and_reads() {
     });
     assert!(collections.load(Ordering::Acquire) > 1);
     let kept = kept.into_inner().unwrap();
-    kept.iter().for_each(|content| content.assert_here(&store));
+    for content in &kept {
+        content.assert_here(&store);
+    }
     collect(&store);
     drop(store);
     let store = place.open();
-    kept.iter().for_each(|content| content.assert_here(&store));
+    for content in &kept {
+        content.assert_here(&store);
+    }
 }
 
 /// Brings a content in, one way or another, and pins it or not. Nobody unpins what another may have
@@ -141,7 +145,9 @@ fn one_that_is_killed_before_any_of_its_changes_loses_nothing() {
         let options = Options { watch, ..Options::default() };
         let store = Store::open(&place.path(), options).unwrap();
         kept.iter().chain(&gone).for_each(|content| content.add(&store));
-        gone.iter().for_each(|content| assert!(store.unpin(&content.root).unwrap()));
+        for content in &gone {
+            assert!(store.unpin(&content.root).unwrap());
+        }
         store.pin(&leaf, PinOptions::default()).unwrap();
         killer.left.store(kills, Ordering::Release);
         killer.is_armed.store(true, Ordering::Release);
@@ -150,7 +156,9 @@ fn one_that_is_killed_before_any_of_its_changes_loses_nothing() {
         drop(store);
         let store = crashed.open();
         let check = |store: &Store| {
-            kept.iter().for_each(|content| content.assert_here(store));
+            for content in &kept {
+                content.assert_here(store);
+            }
             assert!(store.get(&leaf).unwrap().is_some());
         };
         check(&store);
@@ -240,7 +248,9 @@ fn a_full_disk_is_collected() {
     let done = collect(&store);
     assert_eq!(done.removed_blocks, gone.iter().map(|c| c.blocks().count() as u64).sum::<u64>());
     kept.assert_here(&store);
-    gone.iter().for_each(|content| content.assert_gone(&store));
+    for content in &gone {
+        content.assert_gone(&store);
+    }
     gone[0].add(&store);
     drop(store);
     let store = Store::open(&small.path().join("store"), Options::default()).unwrap();

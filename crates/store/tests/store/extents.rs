@@ -168,7 +168,9 @@ proptest! {
                 docs.push(add(&store, &content));
             }
         }
-        docs.iter().for_each(|doc| doc.assert_right(&store));
+        for doc in &docs {
+doc.assert_right(&store);
+}
         if reopen {
             drop(store);
             store = place.open();
@@ -179,7 +181,9 @@ proptest! {
         prop_assert!(done.whole && !done.stopped);
         prop_assert_eq!(store.thin(&mut || true).unwrap().left, 0);
         newest.assert_whole(&store, true);
-        docs.iter().for_each(|doc| doc.assert_right(&store));
+        for doc in &docs {
+doc.assert_right(&store);
+}
         let (bytes, leaves) = unique(&docs);
         // A leaf that stands twice in the newest file is there twice.
         let repeated = newest.content.len() as u64 - unique([newest]).0;
@@ -188,6 +192,8 @@ proptest! {
         prop_assert!(taken <= most, "{} of {}", taken, most);
         drop(store);
         let store = place.open();
-        docs.iter().for_each(|doc| doc.assert_right(&store));
+        for doc in &docs {
+doc.assert_right(&store);
+}
     }
 }

@@ -35,7 +35,9 @@ fn roots(docs: &[Doc]) -> Vec<Cid> {
 
 #[track_caller]
 fn assert_right(docs: &[Doc], store: &Store) {
-    docs.iter().for_each(|doc| doc.assert_right(store));
+    for doc in &docs {
+        doc.assert_right(store);
+    }
 }
 
 #[test]

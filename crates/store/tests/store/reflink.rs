@@ -111,7 +111,9 @@ fn holes_that_lie_alike_are_shared_and_filled_at_once() {
         store.thin(&mut || true).unwrap();
         third.assert_whole(&store, true);
         let docs = [first, second, third];
-        docs.iter().for_each(|doc| doc.assert_right(&store));
+        for doc in &docs {
+            doc.assert_right(&store);
+        }
         let (taken, (unique, leaves)) = (blob_bytes(&store), unique(&docs));
         assert!(taken <= unique + leaves * 8192, "{taken} of {unique}");
         // btrfs frees an extent when the last byte of it is gone.
