@@ -35,7 +35,7 @@ fn roots(docs: &[Doc]) -> Vec<Cid> {
 
 #[track_caller]
 fn assert_right(docs: &[Doc], store: &Store) {
-    for doc in &docs {
+    for doc in docs {
         doc.assert_right(store);
     }
 }
