@@ -231,11 +231,11 @@ impl Run<'_> {
     pub(super) fn mark_said(&mut self, said: Said) -> Result<(), Stop> {
         let key = said.key;
         self.homes.rescue(&key.digest);
+        let is_new = self.late.insert(key.digest);
         if self.row(&key)?.is_some() {
             return self.mark_key(&key, said.below, Of::Use);
         }
         // It came after the snapshot, and what it links to may have been here before.
-        let is_new = self.late.insert(key.digest);
         if is_new
             && said.below
             && let Ok(Some(data)) = self.shared.read(&key.to_cid(), false)

@@ -49,7 +49,7 @@ pub(super) struct Run<'a> {
     pub(super) pack_end: u32,
     pub(super) marks: Marks,
     pub(super) homes: Homes,
-    /// What came in since the snapshot.
+    /// What came in, or was relied on, since the snapshot.
     pub(super) late: HashSet<Digest>,
     /// Rows of blocks that moved to another home since.
     pub(super) moved: HashSet<u64>,

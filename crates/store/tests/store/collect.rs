@@ -112,9 +112,17 @@ fn a_direct_pin_keeps_its_block_alone() {
     store.pin(&content.root, direct).unwrap();
     let pin = store.pinned(&content.root).unwrap().unwrap();
     assert!(pin.direct && pin.name.as_deref() == Some("only it"));
+    let large = Content::of(10..30, 64 << 10);
+    large.add(&store);
+    let direct = PinOptions { direct: true, ..PinOptions::default() };
+    store.pin(&large.root, direct).unwrap();
     collect(&store);
-    assert!(store.has(&content.root));
-    assert!(content.leaves.iter().all(|(cid, ..)| !store.has(cid)));
+    for content in [content, large] {
+        assert!(store.has(&content.root));
+        assert!(content.leaves.iter().all(|(cid, ..)| !store.has(cid)));
+        assert!(store.whole_file(&content.root).unwrap().is_none());
+    }
+    assert!(files_in(&place.path().join("blobs")).is_empty());
 }
 
 #[test]
