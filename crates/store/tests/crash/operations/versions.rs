@@ -86,7 +86,8 @@ pub(super) fn add_version(world: &mut World<'_>) -> MaybePlan {
 /// Makes the newest version whole, moves what it shares there, and thins the older ones.
 pub(super) fn rebase(world: &mut World<'_>) -> MaybePlan {
     let versions: Vec<Version> = world.versions.iter().map(|n| Version::of(n)).collect();
-    let newest = versions.last()?.clone();
+    let [.., _, newest] = versions.as_slice() else { return None };
+    let newest = newest.clone();
     let older: Vec<Cid> = versions.iter().map(|version| version.root).collect();
     let mut facts: Vec<Fact> = versions.iter().flat_map(Version::facts).collect();
     let wholes = older.iter().map(|root| Question::Whole(root.to_bytes()));
