@@ -2,7 +2,7 @@
 //!
 //! [`CarReader`] is a machine: it is given bytes as they come and says what they were. It reads
 //! versions 1 and 2; of version 2 it reads the payload and passes over the index, which it never
-//! trusts. Every block was checked against its CID before it is given out. [`write`] makes both
+//! trusts. Every block was checked against its CID before it is given out. [`mod@write`] makes both
 //! versions.
 //!
 //! Invariants: memory is bounded by what was fed and one section, never by a length that the bytes
