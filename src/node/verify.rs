@@ -15,7 +15,7 @@ use std::{
 use shoal_dag::{Cid, path::CidPath};
 use shoal_store::{Checked, Fault, Pin, ReadError, Store, VerifyReport};
 
-use super::{Node, get::fetch_tree, pin, sharing};
+use super::{Node, get::fetch_tree, pin, read::Reader, sharing};
 use crate::{
     control::{
         protocol::{Failure, FaultKind, FaultLine, Outcome, Phase, Progress, Response, Verify},
@@ -25,9 +25,6 @@ use crate::{
 };
 
 pub mod index;
-
-/// Pins read in one look at the index.
-const PINS_AT_ONCE: usize = 1_000;
 
 /// Pins that lack something and are named one by one in one run.
 const LACKING_MAX: usize = 10_000;
@@ -109,20 +106,15 @@ async fn mend(
 
 /// The pins that are not whole.
 fn lacking_pins(store: &Store) -> Result<Vec<Cid>, ReadError> {
-    let (mut after, mut lacking) = (None, Vec::new());
-    loop {
-        let pins = store.pins(after.as_ref(), PINS_AT_ONCE)?;
-        let Some((last, _)) = pins.last() else { return Ok(lacking) };
-        after = Some(*last);
-        for (cid, pin) in pins {
-            let is_here = |cid| {
-                if pin.direct { store.has(cid) } else { sharing::is_all_here(store, cid) }
-            };
-            if lacking.len() < LACKING_MAX && !is_here(&cid) {
-                lacking.push(cid);
-            }
+    let mut lacking = Vec::new();
+    sharing::for_each_pin(store, &mut |cid, pin| {
+        let has =
+            |cid: &Cid| if pin.direct { store.has(cid) } else { sharing::is_all_here(store, cid) };
+        if lacking.len() < LACKING_MAX && !has(&cid) {
+            lacking.push(cid);
         }
-    }
+    })?;
+    Ok(lacking)
 }
 
 /// Is it right, or not needed any more? While pins lack something, what is missing may be theirs.
@@ -168,6 +160,13 @@ async fn complete(
     out: &Responder,
 ) -> Result<(), Failure> {
     out.send(Response::Phase(Phase { text: format!("fetching what {cid} lacks") })).await?;
+    let public = !pin.local;
+    if pin.direct {
+        let mut reader = Reader::new(node, *cid, request.wait.into(), Some(out));
+        drop(reader.block(cid, None, None).await?);
+        let cid = *cid;
+        return Ok(node.with_store(move |store| store.own(&cid, public)).await.map(drop)?);
+    }
     let target = *cid;
     let paths = node.with_store(move |store| sharing::paths_of_part(store, &target)).await;
     let own = CidPath { root: *cid, segments: Vec::new() };
@@ -175,7 +174,7 @@ async fn complete(
     for path in std::iter::once(own).chain(paths) {
         match fetch_tree(node, &path, request.wait.into(), out).await {
             Ok(_) => {
-                let (cid, public) = (*cid, !pin.local);
+                let cid = *cid;
                 return node.with_store(move |store| pin::own_tree(store, &cid, public)).await;
             }
             Err(failure) => failed = failed.or(Some(failure)),

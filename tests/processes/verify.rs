@@ -157,3 +157,17 @@ fn an_index_is_not_made_again_under_a_running_peer() {
     drop(store.run(&[&"verify", &"--rebuild-index"]).exits(11).says("end that process first"));
     drop(peer.stop().ok());
 }
+
+/// A pin of one block was called missing for what lies below it, and `--repair` fetched all of that.
+#[test]
+fn a_direct_pin_lacks_nothing_while_its_block_is_here() {
+    let lab = Lab::new();
+    let store = lab.store("a");
+    let (_, cid) = added(&lab, &store);
+    drop(store.run(&[&"pin", &"rm", &cid]).ok());
+    drop(store.run(&[&"pin", &"add", &"--direct", &cid]).ok());
+    drop(store.run(&[&"gc"]).ok());
+    drop(store.run(&[&"verify"]).ok());
+    drop(store.run(&[&"verify", &"--repair"]).ok());
+    drop(store.run(&[&"cat", &format!("{cid}/large")]).exits(4));
+}
