@@ -4,8 +4,9 @@
 //! never kept open: they are checked at each open.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -16,6 +17,8 @@ use crate::store::Shared;
 
 /// Descriptors that are kept open: a quarter of the usual limit of 1,024 for the process.
 const FILES_OPEN_MAX: usize = 256;
+/// The unit of stat(2)'s block count.
+const DISK_BLOCK_BYTES: u64 = 512;
 
 #[derive(Debug, Default)]
 struct Lru {
@@ -105,4 +108,9 @@ pub(crate) fn read_at(file: &File, offset: u64, len: usize) -> io::Result<Vec<u8
     }
     bytes.truncate(len);
     Ok(bytes)
+}
+
+/// What a file takes on the disk, holes not counted.
+pub(crate) fn taken(metadata: &Metadata) -> u64 {
+    metadata.blocks() * DISK_BLOCK_BYTES
 }

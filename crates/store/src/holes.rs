@@ -11,8 +11,8 @@
 
 use std::path::Path;
 
-use shoal_dag::hash::{RAW, cid_from_bytes};
-use shoal_dag::{Bytes, Cid};
+use shoal_dag::Bytes;
+use shoal_dag::hash::RAW;
 
 use crate::blob::BlobId;
 use crate::disk::DiskFile;
@@ -172,7 +172,7 @@ impl Filling<'_> {
 
     /// The verified bytes of a leaf, from where it is now.
     fn leaf(&self, key: &Key) -> Result<Bytes, WriteError> {
-        let cid = leaf_cid(key);
+        let cid = key.cid(RAW);
         // Twice: between the look at the index and the read it may move.
         for is_last in [false, true] {
             let Some(found) = (self.find)(key)? else { break };
@@ -198,11 +198,4 @@ impl Shared {
             cloned.is_ok()
         })
     }
-}
-
-/// The CID of a leaf of this digest.
-pub(crate) fn leaf_cid(key: &Key) -> Cid {
-    let mut bytes = vec![1, RAW as u8, key.hash, 32];
-    bytes.extend_from_slice(&key.digest);
-    cid_from_bytes(&bytes).expect("a digest of 32 bytes under a code of one byte")
 }

@@ -14,7 +14,7 @@
 //! ```                                     gone, and the rest is zero
 
 use shoal_dag::Cid;
-use shoal_dag::hash::DAG_PB;
+use shoal_dag::hash::cid_from_bytes;
 
 use crate::blob::BlobId;
 
@@ -70,20 +70,12 @@ impl Key {
         Some(Self { digest: hash.digest().try_into().ok()?, hash: code })
     }
 
-    /// A CID of version 1 with this digest; the codec says how to read the block, which no key knows.
-    pub(crate) fn cid(&self, codec: u64) -> Option<Cid> {
-        let mut bytes = vec![1, u8::try_from(codec).ok()?, self.hash, self.digest.len() as u8];
+    /// A CID of version 1 with this digest; the codec, one below 128, says how to read the block, which no
+    /// key knows.
+    pub(crate) fn cid(&self, codec: u64) -> Cid {
+        let mut bytes = vec![1, codec as u8, self.hash, self.digest.len() as u8];
         bytes.extend_from_slice(&self.digest);
-        shoal_dag::hash::cid_from_bytes(&bytes).ok()
-    }
-}
-
-impl Key {
-    /// A CID of the block, which says that it is dag-pb: for reading, to which the codec is nothing.
-    pub(crate) fn to_cid(self) -> Cid {
-        let mut bytes = vec![1, DAG_PB as u8, self.hash, self.digest.len() as u8];
-        bytes.extend_from_slice(&self.digest);
-        Cid::try_from(bytes.as_slice()).expect("version, codec, function and length are there")
+        cid_from_bytes(&bytes).expect("version, codec, function and length are there")
     }
 }
 

@@ -4,13 +4,14 @@
 //! elsewhere, and leaves that stand in a file twice: they are copied, and verified on the way. The
 //! leaves must tile the content from 0 to its end without a gap.
 
+use shoal_dag::hash::RAW;
 use shoal_dag::{Bytes, Cid};
 
 use crate::BLOB_BYTES_MIN;
 use crate::blob::BlobRecord;
 use crate::error::{ReadError, WriteError};
 use crate::files::read_at;
-use crate::holes::{Hole, Holes, leaf_cid};
+use crate::holes::{Hole, Holes};
 use crate::index::Whole;
 use crate::key::{Entry, Key, Place, inline};
 use crate::pack::scan::matches;
@@ -196,7 +197,7 @@ impl Shared {
         let mut is_complete = true;
         for hole in holes {
             let found = self.find(&hole.key).map_err(ReadError::from)?;
-            let span = (leaf_cid(&hole.key), hole.offset, hole.len);
+            let span = (hole.key.cid(RAW), hole.offset, hole.len);
             is_complete &= self.settle_leaf(partial, &span, found)?;
         }
         Ok(is_complete)

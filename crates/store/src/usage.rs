@@ -5,13 +5,13 @@
 //! and at each block that waits for a checkpoint, never at all blocks.
 
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use redb::{ReadTransaction, ReadableTable};
 
 use crate::blob::{BlobId, BlobRecord};
 use crate::error::ReadError;
+use crate::files::taken;
 use crate::index::{BLOBS, IndexError};
 use crate::key::Digest;
 use crate::store::{Shared, Store};
@@ -80,9 +80,6 @@ fn count_blocks(shared: &Shared, fresh: &[(Digest, bool)]) -> Result<u64, IndexE
     Ok(blocks)
 }
 
-/// The unit of stat(2)'s block count.
-const DISK_BLOCK_BYTES: u64 = 512;
-
 /// The bytes that a blob takes in the store itself.
 fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
     if record.reference.is_some() {
@@ -96,5 +93,5 @@ fn own_bytes(shared: &Shared, id: BlobId, record: &BlobRecord) -> u64 {
 
 /// What a file takes.
 fn on_disk(path: &Path) -> u64 {
-    std::fs::metadata(path).map_or(0, |metadata| metadata.blocks() * DISK_BLOCK_BYTES)
+    std::fs::metadata(path).map_or(0, |metadata| taken(&metadata))
 }

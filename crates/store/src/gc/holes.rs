@@ -12,10 +12,9 @@ use std::path::Path;
 use super::run::{Run, Stop};
 use crate::disk::DiskFile;
 use crate::error::ReadError;
+use crate::files;
 use crate::key::{Digest, Entry, Place};
 
-/// The unit of stat(2)'s block count.
-const DISK_BLOCK_BYTES: u64 = 512;
 /// Holes begin and end at multiples of this: pages, and blocks of the usual file systems.
 pub(super) const HOLE_UNIT_BYTES: u64 = 4096;
 /// Rows of homes that are worked on together: 64 MB. A home with more is worked on alone.
@@ -32,12 +31,12 @@ pub(super) struct Lodger {
 /// What a file takes on the disk; nothing where it is not there, or has other names.
 pub(super) fn last_name_bytes(path: &Path) -> u64 {
     let metadata = std::fs::symlink_metadata(path);
-    metadata.map_or(0, |file| if file.nlink() == 1 { file.blocks() * DISK_BLOCK_BYTES } else { 0 })
+    metadata.map_or(0, |file| if file.nlink() == 1 { files::taken(&file) } else { 0 })
 }
 
 /// What an open file takes on the disk.
 pub(super) fn taken(file: &File) -> u64 {
-    file.metadata().map_or(0, |file| file.blocks() * DISK_BLOCK_BYTES)
+    file.metadata().map_or(0, |file| files::taken(&file))
 }
 
 /// The parts of `0..len` that no range covers; the ranges are sorted.

@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use shoal_dag::hash::RAW;
+use shoal_dag::hash::{DAG_PB, RAW};
 use shoal_dag::{Bytes, Cid, cbor, pb};
 
 use super::run::{Run, Stop};
@@ -213,7 +213,7 @@ impl Run<'_> {
             return Ok(None);
         };
         let key = Key { digest, hash: entry.hash };
-        match self.shared.read(&key.to_cid(), false) {
+        match self.shared.read(&key.cid(DAG_PB), false) {
             Ok(data) => {
                 self.report.missing += u64::from(of == Of::Pin && data.is_none());
                 Ok(data)
@@ -238,7 +238,7 @@ impl Run<'_> {
         // It came after the snapshot, and what it links to may have been here before.
         if is_new
             && said.below
-            && let Ok(Some(data)) = self.shared.read(&key.to_cid(), false)
+            && let Ok(Some(data)) = self.shared.read(&key.cid(DAG_PB), false)
         {
             for link in links(&data) {
                 self.mark_cid(&link, true, Of::Use)?;

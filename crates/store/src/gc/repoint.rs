@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 
+use shoal_dag::hash::DAG_PB;
 use shoal_dag::{Bytes, Cid, Node};
 
 use super::run::{Run, Stop};
@@ -83,8 +84,8 @@ impl Run<'_> {
                     self.moved.insert(id);
                     moves.push(Move { id, moved });
                 }
-            } else if is_branch && let Ok(Some(data)) = self.shared.read(&key.to_cid(), false) {
-                ahead.extend(parts(&key.to_cid(), data, offset));
+            } else if is_branch && let Ok(Some(data)) = self.shared.read(&key.cid(DAG_PB), false) {
+                ahead.extend(parts(&key.cid(DAG_PB), data, offset));
             }
         }
         Ok(())

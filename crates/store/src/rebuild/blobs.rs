@@ -13,7 +13,7 @@ use super::{Rebuild, failed};
 use crate::blob::{BlobId, BlobRecord};
 use crate::files::read_at;
 use crate::index::{IndexError, Whole};
-use crate::key::{Digest, Entry, Key, Place};
+use crate::key::{Entry, Key, Place};
 use crate::pack::scan::matches;
 use crate::presence::Presence;
 
@@ -73,7 +73,7 @@ impl Rebuild<'_> {
             // The file is its leaf.
             return Ok(true);
         }
-        let Some(cid) = branch_cid(root) else { return Ok(false) };
+        let cid = root.cid(DAG_PB);
         let mut parts = vec![Part { cid, offset: 0, size: file.len, depth: 0 }];
         let mut is_complete = true;
         while let Some(part) = parts.pop() {
@@ -152,13 +152,6 @@ impl Rebuild<'_> {
         }
         Ok(())
     }
-}
-
-/// The CID of a digest as a branch of a file.
-fn branch_cid(key: &Key) -> Option<Cid> {
-    let mut bytes = vec![1, DAG_PB as u8, key.hash, key.digest.len() as u8];
-    bytes.extend_from_slice(&Digest::from(key.digest));
-    Cid::try_from(bytes).ok()
 }
 
 /// Adds the parts of a branch, whatever of it can be read.

@@ -4,15 +4,12 @@
 //! record is looked for first.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
 
 use super::{Fault, VerifyReport};
 use crate::blob::BlobId;
 use crate::error::{ReadError, WriteError};
+use crate::files::taken;
 use crate::store::Shared;
-
-/// The unit of stat(2)'s block count.
-const DISK_BLOCK_BYTES: u64 = 512;
 
 /// Names files of blobs without a record.
 pub(super) fn find(shared: &Shared, report: &mut VerifyReport) -> Result<(), WriteError> {
@@ -31,7 +28,7 @@ pub(super) fn find(shared: &Shared, report: &mut VerifyReport) -> Result<(), Wri
                 continue;
             }
             let Ok(metadata) = name.metadata() else { continue };
-            let bytes = metadata.blocks() * DISK_BLOCK_BYTES;
+            let bytes = taken(&metadata);
             report.add(Fault::Orphan { path: name.path(), bytes });
         }
     }

@@ -190,7 +190,7 @@ impl Work<'_> {
         {
             return Ok(None);
         }
-        let Some(cid) = key.cid(RAW) else { return Ok(None) };
+        let cid = key.cid(RAW);
         let path = found.path(self.shared);
         let (offset, len, place) = (placed.offset, placed.len, placed.place);
         Ok(Some(Fault::Block(BadBlock { cid, path, offset, len, place })))
