@@ -10,7 +10,7 @@
 //! page, 4,096 bytes, little-endian
 //!  0            52                4056    4058  4060   4064       4096
 //! +------------+----- ... -------+-------+-----+------+----------+
-//! | digest 32, | up to 78 rows   | count |  0  | page | BLAKE3   |   rows: see `key`; after the last
+//! | digest 32, | up to 78 rows   | count |  0  | page | checksum |   rows: see `key`; after the last
 //! | entry 20   |                 |       |     |number| of 0-4063|   one zeros
 //! +------------+----- ... -------+-------+-----+------+----------+
 //! fence, 8 bytes: the first 8 bytes of a page's first digest
@@ -35,6 +35,7 @@ mod writer;
 use shoal_dag::hash::HashKind;
 
 use super::IndexError;
+use page::PageSum;
 
 pub(crate) use reader::{Run, RunRow, find_newest};
 pub(crate) use scan::{Merge, Scan};
@@ -46,7 +47,8 @@ pub(crate) const PAGE_BYTES: usize = 4096;
 pub(crate) const PAGE_ROWS: u64 = 78;
 const FOOTER_BYTES: usize = 136;
 const MAGIC: &[u8; 8] = b"shoalrun";
-const VERSION: u32 = 1;
+/// Written. Version 1 is read too; only the checksum of pages differs, see [`PageSum`].
+const VERSION: u32 = 2;
 /// More pages than 10^10 rows need; a footer that says more is not one of ours.
 const PAGES_MAX: u64 = 1 << 28;
 
@@ -58,6 +60,7 @@ pub(super) fn checksum(bytes: &[u8]) -> [u8; 32] {
 /// What the last bytes of a run say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Footer {
+    page_sum: PageSum,
     pages: u32,
     rows: u64,
     gone: u64,
@@ -70,7 +73,7 @@ impl Footer {
     fn to_bytes(self) -> [u8; FOOTER_BYTES] {
         let mut bytes = [0; FOOTER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.version().to_le_bytes());
         bytes[12..16].copy_from_slice(&self.pages.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.rows.to_le_bytes());
         bytes[24..32].copy_from_slice(&self.gone.to_le_bytes());
@@ -80,6 +83,13 @@ impl Footer {
         let sum = checksum(&bytes[..104]);
         bytes[104..].copy_from_slice(&sum);
         bytes
+    }
+
+    fn version(self) -> u32 {
+        match self.page_sum {
+            PageSum::Blake3 => 1,
+            PageSum::Xxh3 => VERSION,
+        }
     }
 
     /// The row by which the index names a run with this footer.
@@ -92,7 +102,12 @@ impl Footer {
         if said.len() != FOOTER_BYTES - 32 || checksum(said) != *sum {
             return None;
         }
-        let rest = said.strip_prefix(MAGIC)?.strip_prefix(&VERSION.to_le_bytes())?;
+        let (version, rest) = said.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
+        let page_sum = match u32::from_le_bytes(*version) {
+            1 => PageSum::Blake3,
+            VERSION => PageSum::Xxh3,
+            _ => return None,
+        };
         let (pages, rest) = rest.split_first_chunk::<4>()?;
         let (rows, rest) = rest.split_first_chunk::<8>()?;
         let (gone, rest) = rest.split_first_chunk::<8>()?;
@@ -102,6 +117,7 @@ impl Footer {
         let rows = u64::from_le_bytes(*rows);
         let is_sound = u64::from(pages) <= PAGES_MAX && rows.div_ceil(PAGE_ROWS) == pages.into();
         is_sound.then_some(Self {
+            page_sum,
             pages,
             rows,
             gone: u64::from_le_bytes(*gone),

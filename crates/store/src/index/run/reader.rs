@@ -188,8 +188,8 @@ impl Run {
     /// The rows of a page whose bytes were read.
     pub(super) fn check<'a>(&self, bytes: &'a [u8], number: u32) -> Result<Page<'a>, IndexError> {
         let expected = (self.footer.rows - u64::from(number) * PAGE_ROWS).min(PAGE_ROWS);
-        let page = Page::check(bytes, number).filter(|page| page.len() as u64 == expected);
-        page.ok_or_else(|| {
+        let page = Page::check(bytes, number, self.footer.page_sum);
+        page.filter(|page| page.len() as u64 == expected).ok_or_else(|| {
             IndexError::damaged(&self.path, &format!("page {number} has a wrong checksum"))
         })
     }

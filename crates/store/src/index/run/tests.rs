@@ -68,6 +68,28 @@ fn a_run_answers_as_the_map_that_it_was_made_of() {
 }
 
 #[test]
+fn a_run_of_version_1_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("1.run");
+    let rows: Rows = (0..200).map(|n| (digest(n), slot(n))).collect();
+    let row = write(&path, 1, &rows).row;
+    let mut bytes = fs::read(&path).unwrap();
+    for page in bytes[..3 * PAGE_BYTES].chunks_mut(PAGE_BYTES) {
+        let (said, sum) = page.split_at_mut(PAGE_BYTES - 32);
+        sum.copy_from_slice(&checksum(said));
+    }
+    let at = bytes.len() - FOOTER_BYTES;
+    let (said, sum) = bytes[at..].split_at_mut(FOOTER_BYTES - 32);
+    said[8] = 1;
+    sum.copy_from_slice(&checksum(said));
+    fs::write(&path, &bytes).unwrap();
+    compare(&Arc::new(Run::open(1, row, &path).unwrap()), &rows);
+    bytes[5] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    assert!(is_refused(&path, row, &rows));
+}
+
+#[test]
 fn digests_that_begin_alike_are_found_over_many_pages() {
     let dir = tempfile::tempdir().unwrap();
     let alike = |n: u64| {

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::filter::Filter;
-use super::page::write_page;
+use super::page::{PageSum, write_page};
 use super::reader::{Resident, Run, RunRow};
 use super::{FOOTER_BYTES, Footer, PAGE_BYTES, PAGE_ROWS, checksum};
 use crate::disk::{Disk, DiskFile};
@@ -96,6 +96,7 @@ impl RunWriter {
         let fences: Vec<u8> = self.fences.iter().flat_map(|fence| fence.to_le_bytes()).collect();
         let filter = self.filter.to_bytes();
         let footer = Footer {
+            page_sum: PageSum::Xxh3,
             pages: self.fences.len() as u32,
             rows: self.count,
             gone: self.gone,
