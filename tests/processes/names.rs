@@ -145,6 +145,7 @@ fn a_copy_that_is_forced_forks_the_name_and_the_follower_proves_it() {
     let copy = copied(&lab, &publisher);
     drop(publish(publisher.store(), "docs", &source(&lab, "two")).ok());
     eventually("the follower has it", || (versions(follower.store()) == 2).then_some(()));
+    eventually("its content is kept", || kept(follower.store(), 2).then_some(()));
     drop(publisher.stop());
     drop(publish(&copy, "docs", &source(&lab, "other")).exits(5));
     drop(copy.run(&[&"publish", &"docs", &source(&lab, "other"), &"--force"]).ok());
