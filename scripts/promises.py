@@ -14,6 +14,8 @@ import time
 
 VERB_SECONDS_MAX = 120
 READY_SECONDS_MAX = 60
+# Of the new files so many are changed copies of earlier ones.
+CHANGED_SHARE = 0.4
 SIZES = (300, 5_000, 90_000, 400_000, 1_500_000)
 
 
@@ -87,7 +89,7 @@ class Source:
 class Workload:
     """Operations, and what those that ended with 0 promised."""
 
-    KINDS = ("add", "get", "keep", "pin", "unpin", "publish")
+    KINDS = ("add", "get", "keep", "pin", "unpin", "rm", "gc", "publish")
 
     def __init__(self, shoal, source, work, out, rng):
         self.shoal, self.source, self.work, self.out, self.rng = shoal, source, work, out, rng
@@ -107,9 +109,18 @@ class Workload:
     def new_file(self):
         self.made += 1
         path = self.work / f"file-{self.made}"
-        data = self.rng.randbytes(self.rng.choice(SIZES) + self.made)
+        data = self.changed() or self.rng.randbytes(self.rng.choice(SIZES) + self.made)
         path.write_bytes(data)
         return path, digest(data)
+
+    def changed(self):
+        """An earlier file with some bytes put in, now and then: most of its leaves are known."""
+        earlier = self.work / f"file-{self.rng.randrange(1, self.made + 1)}"
+        if self.rng.random() >= CHANGED_SHARE or not earlier.exists():
+            return None
+        data = earlier.read_bytes()
+        at = self.rng.randrange(len(data))
+        return data[:at] + self.rng.randbytes(self.rng.randrange(1, 5_000)) + data[at:]
 
     def plan(self, kind):
         """The words of an operation, and what to do when it begins and when it is acknowledged."""
@@ -129,9 +140,12 @@ class Workload:
             self.open_pins.add(cid)
             return ("--bootstrap", self.source.address, "pin", "add", cid), \
                 lambda _, found: self.pinned(cid, found), found
+        if kind == "gc":
+            return ("gc",), lambda _, found: None, None
         cid = self.rng.choice(sorted(self.pins) or [self.source.files[0][0]])
         self.open_pins.add(cid)
-        return ("pin", "rm", cid), lambda _, found: self.unpinned(cid), None
+        words = ("pin", "rm", cid) if kind == "unpin" else ("rm", cid)
+        return words, lambda _, found: self.unpinned(cid), None
 
     def step(self, kind=None, wrapper=()):
         """Does one operation; gives its kind, its exit code and what it said."""
@@ -139,7 +153,7 @@ class Workload:
         words, promise, found = self.plan(kind)
         code, out, err = self.shoal.run(*words, wrapper=wrapper)
         # A CID that was printed is a promise, whatever ended the process then.
-        is_said = kind in ("add", "pin", "unpin", "publish") and out.endswith(b"\n")
+        is_said = kind in ("add", "pin", "unpin", "rm", "publish") and out.endswith(b"\n")
         if code == 0 or is_said:
             promise(out.decode().split(), found)
             self.acknowledged += 1
