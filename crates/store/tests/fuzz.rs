@@ -26,7 +26,9 @@ struct Killed {
 
 static KILLED: LazyLock<Killed> = LazyLock::new(|| {
     let dir = TempDir::new().unwrap();
-    let store = Store::open(dir.path(), Options::default()).unwrap();
+    // The first commit makes a run of the index, the later ones do not.
+    let options = Options { level0_rows: 6, ..Options::default() };
+    let store = Store::open(dir.path(), options).unwrap();
     let mut random = mutate::Random::new(7);
     let mut block = |len: usize| {
         let data: Bytes = (0..len).map(|_| random.next() as u8).collect();
@@ -104,6 +106,16 @@ fn fuzz_presence() {
 #[test]
 fn fuzz_blob() {
     mutate::run("blob", &corpus("blobs"), 20, |bytes| open_with("blobs", bytes));
+}
+
+#[test]
+fn fuzz_run() {
+    mutate::run("run", &corpus("runs"), 40, |bytes| open_with("runs", bytes));
+}
+
+#[test]
+fn fuzz_journal() {
+    mutate::run("journal", &corpus("journal"), 40, |bytes| open_with("journal", bytes));
 }
 
 #[test]
