@@ -45,6 +45,9 @@ pub async fn get(node: &Arc<Node>, get: Get, out: &Responder) -> Result<Outcome,
     let path = target::follow(node, &get.target, get.wait, out).await?;
     let fit = |top: &DagNode| {
         export::check_kind(&target, wants_directory, top)?;
+        if get.keep {
+            gc::check_room(node.store(), node.settings().quota, size_of(top))?;
+        }
         let claimed = top.file_size().unwrap_or(0);
         export::room::check_claim(node.store(), &path.root, claimed, &target, get.size_max)
     };
@@ -181,8 +184,8 @@ async fn prepare(node: &Arc<Node>, cid: &Cid, top: &DagNode) {
     }
 }
 
-/// Content bytes of a file, or DAG bytes of a directory: what progress is measured by.
-fn size_of(node: &DagNode) -> u64 {
+/// Content bytes of a file, or DAG bytes of a directory, as its top says: what progress is measured by.
+pub(super) fn size_of(node: &DagNode) -> u64 {
     match node {
         DagNode::Directory { entries, .. } => {
             entries.iter().fold(0, |sum, entry| sum.saturating_add(entry.dag_size))

@@ -15,7 +15,7 @@ use shoal_store::{Pin, PinOptions, Store};
 
 use super::{
     Node, export, gc,
-    get::{Fetched, fetch_fitting, parse_target},
+    get::{Fetched, fetch_fitting, parse_target, size_of},
     names,
     read::Reader,
     sharing,
@@ -106,7 +106,7 @@ async fn add_named(
     out: &Responder,
 ) -> Result<Cid, Failure> {
     let (store, quota) = (node.store().clone(), node.settings().quota);
-    let fit = move |top: &DagNode| gc::check_room(&store, quota, top.file_size().unwrap_or(0));
+    let fit = move |top: &DagNode| gc::check_room(&store, quota, size_of(top));
     let fetched = fetch_fitting(node, path, wait.into(), out, &fit).await?;
     keep(node, &fetched, PinOptions { name, ..PinOptions::default() }).await?;
     node.swarm().pins_changed();

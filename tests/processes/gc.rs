@@ -113,6 +113,9 @@ fn a_quota_makes_room_of_the_cache_and_refuses_pins_beyond_it() {
     drop(b.run(&[&"pin", &"add", &cids[0]]).ok());
     drop(b.run(&[&"pin", &"add", &cids[1]]).ok());
     drop(b.run(&[&"pin", &"add", &cids[2]]).exits(1).says("quota"));
+    let out = lab.path("kept");
+    drop(b.run(&[&"get", &"--keep", &cids[2], &"-o", &out]).exits(1).says("quota"));
+    assert!(!out.exists());
     drop(b.run(&[&"add", &files[3]]).exits(1).says("quota"));
     drop(cache.stop());
     drop(b.run(&[&"cat", &cids[0]]).ok());
