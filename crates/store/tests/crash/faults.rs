@@ -116,11 +116,17 @@ fn expected(promises: &[Promise], steps: &[Step], is_all: bool) -> Expected {
     expected
 }
 
-/// The first seed under which the operation has something to work on.
-fn seed_for(operation: &Operation) -> u64 {
-    (1..SEEDS_MAX)
-        .find(|seed| Scene::new(*seed, operation).is_some())
-        .unwrap_or_else(|| panic!("{} is never possible", operation.name))
+/// The first seed under which the operation has something to work on, so that it meets the fault.
+fn seed_for(operation: &Operation, fault: Fault) -> u64 {
+    let meets = |seed: &u64| {
+        Scene::new(*seed, operation).is_some_and(|mut scene| {
+            scene.recorder.fault(fault);
+            drop(scene.act());
+            scene.recorder.was_hit()
+        })
+    };
+    let found = (1..SEEDS_MAX).find(meets);
+    found.unwrap_or_else(|| panic!("{} never meets {fault:?}", operation.name))
 }
 
 /// The first calls each, and then every third.
@@ -143,7 +149,7 @@ fn assert_poisoned(store: &Store, what: &str) {
 #[test]
 fn a_failed_sync_poisons_the_writer_at_every_sync() {
     for operation in OPERATIONS {
-        let seed = seed_for(operation);
+        let seed = seed_for(operation, Fault::Sync(1));
         let mut failed = 0;
         for n in 1.. {
             let mut scene = Scene::new(seed, operation).expect("the seed was found");
@@ -179,7 +185,7 @@ fn a_failed_sync_poisons_the_writer_at_every_sync() {
 #[test]
 fn a_full_disk_is_said_and_got_over_at_every_write() {
     for operation in OPERATIONS {
-        let seed = seed_for(operation);
+        let seed = seed_for(operation, Fault::Full(1));
         let mut full = 0;
         for n in places() {
             let mut was_hit = false;
