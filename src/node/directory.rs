@@ -25,12 +25,14 @@ const SHARDS_AHEAD: usize = 64;
 pub struct Entries {
     walk: DirectoryWalk,
     under: Option<Cid>,
+    /// Those of a first block that the walk had already, since its CID carries it.
+    first: Option<Vec<Dirent>>,
 }
 
 impl Entries {
     /// Those of the directory `cid`, which hangs under that block.
     pub const fn new(cid: Cid, under: Option<Cid>) -> Self {
-        Self { walk: DirectoryWalk::new(cid, Budget::DIRECTORY), under }
+        Self { walk: DirectoryWalk::new(cid, Budget::DIRECTORY), under, first: None }
     }
 
     /// The same, where the first block has been read.
@@ -39,8 +41,10 @@ impl Entries {
     /// Exit 1 when it is no directory.
     pub fn of(cid: Cid, data: Bytes) -> Result<Self, Failure> {
         let mut entries = Self::new(cid, None);
-        if let DirectoryStep::Need(_) = entries.step()? {
-            entries.take(&cid, data)?;
+        match entries.step()? {
+            DirectoryStep::Need(_) => entries.take(&cid, data)?,
+            DirectoryStep::Entries(first) => entries.first = Some(first),
+            DirectoryStep::Done => {}
         }
         Ok(entries)
     }
@@ -91,6 +95,9 @@ impl Entries {
     }
 
     fn step(&mut self) -> Result<DirectoryStep, Failure> {
+        if let Some(first) = self.first.take() {
+            return Ok(DirectoryStep::Entries(first));
+        }
         self.walk.poll().map_err(|error| bad_directory(&self.walk.root(), &error))
     }
 

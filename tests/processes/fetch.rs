@@ -4,7 +4,7 @@
 //! A comes through the DHT. Trees of 20,000 files and files of 4 GiB are for `scripts/`; the kinds of
 //! things in them are all here.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::harness::{Lab, Snapshot, tree};
 
@@ -126,4 +126,23 @@ fn the_exact_profiles_travel_too() {
             assert_eq!(tree::digest(&source.join(file)), tree::digest(&out.join(file)));
         }
     }
+}
+
+/// As `ipfs add --inline` makes it: every block, the directories too, is in the CID above it.
+#[test]
+fn a_tree_that_is_all_in_its_cid_is_listed_and_fetched() {
+    const CID: &str = "bafyaasysfufcmalqaarbehakcuaxaaarbihqqbasbmxwk5ddf5ygc43to5sbealtdaiquaqiaejaczaygmjbmcqpa\
+                       fyaacykbeeaeeqdnbuqugadciawmgalbibaqai";
+    let lab = Lab::new();
+    let store = lab.store("a");
+    let listed = store.run(&[&"ls", &CID]).ok().lines();
+    let names: Vec<&str> = listed.iter().filter_map(|line| line.rsplit(' ').next()).collect();
+    assert_eq!(names, ["d/", "f"]);
+    assert_eq!(store.run(&[&"ls", &format!("{CID}/d")]).ok().lines().len(), 1);
+    let out = lab.path("out");
+    drop(store.run(&[&"get", &CID, &"-o", &out]).ok());
+    assert_eq!(fs::read(out.join("f")).unwrap(), b"hi\n");
+    assert_eq!(fs::read_link(out.join("d/s")).unwrap(), Path::new("/etc/passwd"));
+    let below = fs::read_dir(&out).unwrap().count() + fs::read_dir(out.join("d")).unwrap().count();
+    assert_eq!(below, 3);
 }
