@@ -1,7 +1,7 @@
 //! Adds the bytes of one file in one pass.
 //!
-//! A reader thread fills buffers and cuts them into chunks ([`cutter`]); the calling thread hashes the
-//! chunks, writes them and builds the branches. Between them is a short queue, and buffers go back to
+//! One thread fills buffers ([`reader`]), one cuts them into chunks ([`cutter`]); the calling thread hashes
+//! the chunks, writes them and builds the branches. Between them are short queues, and buffers go back to
 //! the reader, so that memory is bounded by [`BUFFERS_MAX`] of them whatever the file's size. Content of
 //! [`BLOB_BYTES_MIN`] and more whose leaves are slices of it becomes one blob, of which the leaves that the
 //! store has already are not written again; the rest goes into packs. Where the file system can, the blob
@@ -27,18 +27,26 @@ use super::{Adding, Root, tree};
 use crate::control::protocol::Failure;
 
 mod cutter;
+mod reader;
 mod target;
 mod watched;
 
 use cutter::{Cutter, Group};
+use reader::{Filled, Reader};
 use target::{Home, Target};
 use watched::Watched;
 
-/// Groups of chunks between reader and writer.
+/// Buffers between reader and cutter.
+const FILLED_MAX: usize = 2;
+
+/// Groups of chunks between cutter and writer.
 const AHEAD_MAX: usize = 4;
 
-/// Buffers that are in use at once: those between, one being filled and one being written.
-const BUFFERS_MAX: usize = AHEAD_MAX + 2;
+/// Buffers that are in use at once: those between, and one that each of the three works on.
+const BUFFERS_MAX: usize = FILLED_MAX + AHEAD_MAX + 3;
+
+/// Content from which on a thread of its own that reads saves more than it costs.
+const READ_APART_BYTES_MIN: u64 = 8 << 20;
 
 /// Adds the regular file at `path`; `None` when it could not be read, which has been told. With it comes
 /// what it looked like, where that may be remembered.
@@ -160,23 +168,33 @@ fn add_into<'a>(
     home: Home<'a>,
 ) -> Result<Root, AddError> {
     let (used, spare) = mpsc::sync_channel(BUFFERS_MAX);
-    let cutter = Cutter::new(source, Chunker::new(&adding.profile), len, spare);
+    let chunker = Chunker::new(&adding.profile);
+    let reader = Reader::new(source, chunker.max(), len, spare);
     let target = Target::new(adding.profile, metadata, home);
     if len.is_some_and(|len| len < BLOB_BYTES_MIN) {
         // A thread costs more than it saves here.
-        return write(adding, cutter, target, &used);
+        return write(adding, Cutter::new(reader, chunker), target, &used);
     }
-    let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
     std::thread::scope(|scope| {
-        scope.spawn(move || {
-            for group in cutter {
-                if queue.send(group).is_err() {
-                    return;
-                }
-            }
-        });
+        let (queue, groups) = mpsc::sync_channel(AHEAD_MAX);
+        if len.is_some_and(|len| len < READ_APART_BYTES_MIN) {
+            scope.spawn(move || pass_on(Cutter::new(reader, chunker), &queue));
+        } else {
+            let (read, filled) = mpsc::sync_channel::<io::Result<Filled>>(FILLED_MAX);
+            scope.spawn(move || pass_on(reader, &read));
+            scope.spawn(move || pass_on(Cutter::new(filled.into_iter(), chunker), &queue));
+        }
         write(adding, groups.into_iter(), target, &used)
     })
+}
+
+/// Gives everything to whoever takes it, as long as somebody does.
+fn pass_on<T>(all: impl Iterator<Item = T>, queue: &mpsc::SyncSender<T>) {
+    for one in all {
+        if queue.send(one).is_err() {
+            return;
+        }
+    }
 }
 
 fn write<'a>(

@@ -1,111 +1,71 @@
-//! Reads a source and cuts it into chunks, one buffer at a time.
+//! Cuts what a [`Reader`](super::reader::Reader) read into chunks, one buffer at a time.
 //!
-//! The source is read straight into a buffer, which the chunks are then slices of; only what is left
-//! over after the last cut is copied, to the head of the next buffer. Buffers that come back are used
-//! again: making one means zeroing it. A small file gets a buffer of its own length.
+//! The chunks are slices of the buffers; only what is left over after the last cut is copied, into the room
+//! at the head of the next buffer.
 
-use std::{
-    io::{self, Read},
-    sync::mpsc,
-};
+use std::io;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use shoal_dag::chunk::Chunker;
 
-/// Bytes read at once: large enough that a read costs little beside its copy, small enough that the
-/// buffers of one file stay in the cache that the two threads share.
-const READ_BYTES: usize = 1 << 20;
+use super::reader::Filled;
 
 /// Bytes that follow each other in the file, cut into chunks.
 pub(super) struct Group {
-    /// The bytes, and behind them what does not belong to this group.
+    /// The bytes, and around them what does not belong to this group.
     pub(super) buffer: Bytes,
-    /// Lengths of the chunks, from the head of the buffer on.
+    /// Where the first chunk begins.
+    pub(super) from: usize,
+    /// Lengths of the chunks, one behind the other.
     pub(super) chunks: Vec<usize>,
 }
 
 /// The groups of a source, in order. After an error nothing comes.
-pub(super) struct Cutter<S> {
-    source: S,
+pub(super) struct Cutter<I> {
+    filled: I,
     chunker: Chunker,
-    /// Read and not cut yet.
-    rest: Bytes,
-    /// How much to read next.
-    ask: usize,
-    spare: mpsc::Receiver<Bytes>,
-    ended: bool,
+    /// Read and not cut yet; shorter than the longest chunk.
+    rest: Vec<u8>,
+    has_ended: bool,
     is_empty: bool,
 }
 
-impl<S: Read> Cutter<S> {
-    /// Cuts `source`, expected to hold `len` bytes, into buffers of its own or from `spare`.
-    pub(super) fn new(
-        source: S,
-        chunker: Chunker,
-        len: Option<u64>,
-        spare: mpsc::Receiver<Bytes>,
-    ) -> Self {
-        // One byte more than there should be tells that there is not.
-        let expected = len
-            .and_then(|len| usize::try_from(len).ok())
-            .map_or(READ_BYTES, |len| len.saturating_add(1));
-        let ask = expected.min(READ_BYTES);
-        Self { source, chunker, rest: Bytes::new(), ask, spare, ended: false, is_empty: true }
-    }
-
-    /// A buffer of at least `len` bytes.
-    fn buffer(&self, len: usize) -> BytesMut {
-        let used = self.spare.try_iter().find_map(|used| used.try_into_mut().ok());
-        match used {
-            Some(used) if used.len() >= len => used,
-            _ if len > READ_BYTES / 2 => BytesMut::zeroed(READ_BYTES + self.chunker.max()),
-            _ => BytesMut::zeroed(len),
-        }
-    }
-
-    /// Reads on behind the rest; says up to where the buffer holds the file.
-    fn read(&mut self) -> io::Result<(Bytes, usize)> {
-        let mut filled = self.rest.len();
-        let mut buffer = self.buffer(filled + self.ask);
-        buffer[..filled].copy_from_slice(&self.rest);
-        self.rest = Bytes::new();
-        self.ask = READ_BYTES;
-        while filled < buffer.len() {
-            match self.source.read(&mut buffer[filled..]) {
-                Ok(0) => {
-                    self.ended = true;
-                    break;
-                }
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok((buffer.freeze(), filled))
+impl<I: Iterator<Item = io::Result<Filled>>> Cutter<I> {
+    /// Cuts what comes out of `filled`.
+    pub(super) const fn new(filled: I, chunker: Chunker) -> Self {
+        Self { filled, chunker, rest: Vec::new(), has_ended: false, is_empty: true }
     }
 
     fn group(&mut self) -> io::Result<Group> {
-        let (buffer, filled) = self.read()?;
-        let (mut at, mut chunks) = (0, Vec::new());
-        while let Some(len) = self.chunker.cut(&buffer[at..filled], self.ended) {
+        // A reader that stops without having said that it was at the end has not read the file.
+        let filled = self.filled.next().ok_or(io::ErrorKind::UnexpectedEof)??;
+        let Filled { mut buffer, from, end, is_last } = filled;
+        self.has_ended = is_last;
+        let start = from - self.rest.len();
+        buffer[start..from].copy_from_slice(&self.rest);
+        let (mut at, mut chunks) = (start, Vec::new());
+        while let Some(len) = self.chunker.cut(&buffer[at..end], is_last) {
             chunks.push(len);
             at += len;
         }
-        self.rest = buffer.slice(at..filled);
-        Ok(Group { buffer, chunks })
+        self.rest.clear();
+        self.rest.extend_from_slice(&buffer[at..end]);
+        Ok(Group { buffer: buffer.freeze(), from: start, chunks })
     }
 }
 
-impl<S: Read> Iterator for Cutter<S> {
+impl<I: Iterator<Item = io::Result<Filled>>> Iterator for Cutter<I> {
     type Item = io::Result<Group>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.ended {
+        while !self.has_ended {
             let group = self.group();
             match &group {
-                Err(_) => self.ended = true,
+                Err(_) => self.has_ended = true,
                 // An empty file has one empty chunk; else there is too little to cut yet.
-                Ok(group) if group.chunks.is_empty() && !(self.ended && self.is_empty) => continue,
+                Ok(group) if group.chunks.is_empty() && !(self.has_ended && self.is_empty) => {
+                    continue;
+                }
                 Ok(_) => {}
             }
             let group = group.map(|mut group| {
@@ -123,9 +83,11 @@ impl<S: Read> Iterator for Cutter<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::{io::Read, sync::mpsc};
+
     use shoal_dag::Profile;
 
-    use super::*;
+    use super::{super::reader::Reader, *};
 
     /// Gives its bytes in pieces, and then an error if told so.
     struct Source<'a> {
@@ -169,9 +131,10 @@ mod tests {
     fn chunks(profile: Profile, source: Source<'_>, len: Option<u64>, again: bool) -> Vec<Vec<u8>> {
         let (used, spare) = mpsc::sync_channel(2);
         let mut chunks = Vec::new();
-        for group in Cutter::new(source, Chunker::new(&profile), len, spare) {
+        let chunker = Chunker::new(&profile);
+        for group in Cutter::new(Reader::new(source, chunker.max(), len, spare), chunker) {
             let group = group.expect("a good source");
-            let mut at = 0;
+            let mut at = group.from;
             for len in &group.chunks {
                 chunks.push(group.buffer[at..at + len].to_vec());
                 at += len;
@@ -206,9 +169,21 @@ mod tests {
         let bytes = noise(2_000_000);
         let (_used, spare) = mpsc::sync_channel(1);
         let source = Source { bytes: &bytes, piece: 100_000, fails: true };
-        let cutter = Cutter::new(source, Chunker::new(&Profile::Shoal), None, spare);
+        let chunker = Chunker::new(&Profile::Shoal);
+        let cutter = Cutter::new(Reader::new(source, chunker.max(), None, spare), chunker);
         let groups: Vec<_> = cutter.collect();
         assert_eq!(groups.iter().filter(|group| group.is_err()).count(), 1);
+        assert!(groups.last().is_some_and(Result::is_err));
+    }
+
+    #[test]
+    fn a_reader_that_stops_before_the_end_is_an_error() {
+        let bytes = noise(3_000_000);
+        let chunker = Chunker::new(&Profile::Shoal);
+        let (_used, spare) = mpsc::sync_channel(1);
+        let source = Source { bytes: &bytes, piece: usize::MAX, fails: false };
+        let reader = Reader::new(source, chunker.max(), None, spare);
+        let groups: Vec<_> = Cutter::new(reader.take(1), chunker).collect();
         assert!(groups.last().is_some_and(Result::is_err));
     }
 }

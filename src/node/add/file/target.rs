@@ -47,7 +47,7 @@ impl<'a> Target<'a> {
 
     /// Takes the next bytes of the file. A blob gets them in one piece.
     pub(super) fn group(&mut self, adding: &mut Adding<'a>, group: &Group) -> Result<(), AddError> {
-        let mut at = 0;
+        let mut at = group.from;
         for len in &group.chunks {
             if self.leaves.is_empty() {
                 self.first = at;
