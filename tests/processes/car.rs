@@ -240,3 +240,37 @@ const NOT_WHOLE: [&str; 8] = [
     "plain-json",
     "selector-fixtures-adl",
 ];
+
+/// As `ipfs add --inline` makes it: the root of a file of two leaves is in its CID.
+#[test]
+fn a_large_file_whose_root_is_in_its_cid_is_fetched_and_pinned() {
+    let lab = Lab::new();
+    let (source, out) = (lab.path("source"), lab.path("out"));
+    tree::file(&source, 5, 1_500_000);
+    let a = lab.store("a");
+    let run = a.run(&[&"add", &"--profile", &"unixfs-v1-2025", &source]).ok();
+    let root = run.lines()[0].split(' ').next().unwrap().to_owned();
+    drop(a.run(&[&"car", &"export", &root, &"-o", &lab.path("car")]).ok());
+    let (root, blocks) = read(&fs::read(lab.path("car")).unwrap());
+    let block = blocks.iter().find(|block| block.cid == root).unwrap();
+    let inline = [&[1, 0x70, 0, block.data.len() as u8][..], &block.data].concat();
+    let inline = Cid::try_from(inline.as_slice()).unwrap();
+
+    let leaves: Vec<Block> = blocks.iter().filter(|block| block.cid != root).cloned().collect();
+    assert_eq!(leaves.len(), 2);
+    fs::write(lab.path("inline.car"), car(&inline, &leaves)).unwrap();
+    let b = lab.store("b");
+    drop(b.run(&[&"car", &"import", &lab.path("inline.car")]).ok());
+    let cid = inline.to_string();
+    assert_eq!(b.run(&[&"cat", &cid]).ok().stdout, fs::read(&source).unwrap());
+    drop(b.run(&[&"get", &cid, &"-o", &out]).ok());
+    assert_eq!(fs::read(&out).unwrap(), fs::read(&source).unwrap());
+    let pins = b.run(&[&"pin", &"ls"]).ok().lines();
+    assert!(pins.iter().any(|line| line.starts_with(&cid)), "{pins:?}");
+    drop(b.run(&[&"gc"]).ok());
+    assert_eq!(b.run(&[&"cat", &cid]).ok().stdout, fs::read(&source).unwrap());
+    drop(b.run(&[&"verify"]).ok());
+    drop(b.run(&[&"rm", &cid]).ok());
+    drop(b.run(&[&"gc"]).ok());
+    drop(b.run(&[&"cat", &cid]).exits(4));
+}

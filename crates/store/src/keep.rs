@@ -32,10 +32,11 @@ pub struct KeepPlace<'a> {
 impl Store {
     /// Prepares the partial blob of a file that is about to be fetched; with `allocate` its space is
     /// taken at once (for whole fetches, never for ranges). Optional: [`keep`](Self::keep) makes it too.
-    /// Does nothing for content below [`BLOB_BYTES_MIN`] and for whole files.
+    /// Does nothing for content below [`BLOB_BYTES_MIN`], for whole files, and for a file whose root is in
+    /// its CID, which has no blob.
     pub fn prepare(&self, file: &Cid, size: u64, allocate: bool) -> Result<(), WriteError> {
         self.shared.disk.check()?;
-        let root = Key::of(file).ok_or(WriteError::Unsupported { cid: *file })?;
+        let Some(root) = root_key(file)? else { return Ok(()) };
         self.shared.shields.entering().rely(&root);
         match self.shared.partial(&root, size)? {
             Some(partial) if allocate => partial.allocate(),
@@ -80,6 +81,15 @@ pub(crate) fn checked_key(cid: &Cid, data: &[u8]) -> Result<Key, WriteError> {
         return Err(WriteError::TooLarge { what: "the block", found, max });
     }
     Key::of(cid).ok_or(WriteError::Unsupported { cid: *cid })
+}
+
+/// The key of a file's root; `None` for one that is in its CID: the store does not keep such blocks and has no
+/// name for such a file.
+pub(crate) fn root_key(root: &Cid) -> Result<Option<Key>, WriteError> {
+    match Key::of(root) {
+        None if inline(root).is_none() => Err(WriteError::Unsupported { cid: *root }),
+        key => Ok(key),
+    }
 }
 
 impl Shared {

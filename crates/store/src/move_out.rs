@@ -24,6 +24,7 @@ use shoal_dag::Cid;
 
 use crate::blob::{BlobId, BlobRecord, Fingerprint, Reference};
 use crate::error::{ReadError, WriteError};
+use crate::keep::root_key;
 use crate::key::{Key, Place};
 use crate::store::{Shared, Store};
 
@@ -64,7 +65,7 @@ impl Store {
         copy: bool,
     ) -> Result<Option<MovedOut>, WriteError> {
         let shared = &self.shared;
-        let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        let Some(key) = root_key(root)? else { return Ok(None) };
         let Some((id, record)) = shared.whole(&key).map_err(ReadError::from)? else {
             return Ok(None);
         };

@@ -13,6 +13,7 @@ use crate::error::{ReadError, WriteError};
 use crate::files::read_at;
 use crate::holes::{Hole, Holes};
 use crate::index::Whole;
+use crate::keep::root_key;
 use crate::key::{Entry, Key, Place, inline};
 use crate::pack::scan::matches;
 use crate::partial::{Leaf, Partial};
@@ -42,8 +43,8 @@ pub struct SettleOptions {
 impl Store {
     /// Makes a file's blob whole. `leaves` are all leaves of the file in order with their places; those
     /// that are not at their place are copied there, verified, from wherever the store has them. `false`
-    /// when something is missing, or where the file has been stored by its new leaves. Content below [`BLOB_BYTES_MIN`] has no blob: then the answer says
-    /// only whether all of it is here.
+    /// when something is missing, where the file has been stored by its new leaves, or where its root is in its
+    /// CID. Content below [`BLOB_BYTES_MIN`] has no blob: then the answer says only whether all of it is here.
     pub fn settle(
         &self,
         root: &Cid,
@@ -53,7 +54,9 @@ impl Store {
     ) -> Result<bool, WriteError> {
         let shared = &self.shared;
         shared.disk.check()?;
-        let key = Key::of(root).ok_or(WriteError::Unsupported { cid: *root })?;
+        let Some(key) = root_key(root)? else {
+            return Ok(size < BLOB_BYTES_MIN && self.has_all(leaves));
+        };
         shared.shields.entering().rely(&key);
         let is_settled = if size < BLOB_BYTES_MIN {
             self.has_all(leaves)
