@@ -27,7 +27,7 @@ SETTINGS = {
     "max_queued_disk_bytes": 64 << 20, "connection_speed": 500, "smooth_connects": False,
     "tick_interval": 100,  # half of the default 500 ms is waited for each dial
     "aio_threads": 4, "allow_multiple_connections_per_ip": True,
-    "alert_mask": 0,
+    "alert_mask": int(lt.alert.category_t.storage_notification),
 }
 
 
@@ -68,6 +68,15 @@ def seed(torrent, directory, ip, port, slots):
         time.sleep(60)
 
 
+def flush(ours, handle):
+    """Waits until what is in its own cache is in the files, where others can read it."""
+    handle.flush_cache()
+    while True:
+        ours.wait_for_alert(1000)
+        if any(isinstance(alert, lt.cache_flushed_alert) for alert in ours.pop_alerts()):
+            return
+
+
 def leech(torrent, directory, ip, port, slots, *peers):
     ours = session(ip, port, slots)
     stays = peers[:1] == ("wait",)
@@ -85,6 +94,7 @@ def leech(torrent, directory, ip, port, slots, *peers):
                 handle.connect_peer((address, int(number)))
             tried = time.monotonic()
         time.sleep(POLL_SECONDS)
+    flush(ours, handle)
     print("done", flush=True)
     if not stays:
         os._exit(0)
