@@ -1,9 +1,10 @@
-"""The clients that `scripts/bench-against` runs: how each is prepared, seeds and fetches, with its best settings.
+"""The clients that `scripts/bench-against` runs: how each is prepared, seeds and fetches, with its best
+settings.
 
-A client stands in namespaces of a lab network. `prepare` makes what is needed to seed `source` (a store, a torrent)
-and is not timed; `seed` starts the processes that give, `fetch` runs what takes, from the start of its process
-to its end. Every process is followed from outside: CPU by /proc, memory as the peak of anonymous pages, so that
-who maps files is not blamed for the page cache.
+A client stands in namespaces of a lab network. `prepare` makes what is needed to seed `source` (a store, a
+torrent) and is not timed; `seed` starts the processes that give, `fetch` runs what takes, from the start
+of its process to its end. Every process is followed from outside: CPU by /proc, memory as the peak of
+anonymous pages, so that who maps files is not blamed for the page cache.
 """
 
 import os

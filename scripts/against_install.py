@@ -1,8 +1,8 @@
 """Gets the others for `scripts/bench-against` into a cache directory outside of the repository.
 
-libtorrent comes from PyPI into an environment of its own, aria2 from Debian unpacked beside it (nothing is installed
-into the system), sendme and rqbit from crates.io by `cargo install`, kubo as `scripts/interop-kubo` builds it. Versions are
-fixed here; what is there already is not fetched again.
+libtorrent comes from PyPI into an environment of its own, aria2 from Debian unpacked beside it (nothing is
+installed into the system), sendme and rqbit from crates.io by `cargo install`, kubo as
+`scripts/interop-kubo` builds it. Versions are fixed here; what is there already is not fetched again.
 """
 
 import os

@@ -4,9 +4,10 @@
     against_libtorrent.py seed TORRENT DIR IP PORT SLOTS
     against_libtorrent.py leech TORRENT DIR IP PORT SLOTS [wait] PEER...
 
-`seed` and `leech` print `ready` once they listen. A leecher dials the peers that it is told, by `wait` only after a
-line on its stdin, prints `done` when it has everything, and ends; one that waited seeds on until it is ended. There
-is no tracker, no DHT and no limit; the settings are the fast ones that its authors use for their own benchmarks.
+`seed` and `leech` print `ready` once they listen. A leecher dials the peers that it is told, by `wait`
+only after a line on its stdin, prints `done` when it has everything, and ends; one that waited seeds on
+until it is ended. There is no tracker, no DHT and no limit; the settings are the fast ones that its
+authors use for their own benchmarks.
 """
 
 import os

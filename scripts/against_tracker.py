@@ -2,8 +2,8 @@
 
     against_tracker.py IP PORT
 
-It answers every announce with all peers that announced so far, in the compact form, and tells to come again soon;
-nothing is kept and nothing is checked. Prints `ready` when it listens.
+It answers every announce with all peers that announced so far, in the compact form, and tells to come
+again soon; nothing is kept and nothing is checked. Prints `ready` when it listens.
 """
 
 import http.server

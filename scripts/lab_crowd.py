@@ -1,9 +1,9 @@
 """Crowds in the lab: one seed, many peers that fetch the same file at once, limited links.
 
-Scenarios `b7`, `b7-16`, `unequal`, `e1`, `e2` and `e5`. Each peer runs for itself as `shoal seed`, so that who has
-finished stays; at one moment all are told to `get`. A finisher's time is that of its whole `get`. The fluid
-bound max(F/u_s, F/d_min, N F/(u_s + sum u_i)) counts with what one TCP connection was measured to carry over
-the seed's link to a peer, not with the rate that it was given.
+Scenarios `b7`, `b7-16`, `unequal`, `e1`, `e2` and `e5`. Each peer runs for itself as `shoal seed`, so that
+who has finished stays; at one moment all are told to `get`. A finisher's time is that of its whole `get`.
+The fluid bound max(F/u_s, F/d_min, N F/(u_s + sum u_i)) counts with what one TCP connection was measured
+to carry over the seed's link to a peer, not with the rate that it was given.
 """
 
 import filecmp

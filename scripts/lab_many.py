@@ -1,7 +1,8 @@
 """Many in the lab: many nodes of which some are killed, and many small files in one tree.
 
-Scenarios `nodes` and `small`. The nodes stand on the loopback of one namespace: the DHT is what is measured there,
-not links. Small files travel over links without a limit: what they cost is work, not bandwidth.
+Scenarios `nodes` and `small`. The nodes stand on the loopback of one namespace: the DHT is what is
+measured there, not links. Small files travel over links without a limit: what they cost is work, not
+bandwidth.
 """
 
 import concurrent.futures

@@ -1,8 +1,8 @@
 """The network of the lab: namespaces around a bridge, a limited link for each, and nothing else.
 
-Everything lives in namespaces of its own, the bridge too (`shoal-NAME-hub`), so that no interface, address,
-route or filter of the machine is touched, and deleting the namespaces removes all of it. Peer K is the
-namespace `shoal-NAME-K` with one interface `eth0` at 10.77.X.Y; its other end is `pK` in the hub.
+Everything lives in namespaces of its own, the bridge too (`shoal-NAME-hub`), so that no interface,
+address, route or filter of the machine is touched, and deleting the namespaces removes all of it. Peer K
+is the namespace `shoal-NAME-K` with one interface `eth0` at 10.77.X.Y; its other end is `pK` in the hub.
 `tc tbf` on `eth0` is the peer's upload, on `pK` its download. There is no way out of these namespaces.
 
 A link with delay or loss is a pair of TAP devices with `lab_relay.py` between them instead of a veth.

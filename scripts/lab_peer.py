@@ -1,8 +1,9 @@
 """Peers of the lab: processes of the real binary in namespaces, what they say, and what they cost.
 
-A peer is `shoal seed` with a store of its own, told of the addresses that it is given; verbs run in its namespace
-and attach to it. It ends with the network that it stands in (`lab_net.Network.close`), which knows every process
-in its namespaces. CPU and memory are read from /proc: the peer's own, children have none.
+A peer is `shoal seed` with a store of its own, told of the addresses that it is given; verbs run in its
+namespace and attach to it. It ends with the network that it stands in (`lab_net.Network.close`), which
+knows every process in its namespaces. CPU and memory are read from /proc: the peer's own, children have
+none.
 """
 
 import json

@@ -2,10 +2,10 @@
 
     lab_relay.py FIRST SECOND [--delay-ms D] [--loss P] [--seed N]
 
-Makes both devices in the namespace it runs in, prints `ready`, and carries frames both ways until it is ended:
-each frame waits D milliseconds, and is lost with the probability P (0.01 is 1%), drawn from the seed; the
-order is kept. Offloads are off, so a frame is what a wire would carry. More than QUEUE_BYTES waiting in one
-direction is dropped at the tail, as a router does.
+Makes both devices in the namespace it runs in, prints `ready`, and carries frames both ways until it is
+ended: each frame waits D milliseconds, and is lost with the probability P (0.01 is 1%), drawn from the
+seed; the order is kept. Offloads are off, so a frame is what a wire would carry. More than QUEUE_BYTES
+waiting in one direction is dropped at the tail, as a router does.
 
     lab_relay.py --carries
 Measures what it carries: one TCP connection over a relay without delay, between two namespaces.

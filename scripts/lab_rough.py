@@ -1,10 +1,12 @@
-"""Rough treatment in the lab: links that are cut, processes that are killed, paths with loss, peers that lie.
+"""Rough treatment in the lab: links that are cut, processes that are killed, paths with loss, peers that
+lie.
 
-Scenarios `cut`, `short`, `resume`, `delay` and `liars`. Bytes are those of the interface counters, headers and acknowledgements
-included: what a fetch costs is compared with what the same fetch costs undisturbed.
+Scenarios `cut`, `short`, `resume`, `delay` and `liars`. Bytes are those of the interface counters, headers
+and acknowledgements included: what a fetch costs is compared with what the same fetch costs undisturbed.
 """
 
 import filecmp
+import json
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ import time
 from pathlib import Path
 
 from lab_crowd import write_source
-from lab_net import READY_SECONDS_MAX, Failed, Link, Network
+from lab_net import READY_SECONDS_MAX, Failed, Link, Network, address
 from lab_peer import Peer, memory_of
 
 MIB = 1 << 20
@@ -283,19 +285,22 @@ def beside(stage, size, liar, lies):
     with Standing(stage, links) as network:
         pair = Pair(stage, network, size)
         fetcher = pair.fetchers[0]
-        logs = []
-        for number, lie in enumerate(lies, start=2):
-            logs.append(start_liar(network, number, liar, lie, pair, fetcher))
+        running = [start_liar(network, number, liar, lie, pair, fetcher)
+                   for number, lie in enumerate(lies, start=2)]
         if lies:
-            known = lambda: {line["peer"] for line in peers_of(fetcher)}
-            wait_until(lambda: known() >= {log.peer for log in logs}, "the liars are connected")
+            # The one that sends garbage is thrown out again and again: seen once is enough.
+            wanted, seen = {liar.peer for liar in running}, set()
+
+            def all_seen():
+                seen.update(line["peer"] for line in peers_of(fetcher))
+                return seen >= wanted
+            wait_until(all_seen, "the liars are connected")
         get = pair.get(fetcher).finish()
         pair.check(fetcher)
         return get.seconds, memory_of(fetcher.process.pid), fetcher.status()["violations"]
 
 
 def peers_of(peer):
-    import json
     output = peer.verb("peers").finish().output
     return [line for line in map(json.loads, output.splitlines()) if line.get("type") == "peer"]
 
@@ -317,7 +322,6 @@ class Running:
 
 def start_liar(network, number, liar, lie, pair, fetcher):
     """Starts one that knows the seed and the fetcher, and waits until it has announced the root."""
-    from lab_net import address
     command = network.command(number, [liar, lie, f"/ip4/{address(number)}/tcp/4001", pair.cid,
                                        pair.seed.address, fetcher.address])
     with open(pair.work / f"liar-{number}.stderr", "wb") as errors:

@@ -1,7 +1,7 @@
 """What a scenario of the lab says: rows of a figure, its limit and whether it holds.
 
-A row without a limit is there to be read. A scenario fails when a row with a limit does; `--json` writes each row
-and the outcome as an object on a line of its own.
+A row without a limit is there to be read. A scenario fails when a row with a limit does; `--json` writes
+each row and the outcome as an object on a line of its own.
 """
 
 import json
