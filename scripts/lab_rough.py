@@ -274,9 +274,9 @@ def built_liar(stage):
     if stage.options.liar:
         return Path(stage.options.liar).resolve(strict=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
-    command = ["cargo", "build", "--release", "--locked", "-p", "shoal-net", "--example", "liar"]
+    command = ["cargo", "build", "--locked", "-p", "shoal-net", "--example", "liar"]
     subprocess.run(command, cwd=REPOSITORY, check=True)
-    return target / "release" / "examples" / "liar"
+    return target / "debug" / "examples" / "liar"
 
 
 def beside(stage, size, liar, lies):
