@@ -24,7 +24,7 @@ NODE_BYTES = 40 * MIB  # what to expect of one, when asking how many fit
 LOOKUPS = 200
 LOOKUP_TIMEOUT = "20s"
 AT_ONCE = 4  # starts and lookups side by side: two cores, and each waits for others
-SHARES = (0, 20, 50)
+SHARES = "0,20,50"
 FILES = 100_000
 FILE_BYTES = 10 << 10
 FILES_A_DIRECTORY = 100
@@ -43,7 +43,7 @@ def nodes(stage):
         crowd = Nodes(stage, network, count, chance)
         table.row("nodes that run", count)
         table.row("started and announced in", crowd.seconds, "s")
-        for share in SHARES:
+        for share in map(int, (stage.options.killed or SHARES).split(",")):
             killed = crowd.kill(share)
             found, connected, seconds = crowd.look_up(LOOKUPS)
             words = f"{share}% killed"
@@ -144,12 +144,11 @@ def small(stage):
     size = files * FILE_BYTES
     table = stage.table("small", f"{files:,} files of {FILE_BYTES >> 10} KiB in one tree, "
                                  "links without a limit")
+    source = write_tree(stage.fresh(10 * size) / "source", files, stage.seed)
+    wanted = digest(source)
     for fetchers in (1, 4):
-        work = stage.fresh((2 + 2 * fetchers) * size)
-        source = write_tree(work / "source", files, stage.seed)
         with Standing(stage, [Link()] * (1 + fetchers)) as network:
-            crowd = run_peers(stage, network, work, source, fetchers)
-            wanted = digest(source)
+            crowd = run_peers(stage, network, stage.fresh(9 * size), source, fetchers)
             for peer in crowd.peers:
                 if digest(peer.work / "out") != wanted:
                     raise Failed(f"what peer {peer.number} fetched differs from its source")
@@ -162,6 +161,7 @@ def small(stage):
         table.row(f"{words}: duplicate bytes", 100 * crowd.duplicates, "%")
         table.row(f"{words}: peak memory of a peer", crowd.peak / MIB, "MiB", most=64 + 8 * fetchers,
                   budget="B20")
+    stage.forget()
     return table.passed()
 
 

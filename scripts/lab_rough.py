@@ -150,19 +150,20 @@ def short(stage):
 
 
 class Standing:
-    """A network for one `with`, and the run's directory with it."""
+    """A network for one `with`, and the directories that are made in it."""
 
     def __init__(self, stage, links):
         self.stage, self.links = stage, links
 
     def __enter__(self):
         stage = self.stage
+        self.kept = len(stage.runs)
         self.network = Network(self.links, stage.name, stage.seed, stage.congestion)
         return self.network
 
     def __exit__(self, *_):
         self.network.close()
-        self.stage.forget()
+        self.stage.forget(self.kept)
 
 
 # resume
