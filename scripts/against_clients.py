@@ -238,8 +238,8 @@ class Rqbit(Client):
 
     def rqbit(self, port, *arguments):
         return [self.binary, "--disable-dht", "--disable-lsd", "--disable-trackers",
-                "--disable-upnp-port-forward", "--listen-port", port, "--disable-http-api", "download",
-                *arguments]
+                "--disable-upnp-port-forward", "--ipv4-only", "--listen-port", port, "download",
+                "--disable-http-api", *arguments]
 
     def prepare(self, source):
         self.source, self.torrent = source, self.work / "a.torrent"

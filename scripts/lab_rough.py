@@ -288,17 +288,17 @@ def beside(stage, size, liar, lies):
         fetcher = pair.fetchers[0]
         running = [start_liar(network, number, liar, lie, pair, fetcher)
                    for number, lie in enumerate(lies, start=2)]
-        if lies:
-            # The one that sends garbage is thrown out again and again: seen once is enough.
-            wanted, seen = {liar.peer for liar in running}, set()
-
-            def all_seen():
-                seen.update(line["peer"] for line in peers_of(fetcher))
-                return seen >= wanted
-            wait_until(all_seen, "the liars are connected")
+        wait_until(lambda: met(fetcher, running), "the fetcher has met the liars")
         get = pair.get(fetcher).finish()
         pair.check(fetcher)
         return get.seconds, memory_of(fetcher.process.pid), fetcher.status()["violations"]
+
+
+def met(fetcher, running):
+    """Whether the fetcher is connected with all that it keeps, and has thrown out who sends garbage."""
+    known = {line["peer"] for line in peers_of(fetcher)}
+    thrown_out = bool(fetcher.status()["violations"])
+    return all(thrown_out if liar.lie == "garbage" else liar.peer in known for liar in running)
 
 
 def peers_of(peer):
@@ -317,8 +317,8 @@ def wait_until(condition, what, seconds_max=READY_SECONDS_MAX):
 class Running:
     """A liar that runs."""
 
-    def __init__(self, process, peer):
-        self.process, self.peer = process, peer
+    def __init__(self, process, peer, lie):
+        self.process, self.peer, self.lie = process, peer, lie
 
 
 def start_liar(network, number, liar, lie, pair, fetcher):
@@ -335,4 +335,4 @@ def start_liar(network, number, liar, lie, pair, fetcher):
     if words[:1] != ["ready"]:
         raise Failed(f"the liar {lie} did not get ready")
     threading.Thread(target=process.stdout.read, daemon=True).start()
-    return Running(process, words[1])
+    return Running(process, words[1], lie)
