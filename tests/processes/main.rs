@@ -3,7 +3,7 @@
 //! One test binary, since each one links all of libp2p; a module per topic. Nothing here looks inside
 //! a process: a test starts `shoal` with a store of its own, reads what it prints, sends it signals
 //! and looks at the files that it leaves. [`harness`] keeps tests apart from each other and from the
-//! machine. What needs more than an ordinary machine gives (root, `/dev/fuse`, `strace`, a kubo) is left out
+//! machine. What needs more than an ordinary machine gives (root, `/dev/fuse`, namespaces, `strace`, a kubo) is left out
 //! with a printed reason, or fails where `SHOAL_TEST_REQUIRE` names it.
 
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "this is a test as a whole")]
@@ -23,6 +23,7 @@ mod interop;
 mod lies;
 mod mount;
 mod names;
+mod namespaces;
 mod owners;
 mod second_hand;
 mod sharded;

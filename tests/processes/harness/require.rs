@@ -7,6 +7,7 @@
 use std::{
     fs::{self, OpenOptions},
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// True for root, who can mount and limit.
@@ -31,6 +32,30 @@ pub(crate) fn strace() -> bool {
 /// True when a script can be run.
 pub(crate) fn python() -> bool {
     decide("python", program("python3").is_some(), "python3 is not installed")
+}
+
+/// True when network namespaces can be made, and links in them limited.
+pub(crate) fn netns() -> bool {
+    let name = format!("shoal-probe-{}", std::process::id());
+    let limited = ["qdisc", "add", "dev", "lo", "root", "tbf", "rate", "1mbit", "burst", "64kb"];
+    let limited = ["-n", &name].into_iter().chain(limited).chain(["latency", "50ms"]);
+    let there = succeeds("ip", ["netns", "add", &name].into_iter());
+    let there = there && {
+        let can = succeeds("tc", limited);
+        succeeds("ip", ["netns", "delete", &name].into_iter()) && can
+    };
+    decide("netns", there, "no network namespace with a limited link can be made (ip, tc, tbf)")
+}
+
+/// True when there are network namespaces of the lab of that name.
+pub(crate) fn stands_in_namespaces(name: &str) -> bool {
+    let listed = Command::new("ip").args(["netns", "list"]).output().unwrap();
+    String::from_utf8_lossy(&listed.stdout).contains(&format!("shoal-{name}-"))
+}
+
+/// Whether a program is there and ends well.
+fn succeeds<'a>(program: &str, arguments: impl Iterator<Item = &'a str>) -> bool {
+    Command::new(program).args(arguments).output().is_ok_and(|done| done.status.success())
 }
 
 /// True when a file system can be made on a loop device and shut down, by a script.
