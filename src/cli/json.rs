@@ -68,7 +68,15 @@ pub(crate) enum Line {
     /// A pin stays.
     Kept { cid: String, why: String },
     /// A connected peer.
-    Peer { peer: String, address: String, agent: String, native: bool, sent: u64, received: u64 },
+    Peer {
+        peer: String,
+        address: String,
+        agent: String,
+        native: bool,
+        protocol: String,
+        sent: u64,
+        received: u64,
+    },
     /// A running peer listens here.
     Ready { address: String },
     /// A name that is known here.
@@ -193,6 +201,7 @@ impl From<&PeerLine> for Line {
             address: peer.address.clone(),
             agent: peer.agent.clone(),
             native: peer.native,
+            protocol: peer.protocol.clone(),
             sent: peer.sent,
             received: peer.received,
         }

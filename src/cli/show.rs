@@ -22,8 +22,8 @@ pub(crate) struct IdArgs {}
 
 /// List the peers that the running peer is connected to
 ///
-/// A line for each: its peer id, its address, bytes sent to it, bytes received from it, and the
-/// program that it says it is.
+/// A line for each: its peer id, its address, bytes sent to it, bytes received from it, what it speaks
+/// (`native`, `bitswap`, or `-` for neither), and the program that it says it is.
 #[derive(Debug, Args)]
 pub(crate) struct PeersArgs {}
 
@@ -68,8 +68,8 @@ pub(crate) async fn peers(context: &mut Context) -> Result<Report, End> {
 
 /// What a peer calls itself is a stranger's text: it is escaped wherever it goes.
 fn peer_line(peer: &PeerLine) -> String {
-    let PeerLine { peer, address, agent, sent, received, .. } = peer;
-    format!("{peer} {address} {sent} {received} {}", escape(agent.as_bytes()))
+    let PeerLine { peer, address, agent, protocol, sent, received, .. } = peer;
+    format!("{peer} {address} {sent} {received} {protocol} {}", escape(agent.as_bytes()))
 }
 
 /// Runs `status`.

@@ -18,7 +18,7 @@ use car::{CarExport, CarImport, CarRoot, Exported, Imported};
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
-pub const PROTOCOL_VERSION: u32 = 4;
+pub const PROTOCOL_VERSION: u32 = 5;
 
 /// First message of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -677,6 +677,8 @@ pub struct PeerLine {
     pub agent: String,
     /// It speaks the native protocol.
     pub native: bool,
+    /// What it speaks: `native`, `bitswap`, or `-` for neither.
+    pub protocol: String,
     /// Bytes of blocks sent to it.
     pub sent: u64,
     /// Bytes of blocks received from it.

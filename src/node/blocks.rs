@@ -80,6 +80,10 @@ impl Blocks for StoreBlocks {
         }
     }
 
+    fn public_len(&self, cid: &Cid) -> Option<u32> {
+        self.store.public_len(cid)
+    }
+
     fn keep(&self, cid: &Cid, place: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
         // Only a raw leaf is a slice of its file; the engine cannot know what a block will turn out to be.
         let slice = |place: &&Place| place.size > 0 && cid.codec() == hash::RAW;

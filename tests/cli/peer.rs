@@ -76,6 +76,7 @@ fn peers() -> Outcome {
         address: "/ip4/127.0.0.1/tcp/1".into(),
         agent: "evil\x1b[31m\r\n".into(),
         native: true,
+        protocol: "native".into(),
         sent: 10,
         received: 20,
     }])
@@ -99,7 +100,7 @@ fn what_strangers_say_of_themselves_is_escaped() {
     let ran = run(&mut at(dir.path(), "peers"));
     node.join().unwrap();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let line = format!("{PEER} /ip4/127.0.0.1/tcp/1 10 20 evil\\x1b[31m\\x0d\\x0a\n");
+    let line = format!("{PEER} /ip4/127.0.0.1/tcp/1 10 20 native evil\\x1b[31m\\x0d\\x0a\n");
     assert_eq!(ran.stdout, line);
 }
 

@@ -35,6 +35,10 @@ impl Blocks for Memory {
         self.0.get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
     }
 
+    fn public_len(&self, cid: &Cid) -> Option<u32> {
+        self.0.get(cid).map(|data| data.len() as u32)
+    }
+
     fn keep(&self, _: &Cid, _: Option<&Place>, _: Bytes) -> Result<(), KeepError> {
         Ok(())
     }

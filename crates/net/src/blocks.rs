@@ -16,10 +16,14 @@ pub trait Blocks: Send + Sync + 'static {
     /// to the network. What is returned as found has been checked against its CID on this read.
     fn read(&self, cid: &Cid, cached_ok: bool) -> BlockRead;
 
+    /// The length of the block of `cid`, if it is here and the user gave it to the network. For those
+    /// who ask what is here: nothing is read, so it may be slightly out of date.
+    fn public_len(&self, cid: &Cid) -> Option<u32>;
+
     /// Keeps `data`, which has been verified against `cid`.
     ///
-    /// `data` may be a view of a larger receive buffer (up to 512 KiB): who wants to hold on to
-    /// it copies it.
+    /// `data` may be a view of a larger receive buffer (up to 4 MiB): who wants to hold on to it
+    /// copies it.
     fn keep(&self, cid: &Cid, place: Option<&Place>, data: Bytes) -> Result<(), KeepError>;
 }
 

@@ -77,6 +77,10 @@ pub struct Config {
     /// Value records of others, key and value, as [`crate::NetEvent::ValueRecord`] had given them
     /// out.
     pub values: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether the native protocol is spoken. Without it a node is one more Bitswap peer: how tests
+    /// have two of our nodes speak Bitswap with each other.
+    #[doc(hidden)]
+    pub native: bool,
     /// How long a question and its answer may take; tests make it short.
     #[doc(hidden)]
     pub question_deadline: Duration,
@@ -95,6 +99,7 @@ impl Config {
             limits: Limits::default(),
             records: Vec::new(),
             values: Vec::new(),
+            native: true,
             question_deadline: DEADLINE,
         }
     }

@@ -36,7 +36,8 @@ pub struct GossipId(pub u64);
 pub enum NetEvent {
     /// Listening here; one event per address, also later when an interface appears.
     Listening(Multiaddr),
-    /// The native stream with a peer is up. One per peer, however many connections it has.
+    /// The native stream with a peer, or the Bitswap session with one that does not have that, is
+    /// up. One per peer, however many connections it has.
     PeerUp {
         /// Its number until `PeerDown`.
         peer: PeerNo,
@@ -46,15 +47,17 @@ pub enum NetEvent {
         addr: Multiaddr,
         /// The prefix that accounts are kept by.
         prefix: Prefix,
-        /// What it calls itself.
+        /// What it calls itself, if it says so over the stream.
         agent: Option<String>,
+        /// What is spoken with it.
+        protocol: PeerProtocol,
     },
-    /// The native stream of a peer is gone, with everything that was asked over it.
+    /// The native stream or Bitswap session of a peer is gone, with everything that was asked over it.
     PeerDown {
         /// The number, which is not used again.
         peer: PeerNo,
     },
-    /// For the engine: `Message`, `Received` or `Sent` of one peer.
+    /// For the engine: `Message`, `Wants`, `Received` or `Sent` of one peer.
     Swarm(shoal_swarm::Event),
     /// A search found providers; it goes on.
     Providers {
@@ -186,6 +189,15 @@ pub enum NetEvent {
     },
 }
 
+/// What blocks are exchanged by with a peer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PeerProtocol {
+    /// Shoal's own, `/shoal/swarm/1`.
+    Native,
+    /// Bitswap: the peer knows of single blocks, not of swarms.
+    Bitswap,
+}
+
 /// A change of the provider store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordChange {
@@ -238,7 +250,7 @@ pub enum AskError {
     TooMany,
 }
 
-/// Ways to break the native protocol; each closes the stream.
+/// Ways to break the native protocol or Bitswap; each closes the stream.
 ///
 /// Blocks that were not asked for or do not match their CID are told as receipts
 /// ([`shoal_swarm::Receipt`]) and counted by the engine; only a flood of them ends up here.
@@ -254,8 +266,9 @@ pub enum Violation {
     /// A frame was begun and did not arrive in time.
     #[error("stopped in the middle of a frame")]
     Stalled,
-    /// More unrequested blocks than can be explained by cancelled requests.
-    #[error("sent blocks that nobody asked for")]
+    /// More unrequested blocks than can be explained by cancelled requests, or again and again more
+    /// wants than are looked at.
+    #[error("sent blocks that nobody asked for, or wants without end")]
     Flood,
 }
 
@@ -294,8 +307,8 @@ pub enum DialFailure {
     /// Someone else answered.
     #[error("another peer answered: {0}")]
     WrongPeer(PeerId),
-    /// It does not speak the native protocol.
-    #[error("it is not a Shoal peer")]
+    /// It speaks neither the native protocol nor Bitswap.
+    #[error("it is not a peer that blocks can be had from")]
     NotShoal,
     /// It closed the connection at once, most often because it has too many; worth another try.
     #[error("it closed the connection")]
@@ -316,8 +329,10 @@ pub struct PeerInfo {
     pub dialled: bool,
     /// What it calls itself, once told.
     pub agent: Option<String>,
-    /// Its number if its native stream is up.
+    /// Its number if its native stream or Bitswap session is up.
     pub peer: Option<PeerNo>,
+    /// Which of the two that is.
+    pub protocol: Option<PeerProtocol>,
     /// Its last ping.
     pub rtt: Option<Duration>,
     /// Whether it answers DHT lookups.

@@ -1,4 +1,4 @@
-//! Speaks libp2p, Kademlia and the native protocol, and turns them into swarm events.
+//! Speaks libp2p, Kademlia, Bitswap and the native protocol, and turns them into swarm events.
 //!
 //! Alone in the workspace to name libp2p. It owns the connections, the DHT and the streams; it
 //! decides nothing about who is asked or served (that is `shoal-swarm`) and keeps nothing
@@ -12,7 +12,8 @@
 //!  Net (handle) --commands--> driver task: libp2p swarm, searches, publishing, dialling,
 //!      |                         |         questions, gossip
 //!      |                         | native stream of a new peer
-//!      +--per peer queue--> stream task: one per peer, reads, verifies, keeps, serves
+//!      +--per peer queue--> stream task: one per peer, reads, verifies, keeps, serves;
+//!                                |           native, or a Bitswap session where there is none
 //!                                | NetEvent (bounded: a slow node slows the peers)
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! Every queue has a named bound; memory is never allocated from a length that a peer declared.
 #![forbid(unsafe_code)]
 
+mod bitswap;
 mod native;
 mod transport;
 
@@ -44,8 +46,8 @@ pub use libp2p::{Multiaddr, PeerId};
 pub use blocks::{BlockRead, Blocks, KeepError};
 pub use config::{Config, Limits, NetError, Network};
 pub use event::{
-    AskError, DialFailure, GossipId, NetEvent, PeerInfo, ProvideError, QueryId, QuestionId,
-    RecordChange, ValueChange, Violation,
+    AskError, DialFailure, GossipId, NetEvent, PeerInfo, PeerProtocol, ProvideError, QueryId,
+    QuestionId, RecordChange, ValueChange, Violation,
 };
 pub use net::{GossipVerdict, Net, start};
 pub use providers::ProviderRecord;

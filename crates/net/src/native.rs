@@ -32,7 +32,8 @@
 //!
 //! - `wire`, `message`: the codec. `reader`: frames out of a byte stream in bounded memory.
 //! - `stream`: the task that owns a stream for life; `outstanding`: what was asked over it.
-//! - `handler`, `behaviour`: how a stream comes out of libp2p. `registry`: which streams live.
+//! - `handler`, `behaviour`: how a stream comes out of libp2p. `registry`: which streams live, those
+//!   of peers that speak Bitswap included.
 
 mod activity;
 mod behaviour;
@@ -45,8 +46,13 @@ mod stream;
 mod wire;
 mod writer;
 
-pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings};
-pub(crate) use registry::{Registry, StreamCommand};
+pub(crate) use activity::Activity;
+pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings, prefix_of};
+pub(crate) use outstanding::Outstanding;
+pub(crate) use reader::{Patience, Stop};
+pub(crate) use registry::{Admission, Registry, StreamCommand};
+pub(crate) use stream::{Remote, UNREQUESTED_MAX, keep_block};
+pub(crate) use writer::{WRITE_STALL_MAX, write_all};
 
 use libp2p::StreamProtocol;
 

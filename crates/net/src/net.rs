@@ -94,6 +94,7 @@ impl Net {
         let mut peers: Vec<_> = self.shared.connected.read().values().cloned().collect();
         for info in &mut peers {
             info.peer = self.shared.streams.number_of(&info.id);
+            info.protocol = self.shared.streams.protocol_of(&info.id);
         }
         peers
     }
@@ -119,6 +120,18 @@ impl Net {
     /// when its stream is gone.
     pub fn serve(&self, peer: PeerNo, cids: Vec<Cid>, cached_ok: bool) -> bool {
         self.shared.streams.command(peer, StreamCommand::Serve { cids, cached_ok })
+    }
+
+    /// Asks a peer that speaks Bitswap whether it has any of these blocks of `root`. A `Join` or a
+    /// `Leave` of the root in its name comes back. False when it is gone.
+    pub fn seek(&self, peer: PeerNo, root: Cid, cids: Vec<Cid>) -> bool {
+        self.shared.streams.command(peer, StreamCommand::Seek { root, cids })
+    }
+
+    /// Tells a peer that speaks Bitswap that these blocks, which it asked about, are here. False when
+    /// it is gone.
+    pub fn affirm(&self, peer: PeerNo, cids: Vec<Cid>) -> bool {
+        self.shared.streams.command(peer, StreamCommand::Affirm { cids })
     }
 
     /// Ends the stream with a peer and closes its connections; `PeerDown` follows.

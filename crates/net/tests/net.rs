@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+#[path = "net/bitswap.rs"]
+mod bitswap;
+#[path = "net/bitswap_stranger.rs"]
+mod bitswap_stranger;
 #[path = "net/blocks.rs"]
 mod blocks;
 #[path = "net/dht.rs"]

@@ -89,6 +89,15 @@ impl Store {
         inline(cid).is_some() || self.shared.found(cid).is_some_and(|found| found.entry.public)
     }
 
+    /// The length of a block that may be given to peers, if the store has it. The bytes are not read.
+    pub fn public_len(&self, cid: &Cid) -> Option<u32> {
+        if let Some(bytes) = inline(cid) {
+            return Some(bytes.len() as u32);
+        }
+        let entry = self.shared.found(cid)?.entry;
+        entry.public.then_some(entry.len)
+    }
+
     /// Where a block's bytes are; `None` where the store does not have it or the CID carries them.
     pub fn extent(&self, cid: &Cid) -> Option<Extent> {
         let Entry { place, offset, len, .. } = self.shared.found(cid)?.entry;

@@ -70,6 +70,23 @@ pub enum Action {
         /// fetched, false for shared roots (the store then gives only public blocks).
         cached_ok: bool,
     },
+    /// Ask a peer of single blocks whether it has any of these, the root first: it takes part if it
+    /// does. Answered in its name by [`Message::Join`] with `reply`, or by [`Message::Leave`].
+    Seek {
+        /// Whom.
+        peer: PeerNo,
+        /// The root whose swarm is meant.
+        root: Cid,
+        /// At most [`SEEK_MAX`](crate::limits::SEEK_MAX).
+        cids: Vec<Cid>,
+    },
+    /// Tell a peer of single blocks that these are here.
+    Affirm {
+        /// Whom.
+        peer: PeerNo,
+        /// What it asked about.
+        cids: Vec<Cid>,
+    },
     /// Are these blocks in the store? Answered by [`Event::Probed`](crate::Event::Probed).
     Probe {
         /// The session that walks; to be echoed.

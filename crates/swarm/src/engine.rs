@@ -8,12 +8,14 @@
 //! - `asking` fills peers' windows, `urgent` places readers' blocks, `taking` takes blocks back;
 //! - `receiving` hears of blocks that came;
 //! - `serving` hears requests and grants blocks;
+//! - `cids_only` holds what is different for peers that speak of single blocks only;
 //! - `ticking` does what only time makes necessary.
 //!
 //! Every event ends in `settle`, which asks and grants whatever the event made possible. All
 //! iteration that decides anything is over ordered maps.
 
 mod asking;
+mod cids_only;
 mod inviting;
 mod joining;
 mod receiving;
@@ -98,6 +100,8 @@ impl Engine {
         self.now = self.now.max(now);
         match event {
             Event::PeerConnected { peer, prefix } => self.peer_connected(peer, prefix),
+            Event::CidPeerConnected { peer, prefix } => self.cid_peer_connected(peer, prefix),
+            Event::Wants { peer, wants } => self.wanted(peer, &wants),
             Event::PeerDisconnected { peer } => self.peer_disconnected(peer),
             Event::Message { peer, message } => self.message(peer, message),
             Event::Received { peer, cid, len, receipt } => self.received(peer, cid, len, receipt),

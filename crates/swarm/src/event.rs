@@ -49,6 +49,17 @@ pub enum Probe {
     Branch(Links),
 }
 
+/// A block that a peer of single blocks wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Which block.
+    pub cid: Cid,
+    /// Its bytes; else only whether it is here.
+    pub block: bool,
+    /// Its length, if it is here and was given to the network.
+    pub public: Option<u32>,
+}
+
 /// What the node shares of a root, whether or not a session fetches it. Empty: not shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holdings {
@@ -92,6 +103,25 @@ pub enum Event {
         peer: PeerNo,
         /// Where it comes from.
         prefix: Prefix,
+    },
+    /// A peer is up that speaks only of single blocks (Bitswap). It is asked by
+    /// [`Action::Seek`](crate::Action::Seek) whether it takes part in a swarm; who does counts as one
+    /// that holds everything until it refuses a block. It is told nothing of what is here, and it is
+    /// served when nobody else of the swarms waits.
+    CidPeerConnected {
+        /// A number not used by another connected peer.
+        peer: PeerNo,
+        /// Where it comes from.
+        prefix: Prefix,
+    },
+    /// A peer of single blocks wants these, best first. What it may not have is refused; what it
+    /// only asked about is told by [`Action::Affirm`](crate::Action::Affirm). A
+    /// [`Message::Cancel`] takes wants back.
+    Wants {
+        /// Who.
+        peer: PeerNo,
+        /// What; at most [`WANTS_AT_ONCE`](crate::limits::WANTS_AT_ONCE) are looked at.
+        wants: Vec<Want>,
     },
     /// The peer is gone; what was asked of it returns to the pool.
     PeerDisconnected {

@@ -40,7 +40,7 @@ mod uplink;
 pub use action::{Action, Ask, ViolationKind};
 pub use config::Config;
 pub use engine::Engine;
-pub use event::{Event, Holdings, Probe, Receipt, Served};
+pub use event::{Event, Holdings, Probe, Receipt, Served, Want};
 pub use id::{PeerNo, SessionId};
 pub use links::{Child, Links, LinksKind, Place};
 pub use message::{Holding, Message};

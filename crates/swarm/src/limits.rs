@@ -9,6 +9,21 @@ use std::time::Duration;
 /// anybody at once, and 128 CIDs fit a 6 KiB frame.
 pub const REQUEST_CIDS_MAX: usize = 128;
 
+/// Wants of a peer of single blocks that are looked at in one event: what a Bitswap peer may want at
+/// once.
+pub const WANTS_AT_ONCE: usize = 1_024;
+
+/// Blocks that a peer of single blocks is asked about when it is invited: the root, and some that are
+/// missed, for it may have a part without the root.
+pub const SEEK_MAX: usize = 16;
+
+/// Refusals in a row after which a peer of single blocks is left alone for [`REFUSING_REST`]: it has
+/// the root and little else.
+pub const REFUSALS_MAX: u32 = 32;
+
+/// See [`REFUSALS_MAX`]: long enough that a question for each of a thousand blocks costs no link.
+pub const REFUSING_REST: Duration = Duration::from_secs(5);
+
 /// Bytes of one `Have` bitmap: 65,536 children, more than fit into a block of 2 MiB.
 pub const HAVE_BYTES_MAX: usize = 8 << 10;
 

@@ -44,6 +44,10 @@ pub(crate) struct Peer {
     pub(crate) bytes_sent: u64,
     /// Questions to the node about shared roots on behalf of this peer.
     pub(crate) questions: u32,
+    /// It speaks of single blocks only.
+    pub(crate) cids_only: bool,
+    /// Refusals of such a peer since it last gave something.
+    pub(crate) refusals: u32,
 }
 
 impl Peer {
@@ -60,6 +64,8 @@ impl Peer {
             bytes_received: 0,
             bytes_sent: 0,
             questions: 0,
+            cids_only: false,
+            refusals: 0,
         }
     }
 

@@ -48,6 +48,8 @@ struct Requester {
     credit: f64,
     /// Whether it ever delivered.
     contributed: bool,
+    /// It is served with what others leave, and is no part of the seed's accounts.
+    spare: bool,
 }
 
 /// The scheduler.
@@ -101,8 +103,16 @@ impl Uplink {
             served: 0,
             credit: 0.0,
             contributed: false,
+            spare: false,
         };
         self.requesters.insert(peer, requester);
+    }
+
+    /// A peer takes no part in swarms, and is served with what others leave.
+    pub(crate) fn spare_only(&mut self, peer: PeerNo) {
+        if let Some(requester) = self.requesters.get_mut(&peer) {
+            requester.spare = true;
+        }
     }
 
     pub(crate) fn disconnected(&mut self, peer: PeerNo) {
@@ -122,7 +132,9 @@ impl Uplink {
         if requester.queue.len() >= QUEUE_MAX {
             return false;
         }
-        if let Some((prefix, bytes)) = self.sent.asked_again(entry.print) {
+        if !requester.spare
+            && let Some((prefix, bytes)) = self.sent.asked_again(entry.print)
+        {
             self.accounts.take_back(prefix, bytes);
         }
         requester.queue.push_back(entry);
@@ -266,7 +278,9 @@ impl Uplink {
         }
         let prefix = requester.prefix;
         self.accounts.give(prefix, entry.swarm, bytes, self.stamp);
-        self.sent.count(entry.print, prefix);
+        if !requester.spare {
+            self.sent.count(entry.print, prefix);
+        }
         Some((entry.cid, entry.cached_ok))
     }
 

@@ -13,7 +13,10 @@ use shoal_ledger::{
     LedgerId,
     question::{Answer, Question},
 };
-use shoal_net::{AskError, GossipId, GossipVerdict, Net, NetEvent, PeerId, QueryId, QuestionId};
+use shoal_net::{
+    AskError, GossipId, GossipVerdict, Net, NetEvent, PeerId, PeerInfo, PeerProtocol, QueryId,
+    QuestionId,
+};
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch};
 
 /// Arrivals that wait for the worker: a burst of heads from every connected peer.
@@ -261,7 +264,8 @@ impl Line {
     /// The connected Shoal peers, at most that many.
     pub fn peers(&self, most: usize) -> Vec<PeerId> {
         let connected = self.net().map(|net| net.connected()).unwrap_or_default();
-        let native = connected.into_iter().filter(|info| info.peer.is_some());
+        let is_native = |info: &PeerInfo| info.protocol == Some(PeerProtocol::Native);
+        let native = connected.into_iter().filter(is_native);
         native.map(|info| info.id).take(most).collect()
     }
 }

@@ -33,8 +33,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// just connected needs a round trip to say what it holds.
 const SETTLED_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a dial counts as going on. One that ends in a connection without our protocol is never told
-/// of otherwise.
+/// How long a dial counts as going on. One that ends in a connection over which the peer never says
+/// what it speaks is not told of otherwise.
 const DIAL_MAX: Duration = Duration::from_secs(10);
 
 /// Providers found that are remembered per session; more are dialled all the same.
@@ -85,7 +85,7 @@ impl Searching {
         }
     }
 
-    /// A peer is connected natively.
+    /// A peer is connected.
     pub(super) fn connected(&mut self, id: &PeerId) {
         self.dialling.remove(id);
         self.unreachable.remove(id);

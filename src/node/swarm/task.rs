@@ -11,9 +11,9 @@ use std::{
 };
 
 use shoal_dag::Cid;
-use shoal_net::{Net, NetEvent, PeerId};
+use shoal_net::{Net, NetEvent, PeerId, PeerProtocol};
 use shoal_store::Store;
-use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Probe, SessionId};
+use shoal_swarm::{Action, Engine, Event, Holdings, PeerNo, Prefix, Probe, SessionId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -84,7 +84,7 @@ pub(super) struct Session {
     waiting: HashMap<(Cid, bool), Vec<oneshot::Sender<()>>>,
     starving: BTreeSet<Cid>,
     connected: BTreeSet<PeerId>,
-    /// Shoal peers that were connected: each is asked whether it takes part.
+    /// Peers with which blocks are exchanged: each is asked whether it takes part.
     asked: BTreeSet<PeerId>,
     pub(super) searching: Searching,
     /// Something was missing here, so that the network is needed.
@@ -415,18 +415,8 @@ impl Task {
     async fn net_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::Swarm(event) => self.swarm_event(event),
-            NetEvent::PeerUp { peer, id, prefix, .. } => {
-                self.peers.insert(peer, Peer { id });
-                self.ids.insert(peer, id);
-                if self.ids.len() > IDS_MAX {
-                    self.ids.pop_first();
-                }
-                for state in self.sessions.values_mut() {
-                    state.searching.connected(&id);
-                }
-                self.tell_engine(Event::PeerConnected { peer, prefix });
-                // A full queue: the worker asks in its next round.
-                let _asked = self.names.arrive(Arrival::Peer(id));
+            NetEvent::PeerUp { peer, id, prefix, protocol, .. } => {
+                self.peer_up(peer, id, prefix, protocol);
             }
             NetEvent::PeerDown { peer } => {
                 self.publish_views();
@@ -451,6 +441,26 @@ impl Task {
             | NetEvent::QueryDone { .. }
             | NetEvent::DialFailed { .. }) => self.search_event(search).await,
             event => self.names.event(event).await,
+        }
+    }
+
+    /// A peer is connected, by whatever protocol.
+    fn peer_up(&mut self, peer: PeerNo, id: PeerId, prefix: Prefix, protocol: PeerProtocol) {
+        self.peers.insert(peer, Peer { id });
+        self.ids.insert(peer, id);
+        if self.ids.len() > IDS_MAX {
+            self.ids.pop_first();
+        }
+        for state in self.sessions.values_mut() {
+            state.searching.connected(&id);
+        }
+        match protocol {
+            PeerProtocol::Native => {
+                self.tell_engine(Event::PeerConnected { peer, prefix });
+                // A full queue: the worker asks in its next round.
+                let _asked = self.names.arrive(Arrival::Peer(id));
+            }
+            PeerProtocol::Bitswap => self.tell_engine(Event::CidPeerConnected { peer, prefix }),
         }
     }
 
@@ -530,6 +540,8 @@ impl Task {
                 net.ask(peer, root, asks, left)
             }
             Action::Serve { peer, cids, cached_ok } => net.serve(peer, cids, cached_ok),
+            Action::Seek { peer, root, cids } => net.seek(peer, root, cids),
+            Action::Affirm { peer, cids } => net.affirm(peer, cids),
             Action::Disconnect { peer } => {
                 net.disconnect(peer);
                 true
@@ -671,7 +683,8 @@ impl Task {
                 peer: info.id.to_string(),
                 address: info.addr.to_string(),
                 agent: info.agent.unwrap_or_default(),
-                native: info.peer.is_some(),
+                native: info.protocol == Some(PeerProtocol::Native),
+                protocol: protocol_name(info.protocol).to_owned(),
                 sent: stats.bytes_sent,
                 received: stats.bytes_received,
             }
@@ -701,7 +714,7 @@ impl Task {
         }
     }
 
-    /// The number of a peer that is connected natively.
+    /// The number of a connected peer that blocks can be had from.
     pub(super) fn number_of(&self, id: &PeerId) -> Option<PeerNo> {
         self.peers.iter().find(|(_, peer)| peer.id == *id).map(|(number, _)| *number)
     }
@@ -717,6 +730,15 @@ impl Task {
         for peer in peers {
             self.invite(session, peer);
         }
+    }
+}
+
+/// What is spoken with a peer, in a word.
+const fn protocol_name(protocol: Option<PeerProtocol>) -> &'static str {
+    match protocol {
+        Some(PeerProtocol::Native) => "native",
+        Some(PeerProtocol::Bitswap) => "bitswap",
+        None => "-",
     }
 }
 

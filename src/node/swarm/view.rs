@@ -60,7 +60,7 @@ pub struct View {
     pub peers_connected: u64,
     /// Peers connected now.
     pub connected: u32,
-    /// Shoal peers that were asked directly whether they take part, gone ones too.
+    /// Peers that were asked directly whether they take part, gone ones too.
     pub asked_directly: u32,
     /// Peers to start from that are not connected; at most [`UNCONNECTED_MAX`].
     pub unconnected: Vec<String>,

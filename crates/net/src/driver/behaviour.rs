@@ -1,7 +1,7 @@
 //! The protocols of a node and their settings.
 //!
 //! identify and ping as everybody has them, Kademlia `/ipfs/kad/1.0.0` over our record store, mDNS
-//! on a LAN, the native protocol, questions, gossip, and the limits. Kademlia's own republishing and its
+//! on a LAN, the native protocol, Bitswap, questions, gossip, and the limits. Kademlia's own republishing and its
 //! walks are off: `publish` and `joining` do them. It keeps no record by itself either: each is
 //! judged first (`events`). Peers enter the routing table by hand only, once identify has said that
 //! they answer lookups.
@@ -14,6 +14,7 @@ use libp2p::swarm::NetworkBehaviour;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::{StreamProtocol, identify, kad, mdns, ping};
 
+use crate::bitswap;
 use crate::config::{
     CONNECTIONS_PER_PEER_MAX, Config, Limits, NetError, Network, PENDING_INCOMING_MAX,
     PENDING_OUTGOING_MAX,
@@ -47,7 +48,8 @@ pub(super) struct Behaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) mdns: Toggle<mdns::tokio::Behaviour>,
-    pub(super) native: native::Behaviour,
+    pub(super) native: Toggle<native::Behaviour>,
+    pub(super) bitswap: bitswap::Behaviour,
     pub(super) asking: questions::Behaviour,
     pub(super) answering: questions::Behaviour,
     pub(super) gossip: Quiet<Gossip>,
@@ -83,7 +85,8 @@ impl Behaviour {
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::default(),
             mdns: mdns.into(),
-            native: native::Behaviour::new(surroundings),
+            bitswap: bitswap::Behaviour::new(surroundings.clone()),
+            native: config.native.then(|| native::Behaviour::new(surroundings)).into(),
             asking: questions::asking(config.question_deadline),
             answering: questions::answering(config.question_deadline),
             gossip,

@@ -194,7 +194,7 @@ impl Driver {
         }
     }
 
-    /// A peer has no native stream to give.
+    /// A peer has neither a native stream nor Bitswap to give.
     pub(super) fn not_shoal(&mut self, id: PeerId) {
         if self.dials.wanted.remove(&id).is_some() {
             self.outbox.push(NetEvent::DialFailed { id, reason: DialFailure::NotShoal });

@@ -10,13 +10,14 @@ use libp2p::core::ConnectedPoint;
 use libp2p::kad::InboundRequest;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{ListenError, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
+use libp2p::{Multiaddr, PeerId, StreamProtocol, identify, kad, mdns, ping};
 
 use super::Driver;
 use super::behaviour::{BehaviourEvent, KAD_PROTOCOL};
 use super::dials::is_loopback;
+use crate::bitswap::{self, SessionEvent};
 use crate::event::{NetEvent, PeerInfo};
-use crate::native::StreamEvent;
+use crate::native::{self, StreamEvent};
 
 /// Addresses of one peer that enter the routing table.
 const ADDRS_PER_PEER_MAX: usize = 16;
@@ -77,7 +78,8 @@ impl Driver {
             BehaviourEvent::Mdns(mdns::Event::Expired(_)) => {}
             BehaviourEvent::Limits(never) | BehaviourEvent::Gate(never) => match never {},
             BehaviourEvent::Native(StreamEvent::Begun(id)) => self.dials.fulfilled(&id),
-            BehaviourEvent::Native(StreamEvent::Unsupported(id)) => self.not_shoal(id),
+            BehaviourEvent::Native(StreamEvent::Unsupported(id)) => self.not_native(id),
+            BehaviourEvent::Bitswap(SessionEvent::Begun(id)) => self.dials.fulfilled(&id),
             BehaviourEvent::Asking(event) => self.asking_event(event),
             BehaviourEvent::Answering(event) => self.answering_event(event),
             BehaviourEvent::Gossip(event) => self.gossip_event(event),
@@ -128,6 +130,7 @@ impl Driver {
             dialled: endpoint.is_dialer(),
             agent: None,
             peer: None,
+            protocol: None,
             rtt: None,
             server: false,
         };
@@ -141,7 +144,29 @@ impl Driver {
         }
     }
 
+    /// A peer that we dialled has no native stream to give. What else it speaks is told by identify,
+    /// before or after this.
+    fn not_native(&mut self, id: PeerId) {
+        let identified =
+            self.shared.connected.read().get(&id).is_some_and(|info| info.agent.is_some());
+        if identified && !self.shared.streams.has(&id) {
+            self.not_shoal(id);
+        }
+    }
+
+    /// Begins to speak Bitswap with a peer that has nothing better.
+    fn speak(&mut self, id: PeerId, protocols: &[StreamProtocol]) {
+        let behaviour = self.swarm.behaviour_mut();
+        let native = behaviour.native.is_enabled() && protocols.contains(&native::PROTOCOL);
+        match (native, bitswap::is_spoken(protocols)) {
+            (true, _) => {}
+            (false, true) => behaviour.bitswap.begin(id),
+            (false, false) => self.not_shoal(id),
+        }
+    }
+
     fn identified(&mut self, id: PeerId, info: identify::Info) {
+        self.speak(id, &info.protocols);
         let server = info.protocols.contains(&KAD_PROTOCOL);
         let agent = info.agent_version.chars().take(AGENT_CHARS_MAX).collect();
         self.update_info(&id, |peer| {

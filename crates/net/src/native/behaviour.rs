@@ -104,17 +104,13 @@ async fn own(
 ) {
     let id = remote.id;
     let violation = stream::run(stream, remote, context, &mut admission).await;
-    let replaced = shared.streams.number_of(&id) != Some(admission.peer);
-    shared.streams.remove(admission.peer);
-    admission.ended.cancel();
-    let unwanted = violation.is_some() || admission.close.is_cancelled();
-    if unwanted && !replaced && ended.send(id).await.is_err() {
+    if shared.streams.finish(id, &admission, violation) && ended.send(id).await.is_err() {
         tracing::trace!("the driver is gone");
     }
 }
 
 /// The prefix of the address at the other end of a connection.
-fn prefix_of(addr: &Multiaddr) -> Prefix {
+pub(crate) fn prefix_of(addr: &Multiaddr) -> Prefix {
     let ip = addr.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(IpAddr::from(ip)),
         Protocol::Ip6(ip) => Some(IpAddr::from(ip)),
@@ -148,7 +144,7 @@ impl NetworkBehaviour for Behaviour {
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
         self.addrs.insert(connection, addr.clone());
-        Ok(Handler::new(!self.surroundings.shared.streams.has(&peer)))
+        Ok(Handler::new(!self.surroundings.shared.streams.has_native(&peer)))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -63,6 +63,11 @@ impl Outstanding {
         }
     }
 
+    /// Whether a block is asked for and was not taken back.
+    pub(crate) fn is_open(&self, cid: &Cid) -> bool {
+        self.slots.get(cid).is_some_and(|slot| !slot.cancelled)
+    }
+
     /// The peer will not send these.
     pub(crate) fn refuse(&mut self, cids: &[Cid]) {
         for cid in cids {

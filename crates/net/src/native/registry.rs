@@ -1,8 +1,9 @@
-//! The live native streams, by number and by peer.
+//! The live native streams and Bitswap sessions, by number and by peer.
 //!
 //! One entry per peer: a second stream of the same peer either gives way or takes over (see
-//! [`Registry::admit`]); it never gets a second number while the first lives. Commands go through
-//! here straight into a stream's own bounded queue.
+//! [`Registry::admit`]); it never gets a second number while the first lives. A native stream takes
+//! over from a Bitswap session, never the other way round. Commands go through here straight into a
+//! stream's own bounded queue.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
+use crate::event::{PeerProtocol, Violation};
 
 /// Commands that wait for one stream. The engine asks a peer for what it can deliver and serves
 /// what it has asked for; a thousand commands behind means that the peer has stopped reading.
@@ -29,14 +31,18 @@ pub(crate) enum StreamCommand {
     Ask { root: Cid, asks: Vec<Ask>, deadline_ms: u32 },
     /// Write blocks.
     Serve { cids: Vec<Cid>, cached_ok: bool },
+    /// Ask a Bitswap peer whether it has any of these.
+    Seek { root: Cid, cids: Vec<Cid> },
+    /// Tell a Bitswap peer that these are here.
+    Affirm { cids: Vec<Cid> },
 }
 
 /// One stream as the registry sees it.
 #[derive(Debug, Clone)]
 struct Entry {
     id: PeerId,
-    /// Who opened the stream.
-    opener: PeerId,
+    /// Who opened the native stream; nobody a Bitswap session.
+    opener: Option<PeerId>,
     commands: mpsc::Sender<StreamCommand>,
     activity: Arc<Activity>,
     /// Ends the stream's task.
@@ -86,9 +92,31 @@ impl Registry {
         activity: &Arc<Activity>,
         parent: &CancellationToken,
     ) -> Option<Admission> {
+        let keeps = |old: &Entry| old.opener.is_some_and(|old| old < opener);
+        self.admit_unless(id, Some(opener), keeps, activity, parent)
+    }
+
+    /// Lets in a Bitswap session with `id`, unless there is a native stream. It replaces another.
+    pub(crate) fn admit_bitswap(
+        &self,
+        id: PeerId,
+        activity: &Arc<Activity>,
+        parent: &CancellationToken,
+    ) -> Option<Admission> {
+        self.admit_unless(id, None, |old| old.opener.is_some(), activity, parent)
+    }
+
+    fn admit_unless(
+        &self,
+        id: PeerId,
+        opener: Option<PeerId>,
+        keeps: impl Fn(&Entry) -> bool,
+        activity: &Arc<Activity>,
+        parent: &CancellationToken,
+    ) -> Option<Admission> {
         let mut inner = self.inner.write();
         let old = inner.by_peer.get(&id).and_then(|number| inner.by_number.get(number)).cloned();
-        if old.as_ref().is_some_and(|old| old.opener < opener) {
+        if old.as_ref().is_some_and(keeps) {
             return None;
         }
         if let Some(old) = &old {
@@ -111,9 +139,22 @@ impl Registry {
         Some(Admission { peer, commands, close, ended, before: old.map(|old| old.ended) })
     }
 
-    /// Whether a stream with this peer lives that keeps us from opening another.
+    /// Whether a stream or session with this peer lives.
     pub(crate) fn has(&self, id: &PeerId) -> bool {
         self.inner.read().by_peer.contains_key(id)
+    }
+
+    /// Whether a native stream with this peer lives that keeps us from opening another.
+    pub(crate) fn has_native(&self, id: &PeerId) -> bool {
+        self.protocol_of(id) == Some(PeerProtocol::Native)
+    }
+
+    /// What is spoken with this peer.
+    pub(crate) fn protocol_of(&self, id: &PeerId) -> Option<PeerProtocol> {
+        let inner = self.inner.read();
+        let entry = inner.by_peer.get(id).and_then(|number| inner.by_number.get(number))?;
+        let native = entry.opener.is_some();
+        Some(if native { PeerProtocol::Native } else { PeerProtocol::Bitswap })
     }
 
     /// Whether a frame moved lately on the stream of this peer.
@@ -145,6 +186,21 @@ impl Registry {
         if let Some(entry) = self.inner.read().by_number.get(&peer) {
             entry.close.cancel();
         }
+    }
+
+    /// A stream has ended, perhaps by the peer's fault: whether the peer's connections are to be
+    /// closed too.
+    pub(crate) fn finish(
+        &self,
+        id: PeerId,
+        admission: &Admission,
+        violation: Option<Violation>,
+    ) -> bool {
+        let replaced = self.number_of(&id) != Some(admission.peer);
+        self.remove(admission.peer);
+        admission.ended.cancel();
+        let unwanted = violation.is_some() || admission.close.is_cancelled();
+        unwanted && !replaced
     }
 
     /// Forgets a stream that has ended.

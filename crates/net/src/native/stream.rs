@@ -28,7 +28,7 @@ use super::registry::Admission;
 use super::wire::{self, Kind};
 use super::writer::Writer;
 use crate::blocks::Blocks;
-use crate::event::{NetEvent, Violation};
+use crate::event::{NetEvent, PeerProtocol, Violation};
 
 /// Unrequested blocks that are taken for late answers before they are a flood.
 pub(crate) const UNREQUESTED_MAX: u32 = 64;
@@ -118,7 +118,8 @@ async fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         before.cancelled().await;
     }
     let Remote { id, addr, prefix } = remote;
-    let event = NetEvent::PeerUp { peer: context.peer, id, addr, prefix, agent: Some(agent) };
+    let (peer, agent, protocol) = (context.peer, Some(agent), PeerProtocol::Native);
+    let event = NetEvent::PeerUp { peer, id, addr, prefix, agent, protocol };
     if let Err(stop) = context.event(event).await {
         return stop;
     }
@@ -190,6 +191,16 @@ fn take_block(context: &Context, cid: &Cid, place: Option<&Place>, data: Bytes) 
     if hash::verify(cid, &data).is_err() {
         return Receipt::Corrupt;
     }
+    keep_block(&*context.blocks, cid, place, data)
+}
+
+/// Keeps a block that was asked for and has been verified.
+pub(crate) fn keep_block(
+    blocks: &dyn Blocks,
+    cid: &Cid,
+    place: Option<&Place>,
+    data: Bytes,
+) -> Receipt {
     // A branch that cannot be understood is kept as what it is: bytes with the right hash.
     let links = match Links::of(cid, &data) {
         Ok(links) => links,
@@ -198,7 +209,7 @@ fn take_block(context: &Context, cid: &Cid, place: Option<&Place>, data: Bytes) 
             None
         }
     };
-    match context.blocks.keep(cid, place, data) {
+    match blocks.keep(cid, place, data) {
         Ok(()) => Receipt::Stored { links },
         Err(error) => {
             tracing::debug!(%cid, %error, "block not kept");

@@ -26,7 +26,7 @@ const RUN_BYTES: usize = 256 << 10;
 /// Blocks that wait to be served over one stream before commands wait instead.
 const SERVES_MAX: usize = 4096;
 /// Without a byte accepted for so long the peer has stopped reading.
-const WRITE_STALL_MAX: Duration = Duration::from_mins(1);
+pub(crate) const WRITE_STALL_MAX: Duration = Duration::from_mins(1);
 
 /// Writes what it is told.
 pub(crate) struct Writer<'a, W> {
@@ -96,6 +96,8 @@ impl<'a, W: AsyncWrite + Unpin> Writer<'a, W> {
                 drop(outstanding);
                 message::put_request(&mut self.run, &root, &cids, deadline_ms);
             }
+            // Native peers are asked and told by root.
+            StreamCommand::Seek { .. } | StreamCommand::Affirm { .. } => {}
             StreamCommand::Serve { cids, cached_ok } => {
                 self.serves.extend(cids.into_iter().map(|cid| (cid, cached_ok)));
             }
@@ -159,7 +161,10 @@ impl<'a, W: AsyncWrite + Unpin> Writer<'a, W> {
 }
 
 /// Writes everything, as long as the peer keeps taking some of it.
-async fn write_all(write: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_all(
+    write: &mut (impl AsyncWrite + Unpin),
+    mut bytes: &[u8],
+) -> io::Result<()> {
     while !bytes.is_empty() {
         match timeout(WRITE_STALL_MAX, write.write(bytes)).await {
             Ok(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),

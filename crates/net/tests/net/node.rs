@@ -35,6 +35,10 @@ impl Blocks for Memory {
         blocks.get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
     }
 
+    fn public_len(&self, cid: &Cid) -> Option<u32> {
+        self.0.lock().unwrap().get(cid).map(|data| data.len() as u32)
+    }
+
     fn keep(&self, cid: &Cid, _: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
         self.0.lock().unwrap().insert(*cid, data);
         Ok(())

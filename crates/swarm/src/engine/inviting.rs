@@ -17,6 +17,9 @@ impl Engine {
         swarm.told_holding(holding);
         swarm.invite(peer, now);
         let root = swarm.root;
+        if self.is_cids_only(peer) {
+            return self.seek(number, peer);
+        }
         self.send(peer, Message::Join { root, holding, reply: false });
     }
 
@@ -24,8 +27,11 @@ impl Engine {
     pub(super) fn invite_again(&mut self, session: SessionId, peer: PeerNo) {
         let Some(number) = self.sessions.get(&session).copied() else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        if !self.peers.contains_key(&peer) || swarm.members.contains_key(&peer) {
+        if !self.peers.contains_key(&peer) {
             return;
+        }
+        if swarm.members.contains_key(&peer) {
+            return self.ask_again(number, peer);
         }
         if swarm.invited(peer).is_some_and(|at| self.now < at + INVITE_EVERY) {
             swarm.to_invite.insert(peer);

@@ -25,7 +25,12 @@ impl Engine {
         if self.peers.contains_key(&peer) {
             return;
         }
-        self.peers.insert(peer, Peer::new(self.now));
+        self.connect(peer, prefix, Peer::new(self.now));
+    }
+
+    /// Takes a peer in and invites it to what is fetched here.
+    pub(super) fn connect(&mut self, peer: PeerNo, prefix: Prefix, fresh: Peer) {
+        self.peers.insert(peer, fresh);
         self.uplink.connected(peer, prefix);
         let fetching = self.swarms.iter().filter(|(_, swarm)| !swarm.sessions.is_empty());
         let numbers: Vec<u32> = fetching.map(|(number, _)| *number).collect();
@@ -110,6 +115,9 @@ impl Engine {
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         known.swarms.insert(number);
         swarm.join(peer, holding, &mut self.random);
+        if known.cids_only {
+            swarm.tell_nothing(peer);
+        }
         let ours = swarm.holding();
         let root = swarm.root;
         let Some(member) = swarm.members.get_mut(&peer) else { return };

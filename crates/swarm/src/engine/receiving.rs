@@ -78,10 +78,12 @@ impl Engine {
     /// A peer refuses blocks.
     pub(super) fn refused(&mut self, peer: PeerNo, cids: &[Cid]) {
         for cid in cids {
-            if self.denied(peer, cid, self.keys.print(cid)) {
+            let announced = self.denied(peer, cid, self.keys.print(cid));
+            if announced && !self.is_cids_only(peer) {
                 self.violation(peer, ViolationKind::RefusedAnnounced);
             }
         }
+        self.count_refusals(peer, cids.len());
         self.ready.insert(peer);
     }
 
@@ -99,6 +101,7 @@ impl Engine {
         let Some(known) = self.peers.get_mut(&peer) else { return };
         if wanted {
             known.bytes_received += u64::from(len);
+            known.refusals = 0;
             self.uplink.credit(peer, len, self.now);
             return;
         }

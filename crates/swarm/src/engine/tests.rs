@@ -5,6 +5,7 @@
 
 mod books;
 mod changes;
+mod cids_only;
 mod guesses;
 mod places;
 mod rules;
@@ -91,6 +92,16 @@ fn wants() -> impl Strategy<Value = Event> {
     )
 }
 
+fn block_wants() -> impl Strategy<Value = Vec<crate::Want>> {
+    let public = proptest::option::of(Just(1_000));
+    let want = (cids(), any::<bool>(), public).prop_map(|(cid, block, public)| crate::Want {
+        cid,
+        block,
+        public,
+    });
+    proptest::collection::vec(want, 0..4)
+}
+
 fn receipts() -> impl Strategy<Value = Receipt> {
     prop_oneof![
         4 => proptest::option::of(links()).prop_map(|links| Receipt::Stored { links }),
@@ -123,6 +134,9 @@ fn events() -> impl Strategy<Value = Event> {
     prop_oneof![
         3 => (peers(), 0u8..3)
             .prop_map(|(peer, n)| Event::PeerConnected { peer, prefix: prefix(n) }),
+        1 => (peers(), 0u8..3)
+            .prop_map(|(peer, n)| Event::CidPeerConnected { peer, prefix: prefix(n) }),
+        2 => (peers(), block_wants()).prop_map(|(peer, wants)| Event::Wants { peer, wants }),
         1 => peers().prop_map(|peer| Event::PeerDisconnected { peer }),
         12 => (peers(), messages()).prop_map(|(peer, message)| Event::Message { peer, message }),
         8 => (peers(), cids(), receipts()).prop_map(|(peer, cid, receipt)| Event::Received {

@@ -27,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) told_at: Option<Duration>,
     /// When it was last given a second chance to have what it was guessed to have.
     pub(crate) guessed_at: Option<Duration>,
+    /// It is told nothing: it speaks of single blocks only.
+    pub(crate) deaf: bool,
     /// What it is still to be told.
     telling: VecDeque<Message>,
     complete: PrintSet,
@@ -45,6 +47,7 @@ impl Member {
             cursor,
             told_at: None,
             guessed_at: None,
+            deaf: false,
             telling: VecDeque::new(),
             complete: PrintSet::default(),
             complete_order: VecDeque::new(),
@@ -73,6 +76,9 @@ impl Member {
     /// Puts messages behind those that it is still to be told. What is beyond [`TELLING_MAX`] is not
     /// told: that costs it a source, and the end of the tree tells it all in one message.
     pub(crate) fn tell(&mut self, messages: impl IntoIterator<Item = Message>) {
+        if self.deaf {
+            return;
+        }
         let room = TELLING_MAX.saturating_sub(self.telling.len());
         self.telling.extend(messages.into_iter().take(room));
     }

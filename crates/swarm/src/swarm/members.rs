@@ -49,6 +49,32 @@ impl Swarm {
         self.apply_singles(peer);
     }
 
+    /// A member is not to be told what is here.
+    pub(crate) fn tell_nothing(&mut self, peer: PeerNo) {
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.deaf = true;
+        }
+    }
+
+    /// A member that says of single blocks only that it does not have them may have them by now.
+    pub(crate) fn forgive(&mut self, peer: PeerNo) {
+        if let Some(member) = self.members.get_mut(&peer) {
+            member.not = crate::bits::BitSet::default();
+            self.check_providers = true;
+        }
+    }
+
+    /// Blocks that are missed, the root first: one that has any of them is of use.
+    pub(crate) fn missed(&self, most: usize) -> Vec<Cid> {
+        let missing = |at: &&u32| {
+            let slot = self.table.slot(**at);
+            let open = matches!(slot.state, State::Missing | State::Asked(..));
+            open && slot.print != self.root_print
+        };
+        let wanted = self.wants.keys().filter(missing).map(|at| self.table.slot(*at).cid);
+        [self.root].into_iter().chain(wanted).take(most).collect()
+    }
+
     /// A peer is sent an invitation.
     pub(crate) fn invite(&mut self, peer: PeerNo, now: Duration) {
         // One that never answers keeps nobody waiting twice.

@@ -5,7 +5,8 @@
 //! contributors, for peers that never delivered and whose prefix is below its allowance, oldest
 //! request first; *spare*, when the other two are empty, prefix served longest ago first. A seed
 //! serves the prefix with the lowest given / (confirmed + allowance); prefixes of which nothing is
-//! confirmed share a tenth while others wait and take turns.
+//! confirmed share a tenth while others wait and take turns. Who takes no part in swarms is served in
+//! the spare class, or by its credit, and by a seed when no other waits.
 
 use crate::PeerNo;
 use crate::limits::NEWCOMER_SHARE;
@@ -75,8 +76,13 @@ impl Uplink {
 
     fn pick_as_seed(&self, open: &[(PeerNo, &Requester)], random: &mut Random) -> Option<PeerNo> {
         let confirmed = |requester: &Requester| self.accounts.of(requester.prefix).confirmed > 0.0;
+        let members: Vec<_> =
+            open.iter().copied().filter(|(_, requester)| !requester.spare).collect();
+        if members.is_empty() {
+            return self.pick_spare(open);
+        }
         let (proven, unproven): (Vec<_>, Vec<_>) =
-            open.iter().copied().partition(|(_, requester)| confirmed(requester));
+            members.into_iter().partition(|(_, requester)| confirmed(requester));
         let turn = !unproven.is_empty() && random.unit() < NEWCOMER_SHARE;
         if proven.is_empty() || turn {
             return self.pick_spare(&unproven);

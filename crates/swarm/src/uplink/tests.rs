@@ -151,6 +151,49 @@ fn a_seed_gives_to_those_who_forward() {
 }
 
 #[test]
+fn who_takes_no_part_gets_what_others_leave() {
+    for downloading in [false, true] {
+        let mut bench = Bench::new(3);
+        bench.uplink.spare_only(PeerNo(2));
+        if downloading {
+            bench.uplink.credit(PeerNo(0), LEAF, Duration::ZERO);
+            bench.uplink.credit(PeerNo(1), LEAF, Duration::ZERO);
+        }
+        let counts = bench.contend(3, 1_000, downloading);
+        // Peer 2 has the newcomer's allowance of the test's entries; a node gives it none.
+        assert!(counts[2] <= 17, "{counts:?}");
+        bench.uplink.disconnected(PeerNo(0));
+        bench.uplink.disconnected(PeerNo(1));
+        assert!(bench.uplink.request(PeerNo(2), entry(1 << 40)));
+        let mut out = VecDeque::new();
+        bench.uplink.grant(downloading, Duration::ZERO, &mut bench.random, &mut out);
+        assert!(!out.is_empty(), "capacity is never wasted");
+    }
+}
+
+/// Else a rider could take others' confirmations back, or use them up, over a second protocol.
+#[test]
+fn who_takes_no_part_is_no_part_of_the_accounts() {
+    let mut bench = Bench::new(3);
+    bench.uplink.spare_only(PeerNo(2));
+    let mut out = VecDeque::new();
+    let take = |bench: &mut Bench, out: &mut VecDeque<Action>, peer, print| {
+        assert!(bench.uplink.request(PeerNo(peer), entry(print)));
+        bench.uplink.grant(false, Duration::ZERO, &mut bench.random, out);
+        bench.uplink.settled(PeerNo(peer), print, LEAF, Duration::ZERO);
+    };
+    take(&mut bench, &mut out, 2, 1);
+    take(&mut bench, &mut out, 0, 1);
+    bench.uplink.announced(PeerNo(1), 1, LEAF);
+    assert!(
+        bench.uplink.accounts.of(prefix(0)).confirmed > 0.0,
+        "it was the only copy that counts"
+    );
+    take(&mut bench, &mut out, 2, 1);
+    assert!(bench.uplink.accounts.of(prefix(0)).confirmed > 0.0);
+}
+
+#[test]
 fn a_confirmation_is_taken_back_once() {
     let mut sent = Sent::default();
     sent.count(1, prefix(0));

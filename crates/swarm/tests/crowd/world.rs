@@ -351,6 +351,7 @@ impl World {
             Action::NoProvider { cid, .. } => self.nodes[node].lonely.push((cid, self.now)),
             Action::Provider { cid, .. } => self.nodes[node].found.push((cid, self.now)),
             Action::Violation { peer, kind } => self.nodes[node].violations.push((peer.0, kind)),
+            Action::Seek { .. } | Action::Affirm { .. } => panic!("all peers here are native"),
             Action::Disconnect { peer } => {
                 self.tell(node, Event::PeerDisconnected { peer });
                 let back = Event::PeerDisconnected { peer: PeerNo(node as u32) };

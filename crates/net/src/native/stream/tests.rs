@@ -28,6 +28,10 @@ impl Blocks for Memory {
         self.0.lock().get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
     }
 
+    fn public_len(&self, cid: &Cid) -> Option<u32> {
+        self.0.lock().get(cid).map(|data| data.len() as u32)
+    }
+
     fn keep(&self, cid: &Cid, _: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
         if data.len() == 1 {
             return Err(KeepError { reason: "full".into() });
