@@ -193,15 +193,17 @@ def e2(stage):
     links = [Link(20, 100)] * 9
     table = stage.table("e2", told(Crowd(links + [Link(20, 100)] * 4, range(9, 13)), size))
     alone = run(stage, Crowd(links), size)
+    table.note(f"bound {alone.bound(size):.1f} s; contributors alone {alone.mean(alone.leechers):.1f} s, "
+               f"last {alone.last():.1f} s")
     beside = run(stage, Crowd(links + [Link(20, 100)] * 4, range(9, 13)), size)
     contributors, riders = beside.contributors, sorted(beside.riders)
     slowdown = beside.mean(contributors) / alone.mean(contributors)
     # What the riders' time is at most of the contributors' where everybody who finished stays.
     ceiling = beside.bound(size) / beside.bound(size, contributors)
     ratio = beside.mean(riders) / beside.mean(contributors)
-    table.note(f"contributors alone {alone.mean(contributors):.1f} s (last {alone.last():.1f}), "
-               f"beside riders {beside.mean(contributors):.1f} s (last "
-               f"{beside.last(contributors):.1f}), riders {beside.mean(riders):.1f} s")
+    table.note(f"bound of all {beside.bound(size):.1f} s; contributors beside riders "
+               f"{beside.mean(contributors):.1f} s, last {beside.last(contributors):.1f} s; riders "
+               f"{beside.mean(riders):.1f} s")
     table.row("contributors' mean, beside / alone", slowdown, "", most=1.10, budget="B9")
     table.row("riders' mean / contributors' mean", ratio)
     table.row("its ceiling: bound of all / of contributors", ceiling)
