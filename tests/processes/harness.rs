@@ -6,6 +6,7 @@
 //! are signalled; every wait has an end. Where no event can be awaited (a counter of another process)
 //! a condition is polled, never slept for.
 
+pub(crate) mod kubo;
 pub(crate) mod lab;
 pub(crate) mod mounted;
 pub(crate) mod process;

@@ -19,7 +19,7 @@ fn kubo_gives_the_same_cids() {
     };
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/interop-kubo");
     let mut command = Command::new("python3");
-    command.args([script, "--no-build", "--seed", SEED, "--trees", INPUTS]);
+    command.args([script, "--no-build", "--part", "cids", "--seed", SEED, "--trees", INPUTS]);
     command.arg("--kubo").arg(kubo).args(["--shoal", env!("CARGO_BIN_EXE_shoal")]);
     let done = command.env("SHOAL_NETWORK", "isolated").output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));

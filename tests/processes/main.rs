@@ -20,6 +20,7 @@ mod gc;
 mod harness;
 mod hostile;
 mod interop;
+mod kubo;
 mod lies;
 mod mount;
 mod names;

@@ -16,9 +16,12 @@ pub trait Blocks: Send + Sync + 'static {
     /// to the network. What is returned as found has been checked against its CID on this read.
     fn read(&self, cid: &Cid, cached_ok: bool) -> BlockRead;
 
-    /// The length of the block of `cid`, if it is here and the user gave it to the network. For those
-    /// who ask what is here: nothing is read, so it may be slightly out of date.
-    fn public_len(&self, cid: &Cid) -> Option<u32>;
+    /// The length of this block, if it is here and the user gave it to the network. For those
+    /// who ask what is here: nothing is read, so it may be slightly out of date. Where it is not
+    /// defined, Bitswap peers are given only what the engine knows to be fetched.
+    fn public_len(&self, _cid: &Cid) -> Option<u32> {
+        None
+    }
 
     /// Keeps `data`, which has been verified against `cid`.
     ///

@@ -158,12 +158,11 @@ impl Behaviour {
             return;
         };
         let number = session.number;
-        match self.connection_of(&peer) {
-            Some(other) => self.start(other),
-            None => {
-                self.surroundings.shared.streams.close(number);
-                self.sessions.remove(&peer);
-            }
+        if let Some(other) = self.connection_of(&peer) {
+            self.start(other);
+        } else {
+            self.surroundings.shared.streams.close(number);
+            self.sessions.remove(&peer);
         }
     }
 

@@ -101,15 +101,14 @@ impl<'a> Writer<'a> {
             }
         };
         tokio::pin!(next);
-        let command = match timeout(IDLE, &mut next).await {
-            Ok(command) => command?,
-            Err(_) => {
-                if let Some((mut stream, _)) = self.stream.take() {
-                    // A peer that does not take the end of a stream will be found out later.
-                    let _closed = timeout(OPEN_WAIT, stream.close()).await;
-                }
-                next.await?
+        let command = if let Ok(command) = timeout(IDLE, &mut next).await {
+            command?
+        } else {
+            if let Some((mut stream, _)) = self.stream.take() {
+                // A peer that does not take the end of a stream will be found out later.
+                let _closed = timeout(OPEN_WAIT, stream.close()).await;
             }
+            next.await?
         };
         if let Some(command) = command {
             self.apply(command);
