@@ -83,11 +83,7 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: opened,
                 ..
-            }) => {
-                if self.opened.len() < OPENED_MAX {
-                    self.opened.push_back(opened);
-                }
-            }
+            }) if self.opened.len() < OPENED_MAX => self.opened.push_back(opened),
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: opened,
                 ..

@@ -133,8 +133,12 @@ impl<'a> Writer<'a> {
             }
             StreamCommand::Seek { root, cids } => {
                 let gone = self.context.seeks.lock().ask(root, &cids);
-                gone.into_iter().for_each(|cid| self.cancel(cid));
-                cids.into_iter().for_each(|cid| self.want(cid, Wish::Have, true));
+                for cid in gone {
+                    self.cancel(cid);
+                }
+                for cid in cids {
+                    self.want(cid, Wish::Have, true);
+                }
             }
             StreamCommand::Affirm { cids } => {
                 let mut wants = self.context.wants.lock();
@@ -150,7 +154,9 @@ impl<'a> Writer<'a> {
         match message {
             Said::Cancel { cids } => {
                 self.context.outstanding.lock().cancel(&cids);
-                cids.into_iter().for_each(|cid| self.cancel(cid));
+                for cid in cids {
+                    self.cancel(cid);
+                }
             }
             Said::Refuse { cids } => {
                 let mut wants = self.context.wants.lock();
@@ -159,7 +165,9 @@ impl<'a> Writer<'a> {
             }
             Said::Leave { root } => {
                 let gone = self.context.seeks.lock().forget(&root);
-                gone.into_iter().for_each(|cid| self.cancel(cid));
+                for cid in gone {
+                    self.cancel(cid);
+                }
             }
             _ => {}
         }

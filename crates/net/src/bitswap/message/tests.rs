@@ -46,11 +46,15 @@ fn written(
     dialect: Dialect,
 ) -> Option<BytesMut> {
     let mut out = Outgoing::new();
-    entries.iter().for_each(|entry| out.entry(entry, dialect));
+    for entry in entries {
+        out.entry(entry, dialect);
+    }
     for n in blocks {
         out.block(&cid(*n), &data(*n), dialect);
     }
-    presences.iter().for_each(|(n, have)| out.presence(&cid(*n), *have, dialect));
+    for (n, have) in presences {
+        out.presence(&cid(*n), *have, dialect);
+    }
     out.finish()
 }
 
