@@ -44,6 +44,8 @@ pub(crate) struct Peer {
     pub(crate) bytes_sent: u64,
     /// Questions to the node about shared roots on behalf of this peer.
     pub(crate) questions: u32,
+    /// How others can reach it.
+    pub(crate) contact: Option<Vec<u8>>,
 }
 
 impl Peer {
@@ -60,6 +62,7 @@ impl Peer {
             bytes_received: 0,
             bytes_sent: 0,
             questions: 0,
+            contact: None,
         }
     }
 

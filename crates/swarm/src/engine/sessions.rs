@@ -40,6 +40,7 @@ impl Engine {
         let Some(swarm) = self.swarms.remove(&number) else { return };
         self.roots.remove(&self.keys.print(&swarm.root));
         self.to_probe.remove(&number);
+        self.exchanges.retain(|(_, of)| *of != number);
         for peer in swarm.members.keys().chain(swarm.asked_to_join.keys()) {
             self.send(*peer, Message::Leave { root: swarm.root });
             let dropped = self.uplink.retain(*peer, |entry| entry.swarm != number);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::bits::BitSet;
 use crate::limits::{COMPLETE_MAX, KEPT_BYTES_MAX, TELLING_MAX, TOLD_PER_TICK};
 use crate::random::{Print, PrintSet};
+use crate::swarm::exchange::Exchange;
 use crate::{Holding, Message};
 
 /// A peer in a swarm.
@@ -27,6 +28,8 @@ pub(crate) struct Member {
     pub(crate) told_at: Option<Duration>,
     /// When it was last given a second chance to have what it was guessed to have.
     pub(crate) guessed_at: Option<Duration>,
+    /// Its part in the exchange of peers.
+    pub(crate) exchange: Exchange,
     /// What it is still to be told.
     telling: VecDeque<Message>,
     complete: PrintSet,
@@ -45,6 +48,7 @@ impl Member {
             cursor,
             told_at: None,
             guessed_at: None,
+            exchange: Exchange::default(),
             telling: VecDeque::new(),
             complete: PrintSet::default(),
             complete_order: VecDeque::new(),
