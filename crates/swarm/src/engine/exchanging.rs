@@ -17,7 +17,9 @@ impl Engine {
         if contact.is_empty() || contact.len() > CONTACT_BYTES_MAX {
             return;
         }
-        known.contact = Some(contact);
+        if known.contact.replace(contact).is_some() {
+            return;
+        }
         let numbers: Vec<u32> = known.swarms.iter().copied().collect();
         for number in numbers {
             self.plan_exchange(number);

@@ -1,4 +1,6 @@
 //! Peers telling of peers, event by event.
+//!
+//! A contact is one byte, the peer's number: what it says is not the engine's business.
 
 use super::rules::{Bench, PEER, SESSION};
 use super::*;
