@@ -45,8 +45,10 @@ mod stream;
 mod wire;
 mod writer;
 
+pub(crate) use activity::Standing;
 pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings};
 pub(crate) use registry::{Registry, StreamCommand};
+pub(crate) use wire::{Cursor, put_bytes, put_uvarint};
 
 use libp2p::StreamProtocol;
 

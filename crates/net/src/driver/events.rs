@@ -15,8 +15,9 @@ use libp2p::{Multiaddr, PeerId, identify, kad, mdns, ping};
 use super::Driver;
 use super::behaviour::{BehaviourEvent, KAD_PROTOCOL};
 use super::dials::is_loopback;
+use crate::contact::{Contact, reachable};
 use crate::event::{NetEvent, PeerInfo};
-use crate::native::StreamEvent;
+use crate::native::{PROTOCOL, StreamEvent};
 
 /// Addresses of one peer that enter the routing table.
 const ADDRS_PER_PEER_MAX: usize = 16;
@@ -122,10 +123,12 @@ impl Driver {
 
     fn connected(&mut self, id: PeerId, endpoint: &ConnectedPoint) {
         self.dials.connected(id, Instant::now());
+        let (addr, dialled) = (endpoint.get_remote_address().clone(), endpoint.is_dialer());
         let info = PeerInfo {
             id,
-            addr: endpoint.get_remote_address().clone(),
-            dialled: endpoint.is_dialer(),
+            reach: reachable(&addr, dialled, &[]),
+            addr,
+            dialled,
             agent: None,
             peer: None,
             rtt: None,
@@ -142,6 +145,9 @@ impl Driver {
     }
 
     fn identified(&mut self, id: PeerId, info: identify::Info) {
+        if info.protocols.contains(&PROTOCOL) {
+            self.reached(id, &info.listen_addrs);
+        }
         let server = info.protocols.contains(&KAD_PROTOCOL);
         let agent = info.agent_version.chars().take(AGENT_CHARS_MAX).collect();
         self.update_info(&id, |peer| {
@@ -156,6 +162,19 @@ impl Driver {
             }
         } else if kad.remove_peer(&id).is_some() {
             self.count_known();
+        }
+    }
+
+    /// It is known where a peer of ours can be reached.
+    fn reached(&mut self, id: PeerId, says: &[Multiaddr]) {
+        let mut news = None;
+        self.update_info(&id, |peer| {
+            let reach = reachable(&peer.addr, peer.dialled, says);
+            news = (reach != peer.reach).then(|| reach.clone());
+            peer.reach = reach;
+        });
+        if let Some(addrs) = news.filter(|_| !self.outbox.is_full()) {
+            self.outbox.push(NetEvent::Reachable { contact: Contact { id, addrs } });
         }
     }
 
