@@ -24,6 +24,7 @@ mod lies;
 mod mount;
 mod names;
 mod owners;
+mod peers;
 mod second_hand;
 mod sharded;
 mod sharing;
