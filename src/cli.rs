@@ -20,6 +20,7 @@ use crate::{control::protocol::Failure, exit::Exit};
 
 mod add;
 mod args;
+mod bwlimit;
 mod car;
 mod cat;
 mod checkout;
@@ -172,6 +173,7 @@ async fn dispatch(context: &mut Context, verb: Verb) -> Result<Report, End> {
         Verb::Id(_) => show::id(context).await,
         Verb::Peers(_) => show::peers(context).await,
         Verb::Status(_) => show::status(context).await,
+        Verb::Bwlimit(args) => bwlimit::run(context, args).await,
         Verb::Demo(args) => demo::run(context, args).await,
         Verb::Completions(args) => completions::run(context, &args).await,
     }

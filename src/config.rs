@@ -8,6 +8,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use shoal_net::Network;
 
+pub mod bandwidth;
+
 /// Longest time without progress before a fetch gives up: long enough for a lookup through a slow
 /// DHT (60 s is the query timeout) and short enough for a person to wait.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
@@ -21,6 +23,9 @@ pub const LISTEN_DEFAULT: &str = "/ip4/0.0.0.0/tcp/0";
 
 /// Address that a node on the `isolated` network listens on when nothing is said.
 pub const LISTEN_ISOLATED_DEFAULT: &str = "/ip4/127.0.0.1/tcp/0";
+
+/// Fewest connections that a node may be held to: less would not hold a DHT lookup and a fetch.
+pub const CONNECTIONS_MIN: u32 = 16;
 
 /// Name of the profile that `add` uses when nothing is said.
 pub const PROFILE_DEFAULT: &str = "shoal";
@@ -40,10 +45,10 @@ pub struct Settings {
     pub bootstrap: Vec<String>,
     /// Multiaddresses to listen on; empty means the network's default.
     pub listen: Vec<String>,
-    /// Bytes per second sent at most.
-    pub up_max: Option<u64>,
-    /// Bytes per second received at most.
-    pub down_max: Option<u64>,
+    /// Bytes per second sent and received at most, by the time of the week.
+    pub bandwidth: bandwidth::Timetable,
+    /// Connections at once.
+    pub connections_max: u32,
     /// Bytes that the store takes at most: what is not pinned is a cache, and goes.
     pub quota: Option<u64>,
     /// Longest time without progress.

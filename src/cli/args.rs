@@ -6,16 +6,19 @@
 use std::{fmt::Write as _, net::SocketAddr, path::PathBuf};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use shoal_net::Network;
+use shoal_net::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX, Network};
 
 use super::{
-    add, car, cat, checkout, completions, demo, diff, gc, get, list, log, mount, name, pin, prove,
-    publish, resolve, rm, seed, show, stat,
-    values::{self, Bwlimit, Quota, Timeout},
+    add, bwlimit, car, cat, checkout, completions, demo, diff, gc, get, list, log, mount, name,
+    pin, prove, publish, resolve, rm, seed, show, stat,
+    values::{self, Quota, Timeout},
     verify, verify_proof,
 };
 use crate::{
-    config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings, TIMEOUT_DEFAULT},
+    config::{
+        CONNECTIONS_MIN, LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT, NETWORK_DEFAULT, Settings,
+        TIMEOUT_DEFAULT, bandwidth::Timetable,
+    },
     control::protocol::{Failure, Wait},
     exit::Exit,
 };
@@ -65,6 +68,7 @@ pub(crate) enum Verb {
     Id(show::IdArgs),
     Peers(show::PeersArgs),
     Status(show::StatusArgs),
+    Bwlimit(bwlimit::BwlimitArgs),
     Demo(demo::DemoArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -127,11 +131,19 @@ pub(crate) struct Globals {
     ))]
     pub(crate) listen: Vec<String>,
 
-    /// Bytes per second to send and to receive at most, with K, M or G; `off` is no limit [default:
-    /// off]
+    /// Bytes per second to send and to receive at most, with K, M or G; `off` is no limit. Or a
+    /// timetable such as "08:00,512K:1M 23:00,off", see `shoal bwlimit` [default: off]
     #[arg(long, global = true, value_name = "UP:DOWN", env = "SHOAL_BWLIMIT")]
     #[arg(hide_env_values = true, value_parser = values::bwlimit)]
-    pub(crate) bwlimit: Option<Bwlimit>,
+    pub(crate) bwlimit: Option<Timetable>,
+
+    #[arg(long, global = true, value_name = "N", env = "SHOAL_CONNECTIONS")]
+    #[arg(hide_env_values = true, default_value_t = CONNECTIONS_DEFAULT)]
+    #[arg(value_parser = clap::value_parser!(u32).range(i64::from(CONNECTIONS_MIN)..=i64::from(CONNECTIONS_MAX)))]
+    #[arg(help = format!(
+        "Connections to other peers at once, from {CONNECTIONS_MIN} to {CONNECTIONS_MAX}"
+    ))]
+    pub(crate) connections: u32,
 
     /// Bytes that the store takes at most, with K, M or G: unpinned content is a cache that fits into
     /// what pins leave; `off` is no limit [default: off]
@@ -172,14 +184,13 @@ pub(crate) enum Colour {
 impl Globals {
     /// What the node is told.
     pub(crate) fn settings(&self) -> Result<Settings, Failure> {
-        let limit = self.bwlimit.unwrap_or(Bwlimit { up: None, down: None });
         Ok(Settings {
             dir: self.absolute_dir()?,
             network: self.network,
             bootstrap: given(&self.bootstrap),
             listen: given(&self.listen),
-            up_max: limit.up,
-            down_max: limit.down,
+            bandwidth: self.bwlimit.clone().unwrap_or_default(),
+            connections_max: self.connections,
             quota: self.quota.and_then(|quota| quota.0),
             timeout: self.timeout.0,
             dns: dns()?,
@@ -287,7 +298,8 @@ mod tests {
             let settings = globals.settings().unwrap();
             assert_eq!(settings.dir, PathBuf::from("/s"));
             assert!(matches!(settings.network, Network::Isolated));
-            assert_eq!((settings.up_max, settings.down_max), (Some(1 << 20), Some(2 << 20)));
+            assert_eq!(settings.bandwidth.to_string(), "1M:2M");
+            assert_eq!(settings.connections_max, CONNECTIONS_DEFAULT);
             assert_eq!(globals.wait().idle_ms, 5000);
             assert!(globals.json && globals.quiet);
         }

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::report::Report;
 use crate::control::protocol::car::{Exported, Imported};
+use crate::control::protocol::dropped::DroppedLine;
 use crate::control::protocol::{
     Added, Collected, Described, FaultKind, FaultLine, Kind, Listed, Meta, PeerLine, PinLine,
     Status,
@@ -76,6 +77,18 @@ pub(crate) enum Line {
         protocol: String,
         sent: u64,
         received: u64,
+        points: u32,
+        violations: BTreeMap<String, u64>,
+    },
+    /// A peer whose connection was ended here lately.
+    Dropped {
+        peer: String,
+        address: String,
+        agent: String,
+        at: String,
+        reason: String,
+        points: u32,
+        violations: BTreeMap<String, u64>,
     },
     /// A running peer listens here.
     Ready { address: String },
@@ -204,6 +217,22 @@ impl From<&PeerLine> for Line {
             protocol: peer.protocol.clone(),
             sent: peer.sent,
             received: peer.received,
+            points: peer.points,
+            violations: peer.violations.iter().cloned().collect(),
+        }
+    }
+}
+
+impl From<&DroppedLine> for Line {
+    fn from(dropped: &DroppedLine) -> Self {
+        Self::Dropped {
+            peer: dropped.peer.clone(),
+            address: dropped.address.clone(),
+            agent: dropped.agent.clone(),
+            at: rfc3339(dropped.at_unix_s as i64, 0),
+            reason: dropped.reason.clone(),
+            points: dropped.points,
+            violations: dropped.violations.iter().cloned().collect(),
         }
     }
 }
@@ -255,7 +284,14 @@ pub(crate) enum Details {
     /// Of `id`.
     Identity { peer: String, addresses: Vec<String> },
     /// Of `peers`.
-    Peers { peers: u64 },
+    Peers { peers: u64, dropped: u64 },
+    /// Of `bwlimit`: bytes per second, null where there is no limit.
+    Limited {
+        up: Option<u64>,
+        down: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        timetable: Option<String>,
+    },
     /// Of `status`.
     Status(serde_json::Value),
     /// Of `name new` and `name import`; the recovery key itself is never among them.

@@ -14,7 +14,9 @@ use super::{
     progress::{size, time},
     report::{End, Report, unexpected},
 };
-use crate::control::protocol::{Outcome, PeerLine, Rebasing, Request, Status};
+use crate::control::protocol::{
+    Outcome, PeerLine, Rebasing, Request, Status, dropped::DroppedLine,
+};
 
 /// Print this node's peer id, and the addresses that it listens on
 #[derive(Debug, Args)]
@@ -23,7 +25,10 @@ pub(crate) struct IdArgs {}
 /// List the peers that the running peer is connected to
 ///
 /// A line for each: its peer id, its address, bytes sent to it, bytes received from it, what it speaks
-/// (`native`, `bitswap`, or `-` for neither), and the program that it says it is.
+/// (`native`, `bitswap`, or `-` for neither), the points it has for what it did wrong (at 120 it is
+/// dropped), what that was as KIND:COUNT with commas or `-`, and the program that it says it is. Then a
+/// line for each peer whose connection was ended here lately, the newest last: `dropped`, its peer id,
+/// its address, when, its points, what it did wrong, and why.
 #[derive(Debug, Args)]
 pub(crate) struct PeersArgs {}
 
@@ -51,7 +56,7 @@ pub(crate) async fn id(context: &mut Context) -> Result<Report, End> {
 /// Runs `peers`.
 pub(crate) async fn peers(context: &mut Context) -> Result<Report, End> {
     let outcome = context.ask_running(&mut Ask(Request::Peers)).await?;
-    let Outcome::Peers(peers) = outcome else {
+    let Outcome::Peers { connected: peers, dropped } = outcome else {
         return Err(unexpected(&outcome));
     };
     let output = &mut context.console.output;
@@ -62,14 +67,36 @@ pub(crate) async fn peers(context: &mut Context) -> Result<Report, End> {
             output.line(peer_line(peer).as_bytes()).await?;
         }
     }
+    for peer in &dropped {
+        if output.is_json() {
+            output.object(&Line::from(peer)).await?;
+        } else {
+            output.line(dropped_line(peer).as_bytes()).await?;
+        }
+    }
     output.flush().await?;
-    Ok(Report::done(Details::Peers { peers: peers.len() as u64 }))
+    let (peers, dropped) = (peers.len() as u64, dropped.len() as u64);
+    Ok(Report::done(Details::Peers { peers, dropped }))
 }
 
 /// What a peer calls itself is a stranger's text: it is escaped wherever it goes.
 fn peer_line(peer: &PeerLine) -> String {
-    let PeerLine { peer, address, agent, protocol, sent, received, .. } = peer;
-    format!("{peer} {address} {sent} {received} {protocol} {}", escape(agent.as_bytes()))
+    let PeerLine { peer, address, agent, protocol, sent, received, points, violations, .. } = peer;
+    let (faults, agent) = (faults(violations), escape(agent.as_bytes()));
+    format!("{peer} {address} {sent} {received} {protocol} {points} {faults} {agent}")
+}
+
+fn dropped_line(dropped: &DroppedLine) -> String {
+    let DroppedLine { peer, address, at_unix_s, reason, points, violations, .. } = dropped;
+    let (at, faults) = (json::rfc3339(*at_unix_s as i64, 0), faults(violations));
+    format!("dropped {peer} {address} {at} {points} {faults} {reason}")
+}
+
+/// What a peer did wrong, in one word.
+fn faults(violations: &[(String, u64)]) -> String {
+    let counted = violations.iter().map(|(kind, count)| format!("{kind}:{count}"));
+    let counted: Vec<String> = counted.collect();
+    if counted.is_empty() { "-".to_owned() } else { counted.join(",") }
 }
 
 /// Runs `status`.

@@ -7,17 +7,10 @@ use std::{fmt, time::Duration};
 
 use shoal_net::{Multiaddr, Network};
 
+use crate::config::bandwidth::{Timetable, bytes, rate};
+
 /// Longest timeout: a month. Longer ones are typing errors, and sums with them could overflow.
 const TIMEOUT_MAX: Duration = Duration::from_hours(31 * 24);
-
-/// Bytes per second in each direction; `None` is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bwlimit {
-    /// Sent at most.
-    pub(crate) up: Option<u64>,
-    /// Received at most.
-    pub(crate) down: Option<u64>,
-}
 
 /// Bytes that the store may take; `None` is no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,44 +23,15 @@ pub(crate) fn quota(text: &str) -> Result<Quota, String> {
         .map_err(|_| format!("{text:?} is not a size such as 500M or 20G, and not `off`"))
 }
 
-/// Parses `UP:DOWN`, or one value for both.
-pub(crate) fn bwlimit(text: &str) -> Result<Bwlimit, String> {
-    let (up, down) = text.split_once(':').unwrap_or((text, text));
-    Ok(Bwlimit { up: rate(up)?, down: rate(down)? })
-}
-
-fn rate(text: &str) -> Result<Option<u64>, String> {
-    if text.eq_ignore_ascii_case("off") {
-        return Ok(None);
-    }
-    match bytes(text) {
-        Some(0) => Err("a limit of 0 would stop everything; `off` means no limit".into()),
-        Some(rate) => Ok(Some(rate)),
-        None => Err(not_a_rate(text)),
-    }
+/// Parses `UP:DOWN`, one value for both, or a timetable.
+pub(crate) fn bwlimit(text: &str) -> Result<Timetable, String> {
+    text.parse()
 }
 
 /// Parses `500`, `10M` or `1GiB`: a number of bytes in powers of 1,024.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     bytes(text)
         .ok_or_else(|| format!("`{text}` is not a size: give bytes such as 500K, 10M, 1G or 2T"))
-}
-
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let scale = match text[digits.len()..].to_ascii_uppercase().as_str() {
-        "" => 1,
-        "K" | "KIB" => 1 << 10,
-        "M" | "MIB" => 1 << 20,
-        "G" | "GIB" => 1 << 30,
-        "T" | "TIB" => 1 << 40,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(scale))
-}
-
-fn not_a_rate(text: &str) -> String {
-    format!("`{text}` is not a rate: give bytes per second such as 500K, 10M or 1G, or `off`")
 }
 
 /// A time that prints as it is typed.
@@ -154,24 +118,6 @@ pub(crate) fn multiaddr(text: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_have_a_direction_each() {
-        let both = |up, down| Ok(Bwlimit { up, down });
-        assert_eq!(bwlimit("10M:500K"), both(Some(10 << 20), Some(500 << 10)));
-        assert_eq!(bwlimit("1g:off"), both(Some(1 << 30), None));
-        assert_eq!(bwlimit("off:1KiB"), both(None, Some(1024)));
-        assert_eq!(bwlimit("7"), both(Some(7), Some(7)));
-        assert_eq!(bwlimit("off"), both(None, None));
-    }
-
-    #[test]
-    fn wrong_rates_are_named() {
-        for text in ["", ":", "1M:", ":1M", "M", "1X", "1.5M", "-1", "1M:2M:3M", "99999999999G"] {
-            assert!(bwlimit(text).unwrap_err().contains("is not a rate"), "{text}");
-        }
-        assert!(bwlimit("0:1M").unwrap_err().contains("`off`"));
-    }
 
     #[test]
     fn times_print_as_they_are_typed() {

@@ -9,12 +9,17 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{config::PROFILE_DEFAULT, exit::Exit};
+use crate::{
+    config::{PROFILE_DEFAULT, bandwidth::Rates},
+    exit::Exit,
+};
 
 pub mod car;
+pub mod dropped;
 pub mod name;
 
 use car::{CarExport, CarImport, CarRoot, Exported, Imported};
+use dropped::DroppedLine;
 use name::{ChangeLine, NameLine, NameRequest, Published, Resolved, VersionLine};
 
 /// Version of this protocol: raised with every change of a shape in this file.
@@ -113,6 +118,9 @@ pub enum Request {
     Peers,
     /// State of the running peer. Answers: `Done(Outcome::Status)`; exit 10 as above.
     Status,
+    /// Bandwidth limits of the running peer, set first when text is given, spelled as `--bwlimit` is.
+    /// Answers: `Done(Outcome::Limited)`; exit 10 as above.
+    Limit(Option<String>),
     /// About names.
     Name(NameRequest),
     /// For a mount: what each CID is. Answers: `Done(Outcome::Nodes)`.
@@ -601,9 +609,21 @@ pub enum Outcome {
         addresses: Vec<String>,
     },
     /// Of `peers`.
-    Peers(Vec<PeerLine>),
+    Peers {
+        /// Those that are connected.
+        connected: Vec<PeerLine>,
+        /// Those whose connections were ended by the node lately, the newest last.
+        dropped: Vec<DroppedLine>,
+    },
     /// Of `status`.
     Status(Status),
+    /// Of `Limit`.
+    Limited {
+        /// What holds now.
+        rates: Rates,
+        /// The timetable, where time changes it.
+        timetable: Option<String>,
+    },
     /// Of `Nodes`: an answer per CID, in the order asked.
     Nodes(Vec<Result<Described, Failure>>),
     /// Of `name new` and `name import`.
@@ -683,6 +703,10 @@ pub struct PeerLine {
     pub sent: u64,
     /// Bytes of blocks received from it.
     pub received: u64,
+    /// What it did wrong, weighed; at 120 it is dropped.
+    pub points: u32,
+    /// The same by kind.
+    pub violations: Vec<(String, u64)>,
 }
 
 /// State of a running peer.

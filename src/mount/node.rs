@@ -74,10 +74,11 @@ fn command(settings: &Settings) -> std::io::Result<Command> {
     for address in &settings.listen {
         command.arg("--listen").arg(address);
     }
-    let limit = |limit: Option<u64>| limit.map_or("off".to_owned(), |limit| limit.to_string());
     command
         .arg("--bwlimit")
-        .arg(format!("{}:{}", limit(settings.up_max), limit(settings.down_max)))
+        .arg(settings.bandwidth.to_string())
+        .arg("--connections")
+        .arg(settings.connections_max.to_string())
         .args(["seed", "--until-eof"])
         .env_remove(super::background::VARIABLE)
         .stdin(Stdio::piped())

@@ -104,6 +104,7 @@ impl Scope {
             Request::Id => status::identity(&node).await,
             Request::Peers => status::peers(&node).await,
             Request::Status => status::status(&node).await,
+            Request::Limit(set) => status::limit(&node, set).await,
             Request::Nodes { root, cids, wait } => self.nodes(&root, &cids, wait).await,
             Request::Directory { root, cid, wait } => self.directory(&root, &cid, wait, out).await,
             Request::Entry { root, cid, name, wait } => {

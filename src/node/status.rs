@@ -23,7 +23,20 @@ pub async fn identity(node: &Node) -> Result<Outcome, Failure> {
 /// Exit 10 when this is no running peer.
 pub async fn peers(node: &Node) -> Result<Outcome, Failure> {
     need_persistent(node)?;
-    Ok(Outcome::Peers(node.swarm().report().await?.peers))
+    let swarm::Report { peers, dropped, .. } = node.swarm().report().await?;
+    Ok(Outcome::Peers { connected: peers, dropped })
+}
+
+/// `bwlimit`: tells the limits, after setting new ones.
+///
+/// # Errors
+/// Exit 10 when this is no running peer; exit 2 when the new ones are not understood.
+pub async fn limit(node: &Node, set: Option<String>) -> Result<Outcome, Failure> {
+    need_persistent(node)?;
+    let set = set.map(|text| text.parse().map_err(|error: String| Failure::usage(error)));
+    let (rates, timetable) = node.swarm().limit(set.transpose()?).await?;
+    let timetable = timetable.changes().then(|| timetable.to_string());
+    Ok(Outcome::Limited { rates, timetable })
 }
 
 /// `status`.

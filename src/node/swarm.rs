@@ -15,12 +15,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::Settings,
-    control::protocol::{Failure, PeerLine},
+    config::{
+        Settings,
+        bandwidth::{Rates, Timetable},
+    },
+    control::protocol::{Failure, PeerLine, dropped::DroppedLine},
     node::names::line::Line,
 };
 
+mod bandwidth;
+mod candidates;
+mod dropped;
+mod exchange;
 mod publish;
+mod remembered;
 mod search;
 mod task;
 mod view;
@@ -61,6 +69,13 @@ pub enum Command {
     Unwant(SessionId, Cid),
     /// Publish provider records for exactly these roots, besides those of open sessions.
     Announce(Vec<Cid>),
+    /// Follow these limits from now on, if any are given, and tell which hold.
+    Limit {
+        /// The new limits.
+        set: Option<Timetable>,
+        /// What holds now, and by which timetable.
+        reply: oneshot::Sender<(Rates, Timetable)>,
+    },
     /// Tell about connections and counters.
     Report(oneshot::Sender<Report>),
     /// The counters of one session.
@@ -91,6 +106,8 @@ pub struct Report {
     pub addresses: Vec<String>,
     /// Connected peers.
     pub peers: Vec<PeerLine>,
+    /// Peers whose connections were ended here lately.
+    pub dropped: Vec<DroppedLine>,
     /// Roots published.
     pub announced: u64,
     /// Roots still to be published.
@@ -181,6 +198,16 @@ impl Handle {
     pub async fn report(&self) -> Result<Report, Failure> {
         let (reply, answer) = oneshot::channel();
         self.tell(Command::Report(reply)).await;
+        answer.await.map_err(|_| stopping())
+    }
+
+    /// The bandwidth limits in force, after setting new ones if there are any.
+    ///
+    /// # Errors
+    /// The node is stopping.
+    pub async fn limit(&self, set: Option<Timetable>) -> Result<(Rates, Timetable), Failure> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Limit { set, reply }).await;
         answer.await.map_err(|_| stopping())
     }
 

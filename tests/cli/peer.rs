@@ -16,6 +16,7 @@ use shoal::control::{
     frame::{self, Frame},
     protocol::{
         Hello, Outcome, PROTOCOL_VERSION, PeerLine, Phase, Request, Response, Status, Welcome,
+        dropped::DroppedLine,
     },
 };
 use tokio::net::UnixStream;
@@ -71,7 +72,7 @@ fn answering(dir: &Path, outcome: Outcome) -> std::thread::JoinHandle<()> {
 }
 
 fn peers() -> Outcome {
-    Outcome::Peers(vec![PeerLine {
+    let connected = vec![PeerLine {
         peer: PEER.into(),
         address: "/ip4/127.0.0.1/tcp/1".into(),
         agent: "evil\x1b[31m\r\n".into(),
@@ -79,13 +80,23 @@ fn peers() -> Outcome {
         protocol: "native".into(),
         sent: 10,
         received: 20,
-    }])
+        points: 44,
+        violations: vec![("Corrupt".into(), 1), ("Flooding".into(), 1)],
+    }];
+    let dropped = vec![DroppedLine {
+        peer: PEER.into(),
+        address: "/ip4/127.0.0.1/tcp/2".into(),
+        at_unix_s: 1_800_000_000,
+        reason: "sent a malformed frame".into(),
+        ..DroppedLine::default()
+    }];
+    Outcome::Peers { connected, dropped }
 }
 
 #[test]
 fn without_a_running_peer_the_code_is_ten() {
     let dir = tempfile::tempdir().unwrap();
-    for verb in ["peers", "status"] {
+    for verb in ["peers", "status", "bwlimit", "bwlimit 1M"] {
         let ran = run(&mut at(dir.path(), verb));
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(10), ""), "{verb}");
         assert!(ran.stderr.starts_with("error: no running peer"), "{}", ran.stderr);
@@ -100,7 +111,10 @@ fn what_strangers_say_of_themselves_is_escaped() {
     let ran = run(&mut at(dir.path(), "peers"));
     node.join().unwrap();
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    let line = format!("{PEER} /ip4/127.0.0.1/tcp/1 10 20 native evil\\x1b[31m\\x0d\\x0a\n");
+    let line = format!(
+        "{PEER} /ip4/127.0.0.1/tcp/1 10 20 native 44 Corrupt:1,Flooding:1 evil\\x1b[31m\\x0d\\x0a\n\
+         dropped {PEER} /ip4/127.0.0.1/tcp/2 2027-01-15T08:00:00Z 0 - sent a malformed frame\n"
+    );
     assert_eq!(ran.stdout, line);
 }
 
@@ -112,10 +126,13 @@ fn json_is_one_object_a_line_and_the_outcome_last() {
     node.join().unwrap();
     let lines: Vec<serde_json::Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
     assert_eq!((&lines[0]["type"], &lines[0]["received"]), (&"peer".into(), &20.into()));
-    assert_eq!((&lines[1]["type"], &lines[1]["exit"]), (&"outcome".into(), &0.into()));
-    assert_eq!(lines[1]["peers"], 1);
+    assert_eq!((&lines[0]["points"], &lines[0]["violations"]["Corrupt"]), (&44.into(), &1.into()));
+    assert_eq!((&lines[1]["type"], &lines[1]["peer"]), (&"dropped".into(), &PEER.into()));
+    assert_eq!(lines[1]["at"], "2027-01-15T08:00:00Z");
+    assert_eq!((&lines[2]["type"], &lines[2]["exit"]), (&"outcome".into(), &0.into()));
+    assert_eq!((&lines[2]["peers"], &lines[2]["dropped"]), (&1.into(), &1.into()));
 }
 
 #[test]

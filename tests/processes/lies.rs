@@ -153,9 +153,22 @@ fn completes_beside(lie: Lie) -> Lab {
     if lie == Lie::WrongBytes {
         let violations = &peer.store().status()["violations"];
         assert!(!violations.as_object().unwrap().is_empty(), "no violation counted, {from_liar}");
+        assert_is_blamed(&peer, &liar);
     }
     drop(peer.store().run(&[&"add", &"--only-hash", &out]).ok());
     lab
+}
+
+/// `peers` says who lied and how, whether it is connected still or was dropped.
+#[track_caller]
+fn assert_is_blamed(peer: &Peer, liar: &Liar) {
+    let id = liar.net.peer_id().to_string();
+    let run = peer.store().run(&[&"peers", &"--json"]).ok();
+    let blames = |line: &String| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line["peer"] == id.as_str() && line["violations"]["Corrupt"].as_u64() > Some(0)
+    };
+    assert!(run.lines().iter().any(blames), "nothing is said of {id}: {run}");
 }
 
 /// Waits until the getter's node is connected with the liar, directly or by way of the introducer.

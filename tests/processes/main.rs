@@ -26,6 +26,7 @@ mod mount;
 mod names;
 mod namespaces;
 mod owners;
+mod peers;
 mod second_hand;
 mod sharded;
 mod sharing;

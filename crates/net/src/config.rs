@@ -13,7 +13,9 @@ use crate::providers::ProviderRecord;
 use crate::questions::DEADLINE;
 
 /// Connections held at once by default, in both directions together: design section 2, promise 7.
-pub(crate) const CONNECTIONS_DEFAULT: u32 = 100;
+pub const CONNECTIONS_DEFAULT: u32 = 100;
+/// The most that it may be raised to: four crowds of 64, and what a home router tracks at ease.
+pub const CONNECTIONS_MAX: u32 = 256;
 /// Connections to one peer: two are made when both dial at once, the rest is room for redials.
 pub(crate) const CONNECTIONS_PER_PEER_MAX: u32 = 4;
 /// Connections being set up from outside; each costs a handshake of a few hundred microseconds.

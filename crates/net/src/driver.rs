@@ -5,8 +5,8 @@
 //!
 //! - `behaviour`: the protocols and their settings.
 //! - `events`: what libp2p tells. `lookups`: searches and publishing; `values`: those of value
-//!   records. `joining`: the walks. `dials`: whom to connect to. `questions`: those that are open.
-//!   `gossip`: messages and their verdicts.
+//!   records. `joining`: the walks. `dials`: whom to connect to; `trimming`: whom to let go.
+//!   `questions`: those that are open. `gossip`: messages and their verdicts.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -44,6 +44,7 @@ mod gossip;
 mod joining;
 mod lookups;
 mod questions;
+mod trimming;
 mod values;
 
 use behaviour::Behaviour;

@@ -9,6 +9,7 @@ use libp2p::{Multiaddr, PeerId};
 use shoal_dag::Cid;
 use shoal_swarm::{PeerNo, Prefix};
 
+use crate::contact::Contact;
 use crate::providers::ProviderRecord;
 
 /// Events that wait for the node: at 64 KiB per block, 64 MiB of transfer ahead of it.
@@ -172,6 +173,18 @@ pub enum NetEvent {
         gossip: GossipId,
         /// The message.
         bytes: Vec<u8>,
+    },
+    /// More is known of where a Shoal peer can be reached than [`crate::Net::reach`] said before; before
+    /// its `PeerUp` or after. Left out when the node is behind.
+    Reachable {
+        /// The peer and its addresses.
+        contact: Contact,
+    },
+    /// The connections of a peer with a native stream were closed, because room was needed and it gave
+    /// nothing; its `PeerDown` follows.
+    MadeRoom {
+        /// The peer.
+        id: PeerId,
     },
     /// A dial that the node asked for failed.
     DialFailed {
@@ -337,4 +350,7 @@ pub struct PeerInfo {
     pub rtt: Option<Duration>,
     /// Whether it answers DHT lookups.
     pub server: bool,
+    /// Where others can reach it, as far as it was seen: where it was dialled and, of a Shoal peer, what
+    /// identify adds.
+    pub reach: Vec<Multiaddr>,
 }

@@ -27,6 +27,7 @@ mod transport;
 
 mod blocks;
 mod config;
+mod contact;
 mod driver;
 mod event;
 mod gate;
@@ -44,7 +45,8 @@ pub use libp2p::identity::Keypair;
 pub use libp2p::{Multiaddr, PeerId};
 
 pub use blocks::{BlockRead, Blocks, KeepError};
-pub use config::{Config, Limits, NetError, Network};
+pub use config::{CONNECTIONS_DEFAULT, CONNECTIONS_MAX, Config, Limits, NetError, Network};
+pub use contact::{CONTACT_ADDRS_MAX, Contact, ContactError};
 pub use event::{
     AskError, DialFailure, GossipId, NetEvent, PeerInfo, PeerProtocol, ProvideError, QueryId,
     QuestionId, RecordChange, ValueChange, Violation,

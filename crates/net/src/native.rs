@@ -46,12 +46,13 @@ mod stream;
 mod wire;
 mod writer;
 
-pub(crate) use activity::Activity;
+pub(crate) use activity::{Activity, Standing};
 pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings, prefix_of};
 pub(crate) use outstanding::Outstanding;
 pub(crate) use reader::{Patience, Stop};
 pub(crate) use registry::{Admission, Registry, StreamCommand};
 pub(crate) use stream::{Remote, UNREQUESTED_MAX, keep_block};
+pub(crate) use wire::{Cursor, put_bytes, put_uvarint};
 pub(crate) use writer::{WRITE_STALL_MAX, write_all};
 
 use libp2p::StreamProtocol;

@@ -99,6 +99,12 @@ impl Net {
         peers
     }
 
+    /// Where others can reach a connected Shoal peer, as far as it was seen.
+    pub fn reach(&self, id: &PeerId) -> Vec<Multiaddr> {
+        let connected = self.shared.connected.read();
+        connected.get(id).map(|info| info.reach.clone()).unwrap_or_default()
+    }
+
     /// How many peers the routing table holds; connected or not, they can be asked. A node that
     /// knows none and is connected to nobody has nobody to ask.
     pub fn known_peers(&self) -> usize {

@@ -9,6 +9,8 @@ mod bitswap;
 mod bitswap_stranger;
 #[path = "net/blocks.rs"]
 mod blocks;
+#[path = "net/contacts.rs"]
+mod contacts;
 #[path = "net/dht.rs"]
 mod dht;
 #[path = "net/gossip.rs"]
@@ -19,6 +21,8 @@ mod life;
 mod node;
 #[path = "net/questions.rs"]
 mod questions;
+#[path = "net/room.rs"]
+mod room;
 #[path = "net/stranger.rs"]
 mod stranger;
 #[path = "net/values.rs"]

@@ -136,6 +136,15 @@ pub enum Action {
         /// The block of the want.
         cid: Cid,
     },
+    /// A member of a swarm that is being fetched told of others: candidates to connect to.
+    Told {
+        /// Who told.
+        by: PeerNo,
+        /// The root whose swarm they take part in, as it says.
+        root: Cid,
+        /// At most [`PEERS_MAX`](crate::limits::PEERS_MAX) entries, unread.
+        peers: Vec<Vec<u8>>,
+    },
     /// A peer broke a rule.
     Violation {
         /// Who.

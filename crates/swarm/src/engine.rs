@@ -3,7 +3,8 @@
 //! [`Engine`] owns the peers, the swarms and the uplink, and joins them:
 //!
 //! - `sessions` opens, closes, wants;
-//! - `joining` hears messages about who takes part and who holds what, `inviting` asks them to;
+//! - `joining` hears messages about who takes part and who holds what, `inviting` asks them to,
+//!   `exchanging` tells members of each other;
 //! - `sharing` asks the node what it shares, and tells members;
 //! - `asking` fills peers' windows, `urgent` places readers' blocks, `taking` takes blocks back;
 //! - `receiving` hears of blocks that came;
@@ -16,6 +17,7 @@
 
 mod asking;
 mod cids_only;
+mod exchanging;
 mod inviting;
 mod joining;
 mod receiving;
@@ -63,6 +65,8 @@ pub struct Engine {
     /// Swarms with single wants of which the store has not been asked.
     to_probe: BTreeSet<u32>,
     next_tick: Option<Duration>,
+    /// When members of which swarm are to be told of each other; as its `exchange_at` says.
+    exchanges: BTreeSet<(Duration, u32)>,
 }
 
 impl Engine {
@@ -90,6 +94,7 @@ impl Engine {
             batch: Vec::new(),
             to_probe: BTreeSet::new(),
             next_tick: None,
+            exchanges: BTreeSet::new(),
         };
         engine.limits(config.up, config.down);
         engine
@@ -103,6 +108,8 @@ impl Engine {
             Event::CidPeerConnected { peer, prefix } => self.cid_peer_connected(peer, prefix),
             Event::Wants { peer, wants } => self.wanted(peer, &wants),
             Event::PeerDisconnected { peer } => self.peer_disconnected(peer),
+            Event::Contact { peer, contact } => self.contact(peer, contact),
+            Event::Misbehaved { peer, kind } => self.violation(peer, kind),
             Event::Message { peer, message } => self.message(peer, message),
             Event::Received { peer, cid, len, receipt } => self.received(peer, cid, len, receipt),
             Event::Sent { peer, cid, len, outcome } => self.sent(peer, cid, len, outcome),
@@ -135,7 +142,8 @@ impl Engine {
     /// comes before; `None` when there is nothing to wait for.
     pub fn poll_timeout(&self) -> Option<Duration> {
         let down = self.down.as_ref().filter(|_| self.throttled).map(Bucket::wake);
-        [self.next_tick, self.uplink.wake(), down].into_iter().flatten().min()
+        let exchange = self.exchanges.first().map(|(at, _)| *at);
+        [self.next_tick, self.uplink.wake(), down, exchange].into_iter().flatten().min()
     }
 
     /// Lets time pass until `now`.
@@ -145,6 +153,7 @@ impl Engine {
             self.next_tick = None;
             self.tick();
         }
+        self.exchange_due();
         if std::mem::take(&mut self.throttled) {
             self.ready.extend(self.peers.keys());
         }
@@ -195,6 +204,7 @@ impl Engine {
             latency: known.pipe.latency(),
             swarms: known.swarms.len() as u32,
             violations: known.conduct.violations.iter().map(|(kind, n)| (*kind, *n)).collect(),
+            points: known.conduct.points,
         })
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use shoal_dag::Cid;
 
-use crate::{Links, Message, PeerNo, Place, Prefix, SessionId};
+use crate::{Links, Message, PeerNo, Place, Prefix, SessionId, ViolationKind};
 
 /// What became of a block that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +127,21 @@ pub enum Event {
     PeerDisconnected {
         /// Who.
         peer: PeerNo,
+    },
+    /// How others can reach a peer, as far as the network has seen it for itself: what members of its
+    /// swarms are told of it. Without it nobody is told. The newest holds.
+    Contact {
+        /// Who.
+        peer: PeerNo,
+        /// Opaque here; at most [`CONTACT_BYTES_MAX`](crate::limits::CONTACT_BYTES_MAX).
+        contact: Vec<u8>,
+    },
+    /// A peer broke a rule that only the surroundings can check: counted like any other.
+    Misbehaved {
+        /// Who.
+        peer: PeerNo,
+        /// Which.
+        kind: ViolationKind,
     },
     /// A peer said something.
     Message {

@@ -207,3 +207,14 @@ pub const JOINED_MAX: usize = 1_024;
 
 /// Sessions open at once.
 pub const SESSIONS_MAX: usize = 65_536;
+
+/// A member is told of others of its swarm at most this often, and only of those it was not told of
+/// yet: often enough for a crowd that finds itself while a fetch of a minute lasts.
+pub const PEERS_EVERY: Duration = Duration::from_secs(5);
+
+/// Such messages of one root that are taken from a member at once; one more with every half of
+/// [`PEERS_EVERY`], so that nobody honest is beyond it, however his messages bunch up.
+pub const PEERS_BURST: f64 = 4.0;
+
+/// Bytes of one encoded peer: an identity and a handful of addresses.
+pub const CONTACT_BYTES_MAX: usize = 512;

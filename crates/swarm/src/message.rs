@@ -74,11 +74,12 @@ pub enum Message {
         /// At most [`REQUEST_CIDS_MAX`](crate::limits::REQUEST_CIDS_MAX).
         cids: Vec<Cid>,
     },
-    /// "Others who take part." Reserved; opaque to the engine.
+    /// "Others who take part, and hold something." What an entry says is the network's business.
     Peers {
         /// The root whose swarm is meant.
         root: Cid,
-        /// At most [`PEERS_MAX`](crate::limits::PEERS_MAX) encoded peers.
+        /// At most [`PEERS_MAX`](crate::limits::PEERS_MAX) encoded peers of at most
+        /// [`CONTACT_BYTES_MAX`](crate::limits::CONTACT_BYTES_MAX) each.
         peers: Vec<Vec<u8>>,
     },
 }

@@ -48,6 +48,8 @@ pub(crate) struct Peer {
     pub(crate) cids_only: bool,
     /// Refusals of such a peer since it last gave something.
     pub(crate) refusals: u32,
+    /// How others can reach it.
+    pub(crate) contact: Option<Vec<u8>>,
 }
 
 impl Peer {
@@ -66,6 +68,7 @@ impl Peer {
             questions: 0,
             cids_only: false,
             refusals: 0,
+            contact: None,
         }
     }
 

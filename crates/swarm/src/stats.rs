@@ -64,4 +64,6 @@ pub struct PeerStats {
     pub swarms: u32,
     /// Violations by kind.
     pub violations: Vec<(ViolationKind, u32)>,
+    /// What they weigh together; the connection ends at [`POINTS_MAX`](crate::limits::POINTS_MAX).
+    pub points: u32,
 }

@@ -7,7 +7,7 @@
 //! - `walk` follows trees: probes the store, maps branches, drops what is complete;
 //! - `branches` maps and unmaps the children of a branch;
 //! - `members` keeps who holds what;
-//! - `announce` tells members what is here;
+//! - `announce` tells members what is here, `exchange` of whom they were not told yet;
 //! - `wants` satisfies, and finds wants that nobody can;
 //! - `tally` counts.
 //!
@@ -15,6 +15,7 @@
 
 mod announce;
 mod branches;
+mod exchange;
 mod member;
 mod members;
 mod tally;
@@ -112,6 +113,10 @@ pub(crate) struct Swarm {
     /// Something changed that may leave a want without provider.
     pub(crate) check_providers: bool,
     pub(crate) tally: Tally,
+    /// Members that others may be told of have been numbered up to here.
+    numbered: u64,
+    /// When somebody is to be told of others.
+    pub(crate) exchange_at: Option<Duration>,
 }
 
 impl Swarm {
@@ -142,6 +147,8 @@ impl Swarm {
             part_told: false,
             check_providers: false,
             tally: Tally::default(),
+            numbered: 0,
+            exchange_at: None,
         }
     }
 
@@ -154,6 +161,7 @@ impl Swarm {
         self.members = old.members;
         self.asked_to_join = old.asked_to_join;
         self.invited = old.invited;
+        (self.numbered, self.exchange_at) = (old.numbered, old.exchange_at);
         for member in self.members.values_mut() {
             member.forget_slots();
         }

@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use shoal_net::{NetEvent, PeerId, QueryId};
+use shoal_net::{DialFailure, NetEvent, PeerId, QueryId};
 use shoal_swarm::SessionId;
 
-use super::{Search, task::Task};
+use super::{Search, exchange::PEERS_PER_ROOT_MAX, task::Task};
 
 /// Pause after the first search that left somebody waiting; doubled up to [`PAUSE_MAX`]. The record of
 /// a provider that has just begun is in the DHT within a second.
@@ -57,6 +57,8 @@ pub(super) struct Searching {
     dialled: usize,
     dialling: BTreeMap<PeerId, Instant>,
     unreachable: BTreeSet<PeerId>,
+    /// Peers remembered from earlier that were dialled.
+    remembered: u32,
     changed: Option<Instant>,
 }
 
@@ -79,10 +81,17 @@ impl Searching {
             running: self.query.is_some(),
             found: self.found.len() as u32,
             unreachable: self.unreachable.len() as u32,
+            remembered: self.remembered,
             dialling: self.dialling.values().filter(|at| at.elapsed() < DIAL_MAX).count() as u32,
             settled: self.changed.is_some_and(|at| at.elapsed() >= SETTLED_AFTER),
             ..self.view
         }
+    }
+
+    /// A peer that is remembered from earlier is being dialled.
+    pub(super) fn dials_remembered(&mut self, id: PeerId) {
+        self.remembered += 1;
+        self.dialling.insert(id, Instant::now());
     }
 
     /// A peer is connected.
@@ -90,6 +99,17 @@ impl Searching {
         self.dialling.remove(id);
         self.unreachable.remove(id);
         self.changed = Some(Instant::now());
+    }
+
+    /// A dial ended without a connection. Only a provider that was found counts as one that could not
+    /// be reached.
+    fn failed(&mut self, id: PeerId) {
+        if self.dialling.remove(&id).is_some() {
+            if self.found.contains(&id) {
+                self.unreachable.insert(id);
+            }
+            self.changed = Some(Instant::now());
+        }
     }
 
     fn due(&self) -> bool {
@@ -182,6 +202,11 @@ impl Task {
         }
         let Some(net) = self.net.clone() else { return };
         self.invite_all(session);
+        let first =
+            self.sessions.get(&session).is_some_and(|state| state.searching.began.is_none());
+        if first {
+            self.dial_remembered(session).await;
+        }
         if let Some(state) = self.sessions.get_mut(&session) {
             let query = net.find_providers(state.root).await;
             state.searching.started(query);
@@ -207,11 +232,13 @@ impl Task {
             }
             NetEvent::DialFailed { id, reason } => {
                 tracing::debug!(%id, %reason, "a provider could not be dialled");
+                // A limit of ours or theirs says nothing about where it is.
+                if !matches!(reason, DialFailure::Limited | DialFailure::Refused) {
+                    self.remembered.failed(&id);
+                }
+                self.forget_dial(&id, false);
                 for state in self.sessions.values_mut() {
-                    if state.searching.dialling.remove(&id).is_some() {
-                        state.searching.unreachable.insert(id);
-                        state.searching.changed = Some(Instant::now());
-                    }
+                    state.searching.failed(id);
                 }
             }
             _ => {}
@@ -224,13 +251,16 @@ impl Task {
             return;
         }
         let connected = self.number_of(&id);
+        let alone = self.dropped.is_left_alone(&id, Instant::now());
         let (mut dial, mut of) = (false, None);
         self.with_query(query, |session, searching| {
             of = Some(session);
             if searching.found.len() < FOUND_MAX {
                 searching.found.insert(id);
             }
-            if connected.is_none() && searching.dialled < DIALS_PER_ROUND_MAX {
+            let room = searching.dialled < DIALS_PER_ROUND_MAX
+                && searching.dialling.len() < PEERS_PER_ROOT_MAX;
+            if connected.is_none() && room && !alone {
                 searching.dialled += 1;
                 dial = searching.dialling.insert(id, Instant::now()).is_none();
             }

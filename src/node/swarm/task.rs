@@ -18,21 +18,25 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use online::keypair;
-use online::{addresses, unconnected};
+use online::unconnected;
 
-use super::{Command, Report, View, Want, publish::Published, search::Searching};
+use super::{
+    Command, Report, View, Want, bandwidth::Bandwidth, candidates::Candidates, dropped::Dropped,
+    exchange::Peer, publish::Published, remembered::Remembered, search::Searching,
+};
 use crate::{
     config::Settings,
-    control::protocol::{Failure, PeerLine},
+    control::protocol::Failure,
     node::{
         blocks::KeptError,
         names::line::{Arrival, Line},
-        records::{self, Changed},
+        records::{Changed, Keeper},
         sharing,
     },
 };
 
 mod online;
+mod report;
 
 /// Answers from the disk that wait for the task: as many as blocking threads may hold.
 const WORK_MAX: usize = 512;
@@ -87,6 +91,8 @@ pub(super) struct Session {
     /// Peers with which blocks are exchanged: each is asked whether it takes part.
     asked: BTreeSet<PeerId>,
     pub(super) searching: Searching,
+    /// Whom members told of.
+    pub(super) candidates: Candidates,
     /// Something was missing here, so that the network is needed.
     pub(super) needs_network: bool,
     opened: Instant,
@@ -151,11 +157,6 @@ fn has_reader(waiting: &[oneshot::Sender<()>]) -> bool {
     waiting.iter().any(|done| !done.is_closed())
 }
 
-#[derive(Debug)]
-struct Peer {
-    id: PeerId,
-}
-
 /// The owner of swarm state.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -177,11 +178,16 @@ pub(super) struct Task {
     probing: bool,
     pub(super) sessions: BTreeMap<SessionId, Session>,
     sessions_begun: u64,
-    peers: BTreeMap<PeerNo, Peer>,
+    pub(super) peers: BTreeMap<PeerNo, Peer>,
     /// Who is behind a number, also of those that are gone.
     ids: BTreeMap<PeerNo, PeerId>,
     published: Published,
-    records: Option<mpsc::Sender<Changed>>,
+    records: Option<Keeper>,
+    /// Peers that gave before, and when that was written last.
+    pub(super) remembered: Remembered,
+    pub(super) remembered_at: Instant,
+    pub(super) dropped: Dropped,
+    pub(super) bandwidth: Bandwidth,
     shared_lately: HashMap<Cid, (Instant, Holdings)>,
     /// Why the store cannot keep what arrives, if it cannot.
     kept_error: Arc<KeptError>,
@@ -201,7 +207,9 @@ impl Task {
         names: Arc<Line>,
     ) -> Self {
         let (work_queue, work) = mpsc::channel(WORK_MAX);
-        let config = shoal_swarm::Config { up: settings.up_max, down: settings.down_max };
+        let bandwidth = Bandwidth::new(settings.bandwidth.clone());
+        let rates = bandwidth.rates();
+        let config = shoal_swarm::Config { up: rates.up, down: rates.down };
         Self {
             engine: Engine::new(config, rand::random()),
             settings,
@@ -223,6 +231,10 @@ impl Task {
             ids: BTreeMap::new(),
             published: Published::default(),
             records: None,
+            remembered: Remembered::default(),
+            remembered_at: Instant::now(),
+            dropped: Dropped::default(),
+            bandwidth,
             shared_lately: HashMap::new(),
             kept_error: Arc::default(),
             violations: BTreeMap::new(),
@@ -246,12 +258,21 @@ impl Task {
                     let now = self.now();
                     self.engine.handle_timeout(now);
                 }
+                () = until(self.bandwidth.next()) => self.follow_timetable(),
                 _ = look.tick(), if !self.sessions.is_empty() => self.look_round().await,
             }
             self.act().await;
         }
+        let sessions: Vec<SessionId> = self.sessions.keys().copied().collect();
+        for session in sessions {
+            self.remember_givers(session, None);
+        }
+        self.write_remembered();
         if let Some(net) = self.net.take() {
             net.shutdown().await;
+        }
+        if let Some(records) = self.records.take() {
+            records.end().await;
         }
     }
 
@@ -259,7 +280,7 @@ impl Task {
         self.started.elapsed()
     }
 
-    fn tell_engine(&mut self, event: Event) {
+    pub(super) fn tell_engine(&mut self, event: Event) {
         let now = self.now();
         self.engine.handle(event, now);
     }
@@ -288,6 +309,7 @@ impl Task {
                 self.published.share(roots, self.net.as_ref()).await;
                 self.tell_engine(Event::SharingChanged);
             }
+            Command::Limit { set, reply } => self.limit(set, reply),
             Command::Report(reply) => {
                 let _gone = reply.send(self.report());
             }
@@ -304,6 +326,8 @@ impl Task {
         self.sessions_begun += 1;
         let session = SessionId(self.sessions_begun);
         let (view, watched) = watch::channel(View::new());
+        // Peers that are all named by the user, or by whom he named, share what machines they like.
+        let by_prefix = !matches!(self.settings.network, shoal_net::Network::Isolated);
         let state = Session {
             root,
             announce,
@@ -314,6 +338,7 @@ impl Task {
             connected: BTreeSet::new(),
             asked: BTreeSet::new(),
             searching: Searching::default(),
+            candidates: Candidates::new(by_prefix, Instant::now()),
             needs_network: false,
             opened: Instant::now(),
         };
@@ -323,6 +348,8 @@ impl Task {
     }
 
     async fn close(&mut self, session: SessionId) {
+        self.remember_givers(session, None);
+        self.write_remembered();
         let Some(state) = self.sessions.remove(&session) else {
             return;
         };
@@ -415,11 +442,14 @@ impl Task {
     async fn net_event(&mut self, event: NetEvent) {
         match event {
             NetEvent::Swarm(event) => self.swarm_event(event),
-            NetEvent::PeerUp { peer, id, prefix, protocol, .. } => {
+            NetEvent::PeerUp { peer, id, prefix, addr, agent, protocol } => {
+                let agent = agent.unwrap_or_default();
+                self.peers.insert(peer, Peer { id, address: addr, agent, reach: Vec::new() });
                 self.peer_up(peer, id, prefix, protocol);
             }
             NetEvent::PeerDown { peer } => {
                 self.publish_views();
+                self.remember_leaver(peer);
                 self.peers.remove(&peer);
                 self.tell_engine(Event::PeerDisconnected { peer });
             }
@@ -429,7 +459,16 @@ impl Task {
             },
             NetEvent::ProviderRecord { change } => self.remember(Changed::Provider(change)),
             NetEvent::ValueRecord { change } => self.remember(Changed::Value(change)),
-            NetEvent::Violation { kind, .. } => self.count_violation(kind.to_string()),
+            NetEvent::Violation { peer, kind } => {
+                self.count_violation(kind.to_string());
+                self.note_dropped(peer, true, &kind.to_string());
+            }
+            NetEvent::Reachable { contact } => self.reachable(&contact),
+            NetEvent::MadeRoom { id } => {
+                if let Some(peer) = self.number_of(&id) {
+                    self.note_dropped(peer, false, "room was needed and it gave nothing");
+                }
+            }
             NetEvent::Listening(_) => {}
             NetEvent::Providers { query, .. } | NetEvent::QueryDone { query, .. }
                 if !self.is_search_of_a_session(query) =>
@@ -446,7 +485,6 @@ impl Task {
 
     /// A peer is connected, by whatever protocol.
     fn peer_up(&mut self, peer: PeerNo, id: PeerId, prefix: Prefix, protocol: PeerProtocol) {
-        self.peers.insert(peer, Peer { id });
         self.ids.insert(peer, id);
         if self.ids.len() > IDS_MAX {
             self.ids.pop_first();
@@ -454,9 +492,11 @@ impl Task {
         for state in self.sessions.values_mut() {
             state.searching.connected(&id);
         }
+        self.forget_dial(&id, true);
         match protocol {
             PeerProtocol::Native => {
                 self.tell_engine(Event::PeerConnected { peer, prefix });
+                self.known_reach(peer, id);
                 // A full queue: the worker asks in its next round.
                 let _asked = self.names.arrive(Arrival::Peer(id));
             }
@@ -482,10 +522,9 @@ impl Task {
 
     /// Hands a changed record to the thread that persists them; a full queue drops it, and
     /// it then lives in memory only.
-    fn remember(&mut self, change: Changed) {
+    pub(super) fn remember(&mut self, change: Changed) {
         let store = &self.store;
-        let queue = self.records.get_or_insert_with(|| records::keep(store.clone()));
-        let _full = queue.try_send(change);
+        self.records.get_or_insert_with(|| Keeper::start(store.clone())).keep(change);
     }
 
     /// Carries the engine's actions out.
@@ -515,6 +554,7 @@ impl Task {
                 Action::Probe { session, cids } => self.to_probe.push((session, cids)),
                 Action::AskShared { peer, root } => self.ask_shared(peer, root),
                 Action::Violation { kind, .. } => self.count_violation(format!("{kind:?}")),
+                Action::Told { by, root, peers } => self.told(by, root, &peers).await,
                 action => self.act_on_net(action),
             }
         }
@@ -544,6 +584,7 @@ impl Task {
             Action::Affirm { peer, cids } => net.affirm(peer, cids),
             Action::Disconnect { peer } => {
                 net.disconnect(peer);
+                self.note_dropped(peer, true, "too much of what it did was wrong");
                 true
             }
             _ => true,
@@ -582,8 +623,10 @@ impl Task {
 
     async fn look_round(&mut self) {
         self.search_where_needed().await;
+        self.dial_candidates().await;
         self.publish_views();
         self.announce_fetches().await;
+        self.write_remembered_sometimes();
     }
 
     fn publish_views(&mut self) {
@@ -634,7 +677,8 @@ impl Task {
             }
         }
         let starving = state.starving_wants();
-        let search = state.searching.view();
+        let mut search = state.searching.view();
+        search.dialling += state.candidates.dialling() as u32;
         let (peers_connected, error) = (state.connected.len() as u64, &self.network_error);
         let store_error = self.kept_error.get();
         state.view.send_modify(|view| {
@@ -670,36 +714,9 @@ impl Task {
         let connected = self.net.as_ref().is_some_and(|net| !net.connected().is_empty());
         let known = self.net.as_ref().is_some_and(|net| net.known_peers() > 0);
         let may_come = finds_by_itself || !self.settings.bootstrap.is_empty();
-        !may_come && !connected && (!known || searching.view().tried())
-    }
-
-    fn report(&self) -> Report {
-        let (announced, announce_queue) = self.published.counts();
-        let net = self.net.as_ref();
-        let lines = net.map(Net::connected).unwrap_or_default().into_iter().map(|info| {
-            let stats = info.peer.and_then(|peer| self.engine.peer_stats(peer));
-            let stats = stats.unwrap_or_default();
-            PeerLine {
-                peer: info.id.to_string(),
-                address: info.addr.to_string(),
-                agent: info.agent.unwrap_or_default(),
-                native: info.protocol == Some(PeerProtocol::Native),
-                protocol: protocol_name(info.protocol).to_owned(),
-                sent: stats.bytes_sent,
-                received: stats.bytes_received,
-            }
-        });
-        Report {
-            peer: net.map(|net| net.peer_id().to_string()).unwrap_or_default(),
-            addresses: net.map(addresses).unwrap_or_default(),
-            peers: lines.collect(),
-            announced,
-            announce_queue,
-            sessions: self.sessions.values().filter(|state| state.is_wanting()).count() as u64,
-            sent: self.sent,
-            received: self.received,
-            violations: self.violations.iter().map(|(kind, n)| (kind.clone(), *n)).collect(),
-        }
+        let view = searching.view();
+        // Remembered peers are dialled before anybody gives up.
+        !may_come && !connected && view.dialling == 0 && (!known || view.tried())
     }
 
     /// Announces the root of a session.
@@ -730,15 +747,6 @@ impl Task {
         for peer in peers {
             self.invite(session, peer);
         }
-    }
-}
-
-/// What is spoken with a peer, in a word.
-const fn protocol_name(protocol: Option<PeerProtocol>) -> &'static str {
-    match protocol {
-        Some(PeerProtocol::Native) => "native",
-        Some(PeerProtocol::Bitswap) => "bitswap",
-        None => "-",
     }
 }
 

@@ -28,7 +28,9 @@ pub struct Search {
     pub found: u32,
     /// Providers that could not be reached.
     pub unreachable: u32,
-    /// Dials of providers still going on.
+    /// Peers remembered from earlier fetches that were dialled.
+    pub remembered: u32,
+    /// Dials of providers, and of peers remembered or told of, still going on.
     pub dialling: u32,
     /// Nothing about providers has changed for a while: who is connected by now has said what it has.
     pub settled: bool,
@@ -115,7 +117,12 @@ impl View {
             return format!("the network does not start: {error}");
         }
         if search.dialling > 0 && self.joined == 0 {
-            return format!("dialling {} of {} providers", search.dialling, search.found);
+            let all = search.found + search.remembered;
+            return format!(
+                "dialling {} of {} providers",
+                search.dialling,
+                all.max(search.dialling)
+            );
         }
         if !self.starving.is_empty() || self.joined == 0 {
             return self.looking_for();
@@ -140,6 +147,12 @@ impl View {
             "in the DHT {asked} asked, {answered} answered, {} found, {unreachable} of them unreachable",
             counted(found, "provider")
         ));
+        if self.search.remembered > 0 {
+            parts.push(format!(
+                "{} remembered from earlier",
+                counted(self.search.remembered, "peer")
+            ));
+        }
         let unconnected = self.unconnected.iter();
         parts.extend(unconnected.map(|address| format!("no connection to {address}")));
         parts.join("; ")

@@ -28,11 +28,6 @@ const REDIAL_MAX: Duration = Duration::from_mins(1);
 /// again when the node asks for it.
 const STREAM_WAIT: Duration = Duration::from_secs(5);
 
-/// Above three fifths of the connections allowed, idle ones older than this are closed.
-const TRIM_GRACE: Duration = Duration::from_secs(10);
-/// The same where the next newcomers would be refused: a lookup's request takes less.
-const TRIM_GRACE_FULL: Duration = Duration::from_secs(1);
-
 /// A dial that waits.
 #[derive(Debug)]
 struct Wanted {
@@ -198,27 +193,6 @@ impl Driver {
     pub(super) fn not_shoal(&mut self, id: PeerId) {
         if self.dials.wanted.remove(&id).is_some() {
             self.outbox.push(NetEvent::DialFailed { id, reason: DialFailure::NotShoal });
-        }
-    }
-
-    /// Makes room before newcomers must be refused: connections over which nothing native moves,
-    /// oldest first.
-    pub(super) fn trim_connections(&mut self, now: Instant) {
-        let count = self.dials.since.len();
-        let part = |fifths: usize| self.connections_max * fifths / 5;
-        if count <= part(3) {
-            return;
-        }
-        let grace = if count <= part(3) + part(1) / 2 { TRIM_GRACE } else { TRIM_GRACE_FULL };
-        let idle = self.dials.since.iter().filter(|(id, since)| {
-            now.saturating_duration_since(**since) >= grace && !self.shared.streams.is_active(id)
-        });
-        let mut idle: Vec<_> = idle.map(|(id, since)| (*since, *id)).collect();
-        idle.sort_unstable();
-        for (_, id) in idle.into_iter().take(count - part(2)) {
-            if self.swarm.disconnect_peer_id(id).is_err() {
-                tracing::trace!(%id, "already gone");
-            }
         }
     }
 

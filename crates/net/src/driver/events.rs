@@ -16,6 +16,7 @@ use super::Driver;
 use super::behaviour::{BehaviourEvent, KAD_PROTOCOL};
 use super::dials::is_loopback;
 use crate::bitswap::{self, SessionEvent};
+use crate::contact::{Contact, reachable};
 use crate::event::{NetEvent, PeerInfo};
 use crate::native::{self, StreamEvent};
 
@@ -124,10 +125,12 @@ impl Driver {
 
     fn connected(&mut self, id: PeerId, endpoint: &ConnectedPoint) {
         self.dials.connected(id, Instant::now());
+        let (addr, dialled) = (endpoint.get_remote_address().clone(), endpoint.is_dialer());
         let info = PeerInfo {
             id,
-            addr: endpoint.get_remote_address().clone(),
-            dialled: endpoint.is_dialer(),
+            reach: reachable(&addr, dialled, &[]),
+            addr,
+            dialled,
             agent: None,
             peer: None,
             protocol: None,
@@ -167,6 +170,9 @@ impl Driver {
 
     fn identified(&mut self, id: PeerId, info: identify::Info) {
         self.speak(id, &info.protocols);
+        if info.protocols.contains(&native::PROTOCOL) {
+            self.reached(id, &info.listen_addrs);
+        }
         let server = info.protocols.contains(&KAD_PROTOCOL);
         let agent = info.agent_version.chars().take(AGENT_CHARS_MAX).collect();
         self.update_info(&id, |peer| {
@@ -181,6 +187,19 @@ impl Driver {
             }
         } else if kad.remove_peer(&id).is_some() {
             self.count_known();
+        }
+    }
+
+    /// It is known where a peer of ours can be reached.
+    fn reached(&mut self, id: PeerId, says: &[Multiaddr]) {
+        let mut news = None;
+        self.update_info(&id, |peer| {
+            let reach = reachable(&peer.addr, peer.dialled, says);
+            news = (reach != peer.reach).then(|| reach.clone());
+            peer.reach = reach;
+        });
+        if let Some(addrs) = news.filter(|_| !self.outbox.is_full()) {
+            self.outbox.push(NetEvent::Reachable { contact: Contact { id, addrs } });
         }
     }
 

@@ -6,14 +6,12 @@
 
 use bytes::{BufMut, BytesMut};
 use shoal_dag::Cid;
-use shoal_swarm::limits::{HAVE_BYTES_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
+use shoal_swarm::limits::{CONTACT_BYTES_MAX, HAVE_BYTES_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
 use shoal_swarm::{Holding, Message};
 
 use super::wire::{Cursor, Kind, put_bytes, put_cid, put_frame, put_uvarint};
 use crate::event::Violation;
 
-/// Bytes of one encoded peer in `Peers`: 64 of them fit a frame.
-const PEER_BYTES_MAX: usize = 512;
 /// Set in the flags of `Join` when it is an answer.
 const REPLY: u8 = 0x80;
 
@@ -34,7 +32,7 @@ pub(crate) fn put(out: &mut BytesMut, message: &Message) {
         Message::Cancel { cids } => put_lists(out, Kind::Cancel, cids),
         Message::Refuse { cids } => put_lists(out, Kind::Refuse, cids),
         Message::Peers { root, peers } => put_frame(out, Kind::Peers, |out| {
-            let peers = peers.iter().filter(|peer| peer.len() <= PEER_BYTES_MAX);
+            let peers = peers.iter().filter(|peer| peer.len() <= CONTACT_BYTES_MAX);
             let peers: Vec<_> = peers.take(PEERS_MAX).collect();
             put_cid(out, root);
             put_uvarint(out, peers.len() as u64);
@@ -138,7 +136,7 @@ fn cids(cursor: &mut Cursor<'_>) -> Result<Vec<Cid>, Violation> {
 
 fn peers(cursor: &mut Cursor<'_>) -> Result<Vec<Vec<u8>>, Violation> {
     let count = cursor.count(PEERS_MAX)?;
-    (0..count).map(|_| cursor.bytes(PEER_BYTES_MAX).map(<[u8]>::to_vec)).collect()
+    (0..count).map(|_| cursor.bytes(CONTACT_BYTES_MAX).map(<[u8]>::to_vec)).collect()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use shoal_swarm::{Ask, Message, PeerNo};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::Activity;
+use super::activity::{Activity, Standing};
 use crate::event::{PeerProtocol, Violation};
 
 /// Commands that wait for one stream. The engine asks a peer for what it can deliver and serves
@@ -157,11 +157,11 @@ impl Registry {
         Some(if native { PeerProtocol::Native } else { PeerProtocol::Bitswap })
     }
 
-    /// Whether a frame moved lately on the stream of this peer.
-    pub(crate) fn is_active(&self, id: &PeerId) -> bool {
+    /// What the stream of this peer is worth.
+    pub(crate) fn standing(&self, id: &PeerId) -> Standing {
         let inner = self.inner.read();
         let entry = inner.by_peer.get(id).and_then(|number| inner.by_number.get(number));
-        entry.is_some_and(|entry| entry.activity.is_recent())
+        entry.map_or(Standing::Idle, |entry| entry.activity.standing())
     }
 
     /// The number of a peer's stream.

@@ -176,8 +176,10 @@ where
             Some(ask) => take_block(context, &cid, ask.place.as_ref(), data),
             None => Receipt::Unrequested,
         };
-        if receipt == Receipt::Unrequested {
-            unrequested += 1;
+        match receipt {
+            Receipt::Unrequested => unrequested += 1,
+            Receipt::Stored { .. } => context.activity.gave(),
+            Receipt::Corrupt | Receipt::NotKept => {}
         }
         context.swarm_event(Event::Received { peer: context.peer, cid, len, receipt }).await?;
         if unrequested > UNREQUESTED_MAX {

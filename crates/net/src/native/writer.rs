@@ -141,6 +141,9 @@ impl<'a, W: AsyncWrite + Unpin> Writer<'a, W> {
 
     async fn tell_sent(&mut self) -> Result<(), Stop> {
         self.context.activity.touch();
+        if !self.sent.is_empty() {
+            self.context.activity.took();
+        }
         for (cid, len) in std::mem::take(&mut self.sent) {
             self.tell(cid, len, Served::Done).await?;
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use shoal_dag::Cid;
 
 use crate::engine::Engine;
-use crate::limits::{HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
+use crate::limits::{CONTACT_BYTES_MAX, HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
 use crate::peer::Peer;
 use crate::swarm::{Open, Sharing};
 use crate::{Action, Holding, Message, PeerNo, Prefix, ViolationKind};
@@ -91,7 +91,7 @@ impl Engine {
             }
             Message::Cancel { cids } => self.cancelled(peer, &cids),
             Message::Refuse { cids } => self.refused(peer, &cids),
-            Message::Peers { .. } => {}
+            Message::Peers { root, peers } => self.told_of(peer, root, peers),
         }
     }
 
@@ -135,6 +135,7 @@ impl Engine {
         }
         let ask = swarm.sharing == Sharing::Unknown && swarm.question == Open::No;
         self.ready.insert(peer);
+        self.plan_exchange(number);
         if ask {
             self.ask_shared(number);
         }
@@ -172,6 +173,9 @@ impl Engine {
         if !swarm.have_all(peer, branch, &mut self.random) {
             swarm.guess_again(peer, self.now);
         }
+        if branch == root {
+            self.plan_exchange(number);
+        }
         self.place_urgent(number);
         self.ready.insert(peer);
     }
@@ -188,7 +192,10 @@ fn within_bounds(message: &Message) -> bool {
         Message::Request { cids, .. } | Message::Cancel { cids } | Message::Refuse { cids } => {
             cids.len() <= REQUEST_CIDS_MAX
         }
-        Message::Peers { peers, .. } => peers.len() <= PEERS_MAX,
+        Message::Peers { peers, .. } => {
+            let fits = |peer: &Vec<u8>| (1..=CONTACT_BYTES_MAX).contains(&peer.len());
+            peers.len() <= PEERS_MAX && peers.iter().all(fits)
+        }
         Message::Join { .. } | Message::Leave { .. } | Message::HaveAll { .. } => true,
     }
 }
@@ -197,6 +204,7 @@ fn work(message: &Message) -> f64 {
     match message {
         Message::Join { .. } => JOIN_WORK,
         Message::Have { bits, .. } => 1.0 + bits.len() as f64 / 64.0,
+        Message::Peers { peers, .. } => 1.0 + 4.0 * peers.len() as f64,
         _ => 1.0,
     }
 }

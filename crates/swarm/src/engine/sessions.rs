@@ -41,6 +41,7 @@ impl Engine {
         self.roots.remove(&self.keys.print(&swarm.root));
         self.to_probe.remove(&number);
         self.refuse_cids_only(number);
+        self.exchanges.retain(|(_, of)| *of != number);
         for peer in swarm.members.keys().chain(swarm.asked_to_join.keys()) {
             self.send(*peer, Message::Leave { root: swarm.root });
             let dropped = self.uplink.retain(*peer, |entry| entry.swarm != number);

@@ -3,9 +3,11 @@
 //! Random events over a handful of CIDs, peers and sessions, so that everything collides; after
 //! each of them every redundant figure is counted again from scratch.
 
+mod bandwidth;
 mod books;
 mod changes;
 mod cids_only;
+mod exchange;
 mod guesses;
 mod places;
 mod rules;
@@ -73,7 +75,8 @@ fn messages() -> impl Strategy<Value = Message> {
             .prop_map(|(root, cids, deadline_ms)| Message::Request { root, cids, deadline_ms }),
         1 => list().prop_map(|cids| Message::Cancel { cids }),
         1 => list().prop_map(|cids| Message::Refuse { cids }),
-        1 => cids().prop_map(|root| Message::Peers { root, peers: vec![vec![1]; 65] }),
+        1 => (cids(), prop_oneof![4 => Just(3), 1 => Just(65)])
+            .prop_map(|(root, count)| Message::Peers { root, peers: vec![vec![1]; count] }),
     ]
 }
 
@@ -138,6 +141,7 @@ fn events() -> impl Strategy<Value = Event> {
             .prop_map(|(peer, n)| Event::CidPeerConnected { peer, prefix: prefix(n) }),
         2 => (peers(), block_wants()).prop_map(|(peer, wants)| Event::Wants { peer, wants }),
         1 => peers().prop_map(|peer| Event::PeerDisconnected { peer }),
+        2 => peers().prop_map(|peer| Event::Contact { peer, contact: vec![1] }),
         12 => (peers(), messages()).prop_map(|(peer, message)| Event::Message { peer, message }),
         8 => (peers(), cids(), receipts()).prop_map(|(peer, cid, receipt)| Event::Received {
             peer, cid, len: 65_536, receipt,

@@ -14,7 +14,7 @@ use crate::limits::{POINTS_MAX, WORK_MAX, WORK_PER_SECOND};
 #[derive(Debug)]
 pub(crate) struct Conduct {
     pub(crate) violations: BTreeMap<ViolationKind, u32>,
-    points: u32,
+    pub(crate) points: u32,
     work: f64,
     at: Duration,
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::bits::BitSet;
 use crate::limits::{COMPLETE_MAX, KEPT_BYTES_MAX, TELLING_MAX, TOLD_PER_TICK};
 use crate::random::{Print, PrintSet};
+use crate::swarm::exchange::Exchange;
 use crate::{Holding, Message};
 
 /// A peer in a swarm.
@@ -29,6 +30,8 @@ pub(crate) struct Member {
     pub(crate) guessed_at: Option<Duration>,
     /// It is told nothing: it speaks of single blocks only.
     pub(crate) deaf: bool,
+    /// Its part in the exchange of peers.
+    pub(crate) exchange: Exchange,
     /// What it is still to be told.
     telling: VecDeque<Message>,
     complete: PrintSet,
@@ -48,6 +51,7 @@ impl Member {
             told_at: None,
             guessed_at: None,
             deaf: false,
+            exchange: Exchange::default(),
             telling: VecDeque::new(),
             complete: PrintSet::default(),
             complete_order: VecDeque::new(),

@@ -10,7 +10,11 @@ use shoal_net::{Keypair, Net, PeerInfo};
 use shoal_store::Store;
 
 use super::{Task, next_event};
-use crate::node::swarm::view::UNCONNECTED_MAX;
+use crate::node::swarm::{
+    exchange::unix_s,
+    remembered::{self, Remembered},
+    view::UNCONNECTED_MAX,
+};
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT},
     control::protocol::Failure,
@@ -40,8 +44,14 @@ impl Task {
 
     async fn start_network(&mut self) -> Result<(), Failure> {
         let store = self.store.clone();
-        let kept = move || (keypair(&store), records::providers(&store), records::values(&store));
-        let (keypair, providers, values) = blocking(kept).await;
+        let network = format!("{:?}", self.settings.network);
+        let kept = move || {
+            let rows = records::peers(&store, &remembered::prefix(&network), remembered::PEERS_MAX);
+            let peers = Remembered::read(&network, rows, unix_s());
+            (keypair(&store), records::providers(&store), records::values(&store), peers)
+        };
+        let (keypair, providers, values, peers) = blocking(kept).await;
+        self.remembered = peers;
         let mut config = shoal_net::Config::new(keypair?, self.settings.network);
         let listen = match self.settings.network {
             shoal_net::Network::Isolated => LISTEN_ISOLATED_DEFAULT,
@@ -55,6 +65,7 @@ impl Task {
         config.bootstrap = parse_addresses(&self.settings.bootstrap)?;
         config.server = self.persistent;
         config.short_lived = !self.persistent;
+        config.limits.connections_max = self.settings.connections_max;
         (config.records, config.values) = (providers, values);
         let blocks = Arc::new(StoreBlocks::new(self.store.clone(), Arc::clone(&self.kept_error)));
         let (net, events) =
