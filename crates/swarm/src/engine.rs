@@ -14,6 +14,7 @@
 //! iteration that decides anything is over ordered maps.
 
 mod asking;
+mod books;
 mod inviting;
 mod joining;
 mod receiving;
@@ -28,6 +29,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::bucket::Bucket;
+use crate::lineage::Lineage;
 use crate::peer::Peer;
 use crate::random::{Keys, Print, Random};
 use crate::swarm::{Out, Swarm};
@@ -49,6 +51,7 @@ pub struct Engine {
     /// Joins that wait for the node to tell whether the root is shared.
     questions: BTreeMap<(PeerNo, Print), sharing::Question>,
     uplink: Uplink,
+    lineage: Lineage,
     down: Option<Bucket>,
     /// The down limit held asking back.
     throttled: bool,
@@ -81,6 +84,7 @@ impl Engine {
             sessions: BTreeMap::new(),
             questions: BTreeMap::new(),
             uplink: Uplink::new(Duration::ZERO),
+            lineage: Lineage::default(),
             down: None,
             throttled: false,
             ready: BTreeSet::new(),

@@ -172,14 +172,32 @@ pub const ALLOWANCE_MIN: u64 = 64 << 10;
 /// See [`ALLOWANCE_MIN`].
 pub const ALLOWANCE_MAX: u64 = 2 << 20;
 
+/// Size assumed of a block that is not in view and was never sent: the mean leaf.
+pub const BLOCK_BYTES_GUESS: u32 = 64 << 10;
+
 /// Size assumed of a root whose size is not known, for the allowance.
 pub const ROOT_BYTES_GUESS: u64 = 256 << 20;
+
+/// How much more than its part among those who take part one prefix may confirm for another: with
+/// 1.5 accomplices need half of all prefixes, and an honest account, whose blocks everybody
+/// announces in the end, lacks nothing.
+pub const CONFIRMER_SHARE: f64 = 1e9;
+
+/// Prefixes that confirm for one account: more than peers take part.
+pub const CONFIRMERS_MAX: usize = 128;
 
 /// Prefixes, and pairs of prefix and root, with an account: far more than connections.
 pub const ACCOUNTS_MAX: usize = 4_096;
 
 /// Blocks of which it is remembered how often they were sent, in each of two generations.
 pub const SENT_MAX: usize = 131_072;
+
+/// Children of branches that a seed remembers, to know which block is announced: 16 GiB at 64 KiB
+/// a leaf, 4 MiB of memory.
+pub const LINEAGE_MAX: usize = 1 << 18;
+
+/// Branches that the store is asked for at once for that.
+pub const LINEAGE_ASKED_MAX: usize = 64;
 
 /// Roots shared without a session that are kept because peers joined them.
 pub const SHARED_ROOTS_MAX: usize = 1_024;

@@ -122,8 +122,8 @@ impl Uplink {
         if requester.queue.len() >= QUEUE_MAX {
             return false;
         }
-        if let Some((prefix, bytes)) = self.sent.asked_again(entry.print) {
-            self.accounts.take_back(prefix, bytes);
+        if let Some((holder, bytes)) = self.sent.asked_again(entry.print) {
+            self.accounts.take_back(holder, bytes);
         }
         requester.queue.push_back(entry);
         self.waiting.insert(peer);
@@ -194,14 +194,19 @@ impl Uplink {
         }
     }
 
-    /// A peer announced a block: perhaps it has it from one whom we gave the only copy.
-    pub(crate) fn announced(&mut self, peer: PeerNo, print: Print, bytes: u32) {
-        let Some(prefix) = self.requesters.get(&peer).map(|requester| requester.prefix) else {
-            return;
-        };
-        if let Some(by) = self.sent.announced(print, prefix, bytes) {
-            self.accounts.confirm(by, bytes);
+    /// A peer announced a block: perhaps it has it from one whom we gave the only copy. `prefixes`
+    /// take part in the swarm.
+    pub(crate) fn announced(&mut self, peer: PeerNo, print: Print, bytes: u32, prefixes: u32) {
+        let Some(by) = self.prefix(peer) else { return };
+        let Some(holder) = self.sent.confirmable(print, by) else { return };
+        if self.accounts.confirm(holder, by, bytes, prefixes) {
+            self.sent.confirm(print, bytes);
         }
+    }
+
+    /// Where a peer comes from.
+    pub(crate) fn prefix(&self, peer: PeerNo) -> Option<Prefix> {
+        self.requesters.get(&peer).map(|requester| requester.prefix)
     }
 
     /// Most that is granted ahead: what leaves within a moment.
@@ -264,9 +269,9 @@ impl Uplink {
         if let Some(bucket) = &mut self.bucket {
             bucket.take(f64::from(bytes));
         }
-        let prefix = requester.prefix;
-        self.accounts.give(prefix, entry.swarm, bytes, self.stamp);
-        self.sent.count(entry.print, prefix);
+        let holder = (requester.prefix, entry.swarm);
+        self.accounts.give(holder, bytes, self.stamp);
+        self.sent.count(entry.print, holder);
         Some((entry.cid, entry.cached_ok))
     }
 
@@ -280,6 +285,26 @@ impl Uplink {
     pub(crate) fn wake(&self) -> Option<Duration> {
         let bucket = self.bucket.as_ref()?;
         (!self.waiting.is_empty() && !bucket.ready()).then(|| bucket.wake())
+    }
+
+    /// Panics where more is granted than may be.
+    #[track_caller]
+    pub(crate) fn check_bounds(&self) {
+        let most = GRANTED_MAX.max(self.granted_max()) + shoal_dag::BLOCK_BYTES_MAX as u64;
+        assert!(self.granted <= most, "{} bytes granted", self.granted);
+    }
+
+    /// Panics where a figure is not what it is counted from.
+    #[track_caller]
+    pub(crate) fn check_books(&self) {
+        let mut total = 0;
+        for (peer, requester) in &self.requesters {
+            let bytes: u64 = requester.granted.iter().map(|grant| u64::from(grant.bytes)).sum();
+            assert_eq!(bytes, requester.granted_bytes);
+            assert_eq!(self.waiting.contains(peer), !requester.queue.is_empty());
+            total += bytes;
+        }
+        assert_eq!(total, self.granted);
     }
 }
 

@@ -3,7 +3,6 @@
 //! Random events over a handful of CIDs, peers and sessions, so that everything collides; after
 //! each of them every redundant figure is counted again from scratch.
 
-mod books;
 mod changes;
 mod guesses;
 mod places;

@@ -10,6 +10,7 @@
 use crate::PeerNo;
 use crate::limits::NEWCOMER_SHARE;
 use crate::random::Random;
+use crate::uplink::accounts::Standing;
 use crate::uplink::{Requester, Uplink};
 
 impl Uplink {
@@ -60,35 +61,49 @@ impl Uplink {
     }
 
     fn within_allowance(&self, requester: &Requester) -> bool {
-        requester.queue.front().is_some_and(|entry| {
-            self.accounts.given(requester.prefix, entry.swarm) < entry.allowance
-        })
+        let Some(entry) = requester.queue.front() else { return false };
+        self.account(requester).given < entry.allowance
+    }
+
+    /// The account of a requester for what it asked first.
+    fn account(&self, requester: &Requester) -> Standing {
+        let swarm = requester.queue.front().map_or(0, |entry| entry.swarm);
+        self.accounts.of((requester.prefix, swarm))
     }
 
     fn pick_spare(&self, open: &[(PeerNo, &Requester)]) -> Option<PeerNo> {
         open.iter()
-            .min_by_key(|(_, requester)| {
-                (self.accounts.of(requester.prefix).served, requester.served)
-            })
+            .min_by_key(|(_, requester)| (self.accounts.served(requester.prefix), requester.served))
             .map(|(peer, _)| *peer)
     }
 
+    /// Lowest given / (confirmed + allowance), ties to the longest unserved. Those of which nothing is
+    /// confirmed get a tenth while others wait, within the allowance; beyond it, what is left over.
     fn pick_as_seed(&self, open: &[(PeerNo, &Requester)], random: &mut Random) -> Option<PeerNo> {
-        let confirmed = |requester: &Requester| self.accounts.of(requester.prefix).confirmed > 0.0;
+        let confirmed = |requester: &Requester| self.account(requester).confirmed > 0;
         let (proven, unproven): (Vec<_>, Vec<_>) =
             open.iter().copied().partition(|(_, requester)| confirmed(requester));
-        let turn = !unproven.is_empty() && random.unit() < NEWCOMER_SHARE;
-        if proven.is_empty() || turn {
-            return self.pick_spare(&unproven);
+        let fresh: Vec<_> =
+            unproven.iter().copied().filter(|(_, it)| self.within_allowance(it)).collect();
+        let turn = !fresh.is_empty() && random.unit() < NEWCOMER_SHARE;
+        match (proven.is_empty(), turn) {
+            (true, _) => self.lowest_share(&unproven),
+            (false, true) => self.lowest_share(&fresh),
+            (false, false) => self.lowest_share(&proven),
         }
-        let ratio = |requester: &Requester| {
-            let account = self.accounts.of(requester.prefix);
-            let allowance = requester.queue.front().map_or(0, |entry| entry.allowance);
-            account.given / (account.confirmed + allowance as f64)
+    }
+
+    fn lowest_share(&self, open: &[(PeerNo, &Requester)]) -> Option<PeerNo> {
+        let key = |requester: &Requester| {
+            let account = self.account(requester);
+            let allowance = requester.queue.front().map_or(0, |entry| entry.allowance).max(1);
+            let proven = account.confirmed.saturating_add(allowance);
+            (account.given as f64 / proven as f64, account.served)
         };
-        proven
-            .iter()
-            .min_by(|(_, a), (_, b)| ratio(a).total_cmp(&ratio(b)).then(a.served.cmp(&b.served)))
-            .map(|(peer, _)| *peer)
+        let keyed = open.iter().map(|(peer, it)| (key(it), it.served, *peer));
+        let least = keyed.min_by(|(a, a_served, _), (b, b_served, _)| {
+            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a_served.cmp(b_served))
+        });
+        least.map(|(_, _, peer)| peer)
     }
 }

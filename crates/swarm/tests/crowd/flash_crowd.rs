@@ -4,9 +4,9 @@
 //! duplicates, for fixed seeds; the assertions are the acceptance limits, the figures lie below.
 
 use shoal_swarm::Config;
+use shoal_swarm::sim::{Catalog, World};
 
-use crate::catalog::Catalog;
-use crate::world::{World, secs};
+use crate::{done, secs};
 
 /// Runs 1 + `leechers`; ratio to the bound, copies sent by the seed, share of duplicates.
 fn crowd(leechers: usize, up: f64, down: f64, leaves: usize, seed: u64) -> (f64, f64, f64) {
@@ -22,14 +22,14 @@ fn crowd(leechers: usize, up: f64, down: f64, leaves: usize, seed: u64) -> (f64,
         world.fetch(*node, &root);
     }
     world.run(secs(600));
-    let last = crowd.iter().map(|node| world.done(*node, &root)).fold(0.0, f64::max);
+    let last = crowd.iter().map(|node| done(&world, *node, &root)).fold(0.0, f64::max);
     let (up, down) = (up * 125_000.0, down * 125_000.0);
     let n = leechers as f64;
     let bound = (size / up).max(size / down).max(n * size / (up * (n + 1.0)));
-    let came: usize = crowd.iter().map(|node| world.nodes[*node].came.len()).sum();
+    let came: u64 = crowd.iter().map(|node| world.nodes[*node].figures.came_blocks).sum();
     let needed = leechers * (leaves + leaves.div_ceil(256) + 1);
     let duplicates = came as f64 / needed as f64 - 1.0;
-    (last / bound, world.nodes[first].sent as f64 / size, duplicates)
+    (last / bound, world.nodes[first].figures.sent as f64 / size, duplicates)
 }
 
 #[test]
