@@ -79,7 +79,7 @@ fn smalls(options: &Options) -> ExitCode {
     for seed in options.first..options.first + options.seeds {
         let Some((outcome, _)) = history(&small(seed), seed) else { return 1.into() };
         if outcome.unfinished > 0 {
-            eprintln!("seed {seed}: {} did not finish: {outcome:#?}", outcome.unfinished);
+            eprintln!("seed {seed}: {} did not finish: {outcome:?}", outcome.unfinished);
             return 1.into();
         }
         steps += outcome.steps;

@@ -20,7 +20,7 @@ pub(crate) use queue::Entry;
 
 use crate::bucket::Bucket;
 use crate::limits::{
-    GRANTED_MAX, GRANTED_MIN, GRANTED_PEER_MAX, GRANTED_TIME, QUEUE_MAX, SPAN_MIN,
+    GRANTED_FIRST, GRANTED_MAX, GRANTED_MIN, GRANTED_PEER_MAX, GRANTED_TIME, QUEUE_MAX, SPAN_MIN,
 };
 use crate::random::{Print, Random};
 use crate::uplink::accounts::Accounts;
@@ -214,8 +214,9 @@ impl Uplink {
         if let Some(bucket) = &self.bucket {
             bucket.burst() as u64
         } else {
+            let least = if self.rate > 0.0 { GRANTED_MIN } else { GRANTED_FIRST };
             let moment = self.rate * GRANTED_TIME.as_secs_f64();
-            (moment as u64).clamp(GRANTED_MIN, GRANTED_MAX)
+            (moment as u64).clamp(least, GRANTED_MAX)
         }
     }
 

@@ -163,6 +163,7 @@ impl Engine {
         let prefixes = self.swarms.get(&number).map_or(0, |swarm| swarm.prefixes);
         for told in news {
             self.uplink.announced(peer, told.print, told.bytes, prefixes);
+            self.swap(peer, number, told.slot);
         }
         self.place_urgent(number);
         self.ready.insert(peer);

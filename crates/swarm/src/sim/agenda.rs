@@ -24,8 +24,10 @@ pub(crate) enum Happening {
     Door { conn: u32, block: BlockNo, wrong: bool },
     /// A block has come.
     Arrives { conn: u32, block: BlockNo, wrong: bool },
-    /// The kernel has taken a block to be sent.
-    Sent { conn: u32, block: BlockNo },
+    /// A block has left its uplink.
+    Left,
+    /// A connection has room again.
+    Resumes,
     /// The engine asked to be woken.
     Timer,
     /// It comes.

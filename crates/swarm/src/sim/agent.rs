@@ -172,6 +172,9 @@ impl World {
         let Some(root) = self.nodes[node].wanted.first().copied() else { return };
         let blocks: Vec<BlockNo> = self.catalog.below(&root);
         let conns: Vec<u32> = self.nodes[node].conns.iter().copied().collect();
+        if self.nodes[node].uplink.len() > FLOOD_BLOCKS {
+            return;
+        }
         for (conn, block) in conns.iter().cycle().zip(blocks.iter().rev()).take(FLOOD_BLOCKS) {
             self.transmit(node, *conn, *block, false);
         }

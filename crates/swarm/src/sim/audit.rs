@@ -13,7 +13,7 @@
 use shoal_dag::Cid;
 
 use crate::ViolationKind;
-use crate::sim::node::Manner;
+use crate::sim::node::{Manner, Node};
 use crate::sim::wire::SECOND;
 use crate::sim::world::{SESSION, World};
 
@@ -90,7 +90,8 @@ impl World {
         }
         let came: u64 = self.nodes.iter().map(|node| node.figures.came).sum();
         let sent: u64 = self.nodes.iter().map(|node| node.figures.sent).sum();
-        let lives = self.nodes.iter().any(|node| node.figures.given_up > 0);
+        let again = |node: &Node| node.figures.given_up + node.figures.finished_before > 0;
+        let lives = self.nodes.iter().any(again);
         assert!(came <= sent || lives, "{came} bytes came and {sent} were sent");
     }
 
@@ -108,7 +109,8 @@ impl World {
     /// A node accuses another. A block that was taken back may come long after that over a slow link.
     pub(crate) fn judge(&self, node: usize, far: usize, kind: ViolationKind) {
         let honest = |node: usize| self.nodes[node].manner == Manner::Honest;
-        let late = kind == ViolationKind::Unrequested && self.nodes[far].rates.0 < SLOW;
+        let slowest = self.nodes[far].rates.0.min(self.nodes[node].rates.0);
+        let late = kind == ViolationKind::Unrequested && slowest < SLOW;
         let fair = self.audit.lenient || late || !honest(node) || !honest(far);
         assert!(fair, "{kind:?} of honest node {far} at node {node}, {:?}", self.now());
     }

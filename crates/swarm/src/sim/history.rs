@@ -41,7 +41,8 @@ impl History {
             Happening::Arrives { conn, block, wrong } => {
                 self.block(6 + 64 * u64::from(*wrong), *conn, block.0);
             }
-            Happening::Sent { conn, block } => self.block(7, *conn, block.0),
+            Happening::Left => self.fold(7),
+            Happening::Resumes => self.fold(17),
             Happening::Timer => self.fold(8),
             Happening::Joins => self.fold(9),
             Happening::Leaves { .. } => self.fold(10),

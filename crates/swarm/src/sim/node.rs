@@ -13,6 +13,7 @@ use crate::bits::BitSet;
 use crate::sim::agent::Agent;
 use crate::sim::catalog::BlockNo;
 use crate::sim::reader::Reader;
+use crate::sim::wire::Uplink;
 use crate::{Config, Engine, Event, Holdings, ViolationKind};
 
 /// How a node treats others.
@@ -127,8 +128,9 @@ pub struct Node {
     /// Its open connections.
     pub(crate) conns: BTreeSet<u32>,
     pub(crate) awaited: BTreeSet<(u32, BlockNo)>,
-    /// When up- and downlink are free, in nanoseconds.
-    pub(crate) free: (u64, u64),
+    pub(crate) uplink: Uplink,
+    /// When the downlink is free, in nanoseconds.
+    pub(crate) down_free: u64,
     pub(crate) timer: Option<u64>,
     pub(crate) alive: bool,
     /// It left, and does not come back.
@@ -168,7 +170,8 @@ impl Node {
             prefixes: Vec::new(),
             conns: BTreeSet::new(),
             awaited: BTreeSet::new(),
-            free: (0, 0),
+            uplink: Uplink::default(),
+            down_free: 0,
             timer: None,
             alive: true,
             gone: false,

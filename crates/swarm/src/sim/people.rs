@@ -125,7 +125,7 @@ impl World {
     fn meet_provider(&mut self, node: usize) {
         let knows = |conn: &u32| {
             let far = &self.nodes[self.far(node, *conn)];
-            far.seed || far.figures.done.is_some()
+            far.manner.honest() && (far.seed || far.figures.done.is_some())
         };
         if self.nodes[node].conns.iter().any(knows) {
             return;

@@ -165,7 +165,8 @@ impl Scenario {
         world.people.degree = self.degree as usize;
         world.people.searches = self.degree > 0 || self.groups.iter().any(|it| it.churn > 0.0);
         world.people.groups.clone_from(&self.groups);
-        world.audit.lenient = self.groups.iter().any(|it| it.churn + it.breaks > 0.0);
+        let unsteady = |it: &Group| it.churn + it.breaks > 0.0 || it.renews.is_some();
+        world.audit.lenient = self.groups.iter().any(unsteady);
         let first: Vec<usize> = (0..)
             .zip(&self.groups)
             .flat_map(|(at, it)| people(&mut world, at, it, &roots))
@@ -220,7 +221,7 @@ fn people(world: &mut World, at: u16, group: &Group, roots: &[Cid]) -> Vec<usize
         (it.manner, it.after, it.group) = (group.manner, group.after, at);
         it.prefixes = lines;
         it.alive = false;
-        if group.seed {
+        if group.seed && group.manner.honest() {
             world.people.providers.push(node as u32);
         }
         let (from, to) = group.joins;

@@ -116,7 +116,6 @@ fn experiments() -> Vec<Scenario> {
 
 fn attacks() -> Vec<Scenario> {
     let liars = |manner| Group { seed: true, manner, ..Group::new("liar", 1, 20.0, 100.0) };
-    let claims = Group { manner: Manner::ClaimAll, ..Group::new("claims", 1, 20.0, 100.0) };
     let other = [Manner::Liar, Manner::Silent, Manner::Garbage, Manner::Flooder].map(liars);
     let reader = Group::new("peers", 1, 20.0, 100.0);
     vec![
@@ -127,7 +126,7 @@ fn attacks() -> Vec<Scenario> {
         two_dozen("renew-30", &[renewing(30.0, true)]),
         two_dozen("renew-10", &[renewing(10.0, true)]),
         two_dozen("renew-10-sybils", &[Group { identities: (5, 5), ..renewing(10.0, true) }]),
-        Scenario::new("liars", 64, &[&[Group::seed(20.0)], &other[..], &[reader, claims]].concat()),
+        Scenario::new("liars", 64, &[&[Group::seed(20.0)], &other[..], &[reader]].concat()),
     ]
 }
 

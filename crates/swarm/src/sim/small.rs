@@ -33,7 +33,7 @@ fn one_of<T: Copy>(random: &mut Random, values: &[T]) -> T {
 pub fn small(seed: u64) -> Scenario {
     let random = &mut Random::new(seed ^ 0x5eed);
     let mut groups = vec![Group { count: 1 + random.below(2), ..Group::seed(rate(random)) }];
-    groups.push(Group { count: 1 + random.below(6), ..some("peers", random) });
+    groups.push(Group { count: 1 + random.below(6), renews: None, ..some("peers", random) });
     for _ in 0..random.below(3) {
         let manner = one_of(random, &MANNERS);
         let seed = matches!(manner, Manner::Liar | Manner::Garbage | Manner::Flooder);

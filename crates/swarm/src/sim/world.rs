@@ -204,7 +204,8 @@ impl World {
                 return self.enter(node, conn, block, wrong);
             }
             Happening::Arrives { conn, block, wrong } => self.arrive(node, conn, block, wrong),
-            Happening::Sent { conn, block } => self.sent(node, conn, block),
+            Happening::Left => self.has_left(node),
+            Happening::Resumes => self.resume(node),
             Happening::Timer => self.wake(node),
             Happening::Leaves { again } => return self.leave(node, again),
             Happening::Renews => return self.renew(node),
@@ -261,6 +262,7 @@ impl World {
         if !self.conns[conn as usize].open {
             return;
         }
+        self.landed(node, conn, block);
         let from = self.far(node, conn) as u32;
         let (cid, len) = (self.catalog.cid(block), self.catalog.len(block));
         let it = &mut self.nodes[node];
@@ -302,13 +304,6 @@ impl World {
                 *mark = Some(self.now);
             }
         }
-    }
-
-    /// The kernel has taken a block.
-    fn sent(&mut self, node: usize, conn: u32, block: BlockNo) {
-        let (cid, len) = (self.catalog.cid(block), self.catalog.len(block));
-        let (peer, outcome) = (Self::peer(conn), crate::Served::Done);
-        self.nodes[node].handle(Event::Sent { peer, cid, len, outcome }, self.now);
     }
 
     /// Sets how a node treats others.

@@ -19,6 +19,7 @@ use crate::{Holding, PeerNo};
 
 /// One slot that a peer has just announced, for the uploader's account.
 pub(crate) struct News {
+    pub(crate) slot: u32,
     pub(crate) print: Print,
     pub(crate) bytes: u32,
 }
@@ -199,8 +200,9 @@ impl Swarm {
                 break;
             }
             if bit(bits, index) && self.mark(peer, at as u32) {
-                let slot = self.table.slot(self.table.resolve(at as u32));
-                news.push(News { print: slot.print, bytes: slot.bytes() });
+                let at = self.table.resolve(at as u32);
+                let slot = self.table.slot(at);
+                news.push(News { slot: at, print: slot.print, bytes: slot.bytes() });
             }
         }
         View::Mapped

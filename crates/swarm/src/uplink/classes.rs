@@ -8,7 +8,7 @@
 //! confirmed share a tenth while others wait and take turns.
 
 use crate::PeerNo;
-use crate::limits::NEWCOMER_SHARE;
+use crate::limits::{FRESH_PATIENCE, FRESH_SCAN_MAX, GOOD_STANDING, NEWCOMER_SHARE};
 use crate::random::Random;
 use crate::uplink::accounts::Standing;
 use crate::uplink::{Requester, Uplink};
@@ -77,8 +77,8 @@ impl Uplink {
             .map(|(peer, _)| *peer)
     }
 
-    /// Lowest given / (confirmed + allowance), ties to the longest unserved. Those of which nothing is
-    /// confirmed get a tenth while others wait, within the allowance; beyond it, what is left over.
+    /// Lowest given / (confirmed + allowance), and who stands alike takes turns, first those who wait
+    /// for something that was never sent. Those of which nothing is confirmed get a tenth while others wait, within the allowance; beyond it, what is left over.
     fn pick_as_seed(&self, open: &[(PeerNo, &Requester)], random: &mut Random) -> Option<PeerNo> {
         let confirmed = |requester: &Requester| self.account(requester).confirmed > 0;
         let (proven, unproven): (Vec<_>, Vec<_>) =
@@ -93,17 +93,33 @@ impl Uplink {
         }
     }
 
+    /// Copies sent of the block that this peer would get; none if it was passed over for long.
+    fn copies(&self, requester: &Requester) -> u32 {
+        let passed_over = self.stamp - requester.served;
+        if passed_over > FRESH_PATIENCE * self.waiting.len() as u64 {
+            return 0;
+        }
+        let seen = requester.queue.iter().take(FRESH_SCAN_MAX);
+        let mut least = u32::MAX;
+        for entry in seen {
+            least = least.min(self.sent.times(entry.print));
+            if least == 0 {
+                break;
+            }
+        }
+        least
+    }
+
     fn lowest_share(&self, open: &[(PeerNo, &Requester)]) -> Option<PeerNo> {
         let key = |requester: &Requester| {
             let account = self.account(requester);
             let allowance = requester.queue.front().map_or(0, |entry| entry.allowance).max(1);
             let proven = account.confirmed.saturating_add(allowance);
-            (account.given as f64 / proven as f64, account.served)
+            let ratio = (account.given as f64 / proven as f64).max(GOOD_STANDING);
+            // A positive float is ordered as its bits are.
+            (ratio.to_bits(), self.copies(requester), account.served, requester.served)
         };
-        let keyed = open.iter().map(|(peer, it)| (key(it), it.served, *peer));
-        let least = keyed.min_by(|(a, a_served, _), (b, b_served, _)| {
-            a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then(a_served.cmp(b_served))
-        });
-        least.map(|(_, _, peer)| peer)
+        let least = open.iter().min_by_key(|(_, requester)| key(requester));
+        least.map(|(peer, _)| *peer)
     }
 }

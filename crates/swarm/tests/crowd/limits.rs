@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use shoal_swarm::Config;
-use shoal_swarm::sim::{Catalog, SESSION, World};
+use shoal_swarm::sim::{Catalog, Manner, SESSION, World};
 
 use crate::{done, secs};
 
@@ -19,8 +19,12 @@ fn limited(up: Option<u64>, down: Option<u64>, leechers: usize) {
     let seed = world.seed_node(&root, 1_000.0, 1_000.0);
     world.tell(seed, shoal_swarm::Event::Limits { up, down: None });
     let nodes: Vec<usize> = (0..leechers)
-        .map(|_| world.node(0.001, 1_000.0, Config { down, ..Config::default() }))
+        .map(|_| world.node(10.0, 1_000.0, Config { down, ..Config::default() }))
         .collect();
+    for node in &nodes {
+        // Nobody passes on what it got: all of it comes from the seed.
+        world.set_manner(*node, Manner::Rider);
+    }
     world.connect_all();
     for node in &nodes {
         world.fetch(*node, &root);

@@ -12,7 +12,6 @@
 
 mod faults;
 mod fetches;
-mod flash_crowd;
 mod limits;
 
 use std::time::Duration;
