@@ -92,16 +92,12 @@ fn smalls(options: &Options) -> ExitCode {
 /// One history, and the seconds it took here; a broken invariant is told with its seed.
 fn history(scenario: &Scenario, seed: u64) -> Option<(Outcome, f64)> {
     let begun = Instant::now();
-    match catch_unwind(AssertUnwindSafe(|| scenario.run(seed))) {
-        Ok(outcome) => Some((outcome, begun.elapsed().as_secs_f64())),
-        Err(_) => {
-            eprintln!(
-                "broken by: scripts/sim --scenario {} --first {seed} --seeds 1",
-                scenario.name
-            );
-            None
-        }
+    let outcome = catch_unwind(AssertUnwindSafe(|| scenario.run(seed))).ok();
+    if outcome.is_none() {
+        let name = scenario.name;
+        eprintln!("broken by: scripts/sim --scenario {name} --first {seed} --seeds 1");
     }
+    outcome.map(|outcome| (outcome, begun.elapsed().as_secs_f64()))
 }
 
 fn run(scenario: &Scenario, options: &Options) -> Option<Vec<(Outcome, f64)>> {

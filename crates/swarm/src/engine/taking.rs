@@ -5,6 +5,7 @@
 
 use crate::engine::Engine;
 use crate::limits::{REQUEST_CIDS_MAX, SWAP_MIN};
+use crate::swarm::Member;
 use crate::table::State;
 use crate::{Message, PeerNo};
 
@@ -38,7 +39,7 @@ impl Engine {
     pub(super) fn swap(&mut self, by: PeerNo, number: u32, slot: u32) {
         let Some(swarm) = self.swarms.get(&number) else { return };
         let State::Asked(owner, sequence) = swarm.table.slot(slot).state else { return };
-        let all = swarm.members.get(&owner).is_some_and(|member| member.all());
+        let all = swarm.members.get(&owner).is_some_and(Member::all);
         // Who only says that it has it would get the block to sit on.
         let gives = self.peers.get(&by).is_some_and(|known| known.pipe.proven());
         if owner == by || !all || !gives || swarm.deadline(slot).is_some() {

@@ -286,7 +286,7 @@ impl World {
             return;
         }
         let side = usize::from(it.ends[0] as usize != node);
-        let prefix = World::prefix(it.shown[1 - side]);
+        let prefix = Self::prefix(it.shown[1 - side]);
         let peer = Self::peer(conn);
         self.nodes[node].handle(Event::PeerConnected { peer, prefix }, self.now);
     }

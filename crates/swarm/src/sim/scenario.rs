@@ -133,12 +133,14 @@ impl Scenario {
     }
 
     /// The same without those who do not play by the rules.
+    #[must_use]
     pub fn without(&self, left_out: impl Fn(&Group) -> bool) -> Self {
         let groups = self.groups.iter().filter(|group| !left_out(group)).copied().collect();
         Self { groups, ..self.clone() }
     }
 
     /// The same with so many who fetch; groups keep their shares.
+    #[must_use]
     pub fn with_peers(&self, peers: u32) -> Self {
         let mut scenario = self.clone();
         let fetch = |group: &&mut Group| !group.seed;
@@ -203,7 +205,7 @@ impl Scenario {
 
 /// Makes the nodes of a group; those who are there from the start.
 fn people(world: &mut World, at: u16, group: &Group, roots: &[Cid]) -> Vec<usize> {
-    let up = (group.gives < 1.0).then(|| (group.rates.0 * 125_000.0 * group.gives) as u64);
+    let up = (group.gives < 1.0).then_some((group.rates.0 * 125_000.0 * group.gives) as u64);
     let config = Config { up, ..Config::default() };
     let mut first = Vec::new();
     for n in 0..group.count {

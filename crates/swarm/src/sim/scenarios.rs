@@ -73,7 +73,7 @@ fn experiments() -> Vec<Scenario> {
     let wide = [("5", 5.0), ("10", 10.0), ("20", 20.0), ("40", 40.0), ("80", 80.0)];
     let wide = wide.map(|(name, up)| Group::new(name, 6, up, 200.0));
     let strategist = |name, up: f64, gives, manner, identities| {
-        let one = Group { gives, manner, identities, ..Group::new("one", 1, up, 100.0) };
+        let one = Group { manner, gives, identities, ..Group::new("one", 1, up, 100.0) };
         two_dozen(name, &[riders(8, Manner::Rider), one])
     };
     let plain = Manner::Honest;

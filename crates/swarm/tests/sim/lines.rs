@@ -1,4 +1,7 @@
 //! Pass lines, each with the figure that the rule book asks for.
+//!
+//! Contents are those of the rule book, or half where a run is long; the worst seed must pass.
+//! Scenarios come from the table of the simulator; attacks of the larger ones run in `scripts/sim`.
 
 use shoal_swarm::sim::{Outcome, Scenario, by_name};
 
