@@ -79,7 +79,11 @@ impl World {
             self.check_tally(number);
             for conn in &node.conns {
                 let peer = Self::peer(*conn);
-                let far = &self.nodes[self.far(number, *conn)].engine;
+                let far = &self.nodes[self.far(number, *conn)];
+                if far.manner == Manner::Flooder {
+                    continue; // its engine knows nothing of what it sends
+                }
+                let far = &far.engine;
                 let (Some(here), Some(there)) =
                     (node.engine.peer_stats(peer), far.peer_stats(peer))
                 else {

@@ -48,7 +48,7 @@ impl Manner {
 
     /// Whether it gives nothing to anybody.
     pub fn gives_nothing(self) -> bool {
-        matches!(self, Self::Rider | Self::Silent | Self::ClaimAll | Self::Forger)
+        !matches!(self, Self::Honest | Self::Liar | Self::TopFour)
     }
 }
 
