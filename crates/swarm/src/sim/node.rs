@@ -144,6 +144,8 @@ pub struct Node {
     pub(crate) goal: u64,
     /// What it does when it has everything.
     pub(crate) after: After,
+    /// What it had at its last search.
+    pub(crate) kept_before: u64,
     /// A search is planned.
     pub(crate) searching: bool,
 }
@@ -180,6 +182,7 @@ impl Node {
             wanted: Vec::new(),
             goal: 0,
             after: After::Open,
+            kept_before: 0,
             searching: false,
         }
     }

@@ -250,7 +250,8 @@ impl World {
 
     /// Two that were connected are again.
     pub(crate) fn meet(&mut self, node: usize, other: usize) {
-        if self.nodes[other].alive {
+        let known = self.nodes[node].conns.iter().any(|conn| self.far(node, *conn) == other);
+        if self.nodes[other].alive && !known {
             self.connect(node, other);
         }
     }
@@ -271,7 +272,11 @@ impl World {
             return;
         }
         let it = &self.nodes[node];
-        let lonely = it.lonely.len() > it.found.len();
+        // Nobody there, or nobody that gives anything.
+        let stuck = it.figures.kept == it.kept_before;
+        let lonely = stuck || it.lonely.len() > it.found.len();
+        self.nodes[node].kept_before = self.nodes[node].figures.kept;
+        let it = &self.nodes[node];
         if it.conns.len() < self.people.degree.div_ceil(2).max(1) {
             self.meet_some(node);
         } else if lonely {
