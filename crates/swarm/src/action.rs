@@ -89,7 +89,7 @@ pub enum Action {
     },
     /// Are these blocks in the store? Answered by [`Event::Probed`](crate::Event::Probed).
     Probe {
-        /// The session that walks; to be echoed.
+        /// The session that walks, or [`SessionId::SHARED`]; to be echoed.
         session: SessionId,
         /// At most [`PROBE_MAX`](crate::limits::PROBE_MAX) blocks and their places.
         cids: Vec<(Cid, Option<Place>)>,

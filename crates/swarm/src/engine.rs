@@ -16,6 +16,7 @@
 //! iteration that decides anything is over ordered maps.
 
 mod asking;
+mod books;
 mod cids_only;
 mod exchanging;
 mod inviting;
@@ -32,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::bucket::Bucket;
+use crate::lineage::Lineage;
 use crate::peer::Peer;
 use crate::random::{Keys, Print, Random};
 use crate::swarm::{Out, Swarm};
@@ -53,6 +55,7 @@ pub struct Engine {
     /// Joins that wait for the node to tell whether the root is shared.
     questions: BTreeMap<(PeerNo, Print), sharing::Question>,
     uplink: Uplink,
+    lineage: Lineage,
     down: Option<Bucket>,
     /// The down limit held asking back.
     throttled: bool,
@@ -87,6 +90,7 @@ impl Engine {
             sessions: BTreeMap::new(),
             questions: BTreeMap::new(),
             uplink: Uplink::new(Duration::ZERO),
+            lineage: Lineage::default(),
             down: None,
             throttled: false,
             ready: BTreeSet::new(),

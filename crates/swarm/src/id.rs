@@ -11,3 +11,8 @@ pub struct PeerNo(pub u32);
 /// One fetch: the wants of one verb, one reader or one mount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
+
+impl SessionId {
+    /// No fetch: in this name the engine asks the store about what is shared without a session.
+    pub const SHARED: Self = Self(u64::MAX);
+}

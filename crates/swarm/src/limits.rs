@@ -163,6 +163,18 @@ pub const QUEUE_MAX: usize = 2 * OUTSTANDING_MAX;
 /// Queued requests looked at for the one sent least often.
 pub const LEAST_SENT_SCAN_MAX: usize = 64;
 
+/// Queued requests per peer looked at to find out whether a seed has one that it never sent.
+pub const FRESH_SCAN_MAX: usize = 16;
+
+/// Rounds for which a seed passes over a peer that waits only for what was sent before, while others
+/// wait for what never was: with more the copies are fewer and the shares less even, and who is not
+/// served for long takes everything back.
+pub const FRESH_PATIENCE: u64 = 2;
+
+/// A block that would wait longer than this at one that has everything is asked elsewhere when
+/// another announces it.
+pub const SWAP_MIN: Duration = Duration::from_millis(150);
+
 /// Bytes granted to one peer and not yet written: two runs.
 pub const GRANTED_PEER_MAX: u64 = 512 << 10;
 
@@ -171,7 +183,10 @@ pub const GRANTED_PEER_MAX: u64 = 512 << 10;
 pub const GRANTED_MAX: u64 = 4 << 20;
 
 /// The same, at least.
-pub const GRANTED_MIN: u64 = 256 << 10;
+pub const GRANTED_MIN: u64 = 128 << 10;
+
+/// The same before anything was written: on a fast path it is little.
+pub const GRANTED_FIRST: u64 = 256 << 10;
 
 /// See [`GRANTED_MAX`].
 pub const GRANTED_TIME: Duration = Duration::from_millis(50);
@@ -187,14 +202,36 @@ pub const ALLOWANCE_MIN: u64 = 64 << 10;
 /// See [`ALLOWANCE_MIN`].
 pub const ALLOWANCE_MAX: u64 = 2 << 20;
 
+/// Size assumed of a block that is not in view and was never sent: the mean leaf.
+pub const BLOCK_BYTES_GUESS: u32 = 64 << 10;
+
 /// Size assumed of a root whose size is not known, for the allowance.
 pub const ROOT_BYTES_GUESS: u64 = 256 << 20;
+
+/// Given over confirmed and allowance up to which accounts of a seed stand alike and take turns:
+/// without it whoever was confirmed last gets a run, and from a short queue what others have too.
+pub const GOOD_STANDING: f64 = 1.25;
+
+/// How much more than its part among those who take part one prefix may confirm for another: with
+/// 1.5 accomplices need half of all prefixes, and an honest account, whose blocks everybody
+/// announces in the end, lacks nothing.
+pub const CONFIRMER_SHARE: f64 = 1.5;
+
+/// Prefixes that confirm for one account: more than peers take part.
+pub const CONFIRMERS_MAX: usize = 128;
 
 /// Prefixes, and pairs of prefix and root, with an account: far more than connections.
 pub const ACCOUNTS_MAX: usize = 4_096;
 
 /// Blocks of which it is remembered how often they were sent, in each of two generations.
 pub const SENT_MAX: usize = 131_072;
+
+/// Children of branches that a seed remembers, to know which block is announced: 16 GiB at 64 KiB
+/// a leaf, 4 MiB of memory.
+pub const LINEAGE_MAX: usize = 1 << 18;
+
+/// Branches that the store is asked for at once for that.
+pub const LINEAGE_ASKED_MAX: usize = 64;
 
 /// Roots shared without a session that are kept because peers joined them.
 pub const SHARED_ROOTS_MAX: usize = 1_024;

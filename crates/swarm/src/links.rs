@@ -53,6 +53,11 @@ pub struct Links {
 }
 
 impl Links {
+    /// The sum of what the links tell of their sizes: a hint.
+    pub(crate) fn size(&self) -> u64 {
+        self.children.iter().fold(0, |sum, child| sum.saturating_add(child.size))
+    }
+
     /// Reads the links of a block that has been verified; `None` for a leaf.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ use shoal_dag::Cid;
 
 pub(crate) use branches::Branch;
 pub(crate) use member::Member;
+pub(crate) use members::{View, bit};
 pub(crate) use tally::Tally;
 pub(crate) use wants::Wanted;
 
@@ -84,6 +85,8 @@ pub(crate) struct Swarm {
     pub(crate) sharing: Sharing,
     pub(crate) question: Open,
     pub(crate) members: BTreeMap<PeerNo, Member>,
+    /// Address prefixes that members come from.
+    pub(crate) prefixes: u32,
     /// Peers that were sent a join and have not answered.
     pub(crate) asked_to_join: BTreeMap<PeerNo, Duration>,
     /// When connected peers were last invited.
@@ -129,6 +132,7 @@ impl Swarm {
             sharing: Sharing::Unknown,
             question: Open::No,
             members: BTreeMap::new(),
+            prefixes: 0,
             asked_to_join: BTreeMap::new(),
             invited: BTreeMap::new(),
             to_invite: BTreeSet::new(),
@@ -152,16 +156,18 @@ impl Swarm {
         }
     }
 
-    /// Forgets blocks, wants and figures; keeps root, members and what is shared.
+    /// Forgets blocks, wants and figures; keeps root and its size, members and what is shared.
     pub(crate) fn forget_blocks(&mut self) {
         let fresh = Self::new(self.root, self.keys);
         let old = std::mem::replace(self, fresh);
         self.sharing = old.sharing;
         self.question = old.question;
         self.members = old.members;
+        self.prefixes = old.prefixes;
         self.asked_to_join = old.asked_to_join;
         self.invited = old.invited;
         (self.numbered, self.exchange_at) = (old.numbered, old.exchange_at);
+        self.tally.size_hint = old.tally.size_hint;
         for member in self.members.values_mut() {
             member.forget_slots();
         }

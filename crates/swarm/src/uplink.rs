@@ -20,7 +20,7 @@ pub(crate) use queue::Entry;
 
 use crate::bucket::Bucket;
 use crate::limits::{
-    GRANTED_MAX, GRANTED_MIN, GRANTED_PEER_MAX, GRANTED_TIME, QUEUE_MAX, SPAN_MIN,
+    GRANTED_FIRST, GRANTED_MAX, GRANTED_MIN, GRANTED_PEER_MAX, GRANTED_TIME, QUEUE_MAX, SPAN_MIN,
 };
 use crate::random::{Print, Random};
 use crate::uplink::accounts::Accounts;
@@ -133,9 +133,9 @@ impl Uplink {
             return false;
         }
         if !requester.spare
-            && let Some((prefix, bytes)) = self.sent.asked_again(entry.print)
+            && let Some((holder, bytes)) = self.sent.asked_again(entry.print)
         {
-            self.accounts.take_back(prefix, bytes);
+            self.accounts.take_back(holder, bytes);
         }
         requester.queue.push_back(entry);
         self.waiting.insert(peer);
@@ -206,14 +206,19 @@ impl Uplink {
         }
     }
 
-    /// A peer announced a block: perhaps it has it from one whom we gave the only copy.
-    pub(crate) fn announced(&mut self, peer: PeerNo, print: Print, bytes: u32) {
-        let Some(prefix) = self.requesters.get(&peer).map(|requester| requester.prefix) else {
-            return;
-        };
-        if let Some(by) = self.sent.announced(print, prefix, bytes) {
-            self.accounts.confirm(by, bytes);
+    /// A peer announced a block: perhaps it has it from one whom we gave the only copy. `prefixes`
+    /// take part in the swarm.
+    pub(crate) fn announced(&mut self, peer: PeerNo, print: Print, bytes: u32, prefixes: u32) {
+        let Some(by) = self.prefix(peer) else { return };
+        let Some(holder) = self.sent.confirmable(print, by) else { return };
+        if self.accounts.confirm(holder, by, bytes, prefixes) {
+            self.sent.confirm(print, bytes);
         }
+    }
+
+    /// Where a peer comes from.
+    pub(crate) fn prefix(&self, peer: PeerNo) -> Option<Prefix> {
+        self.requesters.get(&peer).map(|requester| requester.prefix)
     }
 
     /// Most that is granted ahead: what leaves within a moment.
@@ -221,8 +226,9 @@ impl Uplink {
         if let Some(bucket) = &self.bucket {
             bucket.burst() as u64
         } else {
+            let least = if self.rate > 0.0 { GRANTED_MIN } else { GRANTED_FIRST };
             let moment = self.rate * GRANTED_TIME.as_secs_f64();
-            (moment as u64).clamp(GRANTED_MIN, GRANTED_MAX)
+            (moment as u64).clamp(least, GRANTED_MAX)
         }
     }
 
@@ -276,10 +282,10 @@ impl Uplink {
         if let Some(bucket) = &mut self.bucket {
             bucket.take(f64::from(bytes));
         }
-        let prefix = requester.prefix;
-        self.accounts.give(prefix, entry.swarm, bytes, self.stamp);
+        let holder = (requester.prefix, entry.swarm);
+        self.accounts.give(holder, bytes, self.stamp);
         if !requester.spare {
-            self.sent.count(entry.print, prefix);
+            self.sent.count(entry.print, holder);
         }
         Some((entry.cid, entry.cached_ok))
     }
@@ -294,6 +300,26 @@ impl Uplink {
     pub(crate) fn wake(&self) -> Option<Duration> {
         let bucket = self.bucket.as_ref()?;
         (!self.waiting.is_empty() && !bucket.ready()).then(|| bucket.wake())
+    }
+
+    /// Panics where more is granted than may be.
+    #[track_caller]
+    pub(crate) fn check_bounds(&self) {
+        let most = GRANTED_MAX.max(self.granted_max()) + shoal_dag::BLOCK_BYTES_MAX as u64;
+        assert!(self.granted <= most, "{} bytes granted", self.granted);
+    }
+
+    /// Panics where a figure is not what it is counted from.
+    #[track_caller]
+    pub(crate) fn check_books(&self) {
+        let mut total = 0;
+        for (peer, requester) in &self.requesters {
+            let bytes: u64 = requester.granted.iter().map(|grant| u64::from(grant.bytes)).sum();
+            assert_eq!(bytes, requester.granted_bytes);
+            assert_eq!(self.waiting.contains(peer), !requester.queue.is_empty());
+            total += bytes;
+        }
+        assert_eq!(total, self.granted);
     }
 }
 

@@ -138,15 +138,7 @@ impl Engine {
             .map(|(owner, other)| (other.pipe.expected(other.inflight, 0, self.now), *owner))
             .max();
         let Some((theirs, owner)) = slower else { return };
-        let Some(other) = self.peers.get(&owner) else { return };
-        let stolen = other.outstanding.iter().rev().find(|(_, asked)| {
-            let swarm = self.swarms.get(&asked.swarm);
-            let member = swarm.and_then(|swarm| swarm.members.get(&peer));
-            member.is_some_and(|member| member.can_give(asked.slot))
-        });
-        let Some((sequence, asked)) = stolen.map(|(sequence, asked)| (*sequence, *asked)) else {
-            return;
-        };
+        let Some((sequence, asked)) = self.stealable(owner, peer) else { return };
         if theirs > 3 * known.pipe.expected(0, u64::from(asked.bytes), self.now) {
             self.take_back(owner, &[sequence], true);
             self.ask(peer, asked.swarm, asked.slot);
@@ -157,5 +149,16 @@ impl Engine {
                 silent.pipe.expire(self.now);
             }
         }
+    }
+
+    /// The block asked last of an owner that another peer can give.
+    fn stealable(&self, owner: PeerNo, peer: PeerNo) -> Option<(u64, Asked)> {
+        let outstanding = &self.peers.get(&owner)?.outstanding;
+        let found = outstanding.iter().rev().find(|(_, asked)| {
+            let swarm = self.swarms.get(&asked.swarm);
+            let member = swarm.and_then(|swarm| swarm.members.get(&peer));
+            member.is_some_and(|member| member.can_give(asked.slot))
+        });
+        found.map(|(sequence, asked)| (*sequence, *asked))
     }
 }

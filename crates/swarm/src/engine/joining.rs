@@ -4,6 +4,7 @@
 //! fetches becomes a question to the node (`sharing`). Requests are handed to `serving`, refusals to
 //! `receiving`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shoal_dag::Cid;
@@ -11,7 +12,7 @@ use shoal_dag::Cid;
 use crate::engine::Engine;
 use crate::limits::{CONTACT_BYTES_MAX, HAVE_BYTES_MAX, JOINED_MAX, PEERS_MAX, REQUEST_CIDS_MAX};
 use crate::peer::Peer;
-use crate::swarm::{Open, Sharing};
+use crate::swarm::{Open, Sharing, View, bit};
 use crate::{Action, Holding, Message, PeerNo, Prefix, ViolationKind};
 
 /// A member is told everything again at most this often.
@@ -19,6 +20,9 @@ const INTRODUCE_EVERY: Duration = Duration::from_secs(1);
 
 /// Work units of a join: every slot in view is looked at.
 const JOIN_WORK: f64 = 256.0;
+
+/// Work units of asking the store for the links of a branch.
+const LEARN_WORK: f64 = 256.0;
 
 impl Engine {
     pub(super) fn peer_connected(&mut self, peer: PeerNo, prefix: Prefix) {
@@ -62,6 +66,7 @@ impl Engine {
     fn leave(&mut self, number: u32, peer: PeerNo) {
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         swarm.part(peer);
+        self.count_prefixes(number);
         if let Some(known) = self.peers.get_mut(&peer) {
             known.swarms.remove(&number);
         }
@@ -118,6 +123,8 @@ impl Engine {
         if known.cids_only {
             swarm.tell_nothing(peer);
         }
+        self.count_prefixes(number);
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
         let ours = swarm.holding();
         let root = swarm.root;
         let Some(member) = swarm.members.get_mut(&peer) else { return };
@@ -157,21 +164,68 @@ impl Engine {
         let Some(number) = self.member_of(peer, root) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         let mut news = Vec::new();
-        if !swarm.have(peer, branch, first, bits, &mut news) {
-            swarm.guess_again(peer, self.now);
+        match swarm.have(peer, branch, first, bits, &mut news) {
+            View::Mapped => {}
+            View::Done => self.heir_announced(peer, number, branch, first, bits),
+            View::Unknown => swarm.guess_again(peer, self.now),
         }
+        let prefixes = self.swarms.get(&number).map_or(0, |swarm| swarm.prefixes);
         for told in news {
-            self.uplink.announced(peer, told.print, told.bytes);
+            self.uplink.announced(peer, told.print, told.bytes, prefixes);
+            self.swap(peer, number, told.slot);
         }
         self.place_urgent(number);
         self.ready.insert(peer);
     }
 
+    /// A peer told which children of a branch it holds that is complete here.
+    fn heir_announced(&mut self, peer: PeerNo, number: u32, branch: &Cid, first: u32, bits: &[u8]) {
+        let print = self.keys.print(branch);
+        let Some(swarm) = self.swarms.get(&number) else { return };
+        if let Some(heirs) = self.lineage.of(print) {
+            let heirs = heirs.iter().skip(first as usize).take(bits.len() * 8).enumerate();
+            for (_, heir) in heirs.filter(|(index, _)| bit(bits, *index)) {
+                self.uplink.announced(peer, heir.print, heir.bytes, swarm.prefixes);
+            }
+            return;
+        }
+        let serves = swarm.serves(print, branch).is_some();
+        let now = self.now;
+        let known = self.peers.get_mut(&peer).filter(|_| serves);
+        if known.is_some_and(|known| known.conduct.spend(LEARN_WORK, now)) {
+            self.learn(branch);
+        }
+    }
+
+    /// A peer told that it holds all of a branch that is complete here.
+    fn heirs_announced(&mut self, peer: PeerNo, branch: &Cid, prefixes: u32) {
+        let Some(heirs) = self.lineage.of(self.keys.print(branch)) else { return };
+        let cost = heirs.len() as f64 / 64.0;
+        let known = self.peers.get_mut(&peer);
+        if known.is_some_and(|known| known.conduct.spend(cost, self.now)) {
+            for heir in heirs {
+                self.uplink.announced(peer, heir.print, heir.bytes, prefixes);
+            }
+        }
+    }
+
+    /// Counts from how many prefixes the members of a swarm come.
+    fn count_prefixes(&mut self, number: u32) {
+        let Some(swarm) = self.swarms.get_mut(&number) else { return };
+        let prefixes = swarm.members.keys().filter_map(|peer| self.uplink.prefix(*peer));
+        swarm.prefixes = prefixes.collect::<BTreeSet<Prefix>>().len() as u32;
+    }
+
     fn have_all(&mut self, peer: PeerNo, root: &Cid, branch: &Cid) {
         let Some(number) = self.member_of(peer, root) else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
-        if !swarm.have_all(peer, branch, &mut self.random) {
-            swarm.guess_again(peer, self.now);
+        match swarm.have_all(peer, branch, &mut self.random) {
+            View::Mapped => {}
+            View::Done => {
+                let prefixes = swarm.prefixes;
+                self.heirs_announced(peer, branch, prefixes);
+            }
+            View::Unknown => swarm.guess_again(peer, self.now),
         }
         if branch == root {
             self.plan_exchange(number);

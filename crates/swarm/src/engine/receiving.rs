@@ -130,7 +130,10 @@ impl Engine {
         let Some(slot) = swarm.table.find(print, cid) else { return false };
         let state = swarm.table.slot(slot).state;
         match state {
-            State::Asked(owner, sequence) if owner == peer => self.deliver(peer, sequence, len),
+            State::Asked(owner, sequence) if owner == peer => {
+                self.deliver(peer, sequence, len);
+                self.cancel_second(peer, cid, print);
+            }
             State::Asked(owner, sequence) => self.take_back(owner, &[sequence], true),
             State::Missing | State::Unknown | State::Probing => {}
             _ => return false,
@@ -143,6 +146,17 @@ impl Engine {
             self.wake(number);
         }
         true
+    }
+
+    /// A block that was taken back and asked for again came: perhaps by the first request, and the
+    /// second still waits.
+    fn cancel_second(&mut self, peer: PeerNo, cid: &Cid, print: Print) {
+        let now = self.now;
+        let Some(known) = self.peers.get_mut(&peer) else { return };
+        if known.was_cancelled(print) {
+            known.cancelled(print, now);
+            self.send(peer, crate::Message::Cancel { cids: vec![*cid] });
+        }
     }
 
     /// A block came from the peer that it was asked of.

@@ -9,13 +9,10 @@ use std::time::Duration;
 use shoal_dag::Cid;
 
 use crate::engine::Engine;
-use crate::limits::{ALLOWANCE_MAX, ALLOWANCE_MIN, ROOT_BYTES_GUESS};
+use crate::limits::{ALLOWANCE_MAX, ALLOWANCE_MIN, BLOCK_BYTES_GUESS, ROOT_BYTES_GUESS};
 use crate::swarm::Swarm;
 use crate::uplink::Entry;
 use crate::{Message, PeerNo, Served, ViolationKind};
-
-/// Size assumed of a block that is not in view and was never sent: the mean leaf.
-const BLOCK_BYTES_GUESS: u32 = 64 << 10;
 
 impl Engine {
     pub(super) fn requested(&mut self, peer: PeerNo, root: &Cid, cids: &[Cid], deadline_ms: u32) {
@@ -49,6 +46,11 @@ impl Engine {
             if !self.uplink.request(peer, entry) {
                 refused.push(*cid);
                 flooded = true;
+            }
+        }
+        if swarm.sessions.is_empty() {
+            for cid in cids.iter().filter(|cid| !refused.contains(*cid)) {
+                self.learn(cid);
             }
         }
         if !refused.is_empty() {

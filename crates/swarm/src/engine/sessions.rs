@@ -63,7 +63,8 @@ impl Engine {
     }
 
     pub(super) fn open(&mut self, session: SessionId, root: Cid) {
-        if self.sessions.contains_key(&session) || self.sessions.len() >= SESSIONS_MAX {
+        let taken = self.sessions.contains_key(&session) || session == SessionId::SHARED;
+        if taken || self.sessions.len() >= SESSIONS_MAX {
             return;
         }
         let number = self.swarm_of(root);
@@ -133,6 +134,9 @@ impl Engine {
     }
 
     pub(super) fn probed(&mut self, session: SessionId, found: Vec<(Cid, Probe)>) {
+        if session == SessionId::SHARED {
+            return self.learnt(&found);
+        }
         let Some(number) = self.sessions.get(&session).copied() else { return };
         let Some(swarm) = self.swarms.get_mut(&number) else { return };
         swarm.probed(found, &mut self.actions);

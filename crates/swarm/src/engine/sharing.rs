@@ -7,12 +7,13 @@
 //! wait for what is gone are refused, after the members know why.
 
 use shoal_dag::Cid;
+use shoal_dag::hash::RAW;
 
 use crate::engine::Engine;
 use crate::limits::{QUESTIONS_MAX, REQUEST_CIDS_MAX, SHARED_ROOTS_MAX};
 use crate::random::Print;
 use crate::swarm::{Open, Sharing};
-use crate::{Action, Holding, Holdings, Message, PeerNo, ViolationKind};
+use crate::{Action, Holding, Holdings, Message, PeerNo, Probe, SessionId, ViolationKind};
 
 /// A join that waits for the node to tell whether the root is shared.
 #[derive(Debug, Clone, Copy)]
@@ -132,6 +133,30 @@ impl Engine {
             (Sharing::Yes(_), _) => self.tell_sharing(number, true),
             (_, Sharing::Yes(_)) => self.tell_sharing(number, false),
             _ => {}
+        }
+    }
+
+    /// Asks the store for the links of a branch of a shared root, unless they are known.
+    pub(super) fn learn(&mut self, branch: &Cid) {
+        if branch.codec() != RAW && self.lineage.ask(self.keys.print(branch)) {
+            let (session, cids) = (SessionId::SHARED, vec![(*branch, None)]);
+            self.actions.push_back(Action::Probe { session, cids });
+        }
+    }
+
+    /// The store told the links of branches of shared roots.
+    pub(super) fn learnt(&mut self, found: &[(Cid, Probe)]) {
+        for (cid, probe) in found {
+            let print = self.keys.print(cid);
+            let links = match probe {
+                Probe::Branch(links) => Some(links),
+                _ => None,
+            };
+            self.lineage.learn(print, links, self.keys);
+            let root = self.roots.get(&print).and_then(|number| self.swarms.get_mut(number));
+            if let (Some(swarm), Some(links)) = (root, links) {
+                swarm.tally.size_hint = links.size();
+            }
         }
     }
 

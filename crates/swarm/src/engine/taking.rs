@@ -4,7 +4,9 @@
 //! is then a duplicate, not a violation. Who gets it next is decided elsewhere.
 
 use crate::engine::Engine;
-use crate::limits::REQUEST_CIDS_MAX;
+use crate::limits::{REQUEST_CIDS_MAX, SWAP_MIN};
+use crate::swarm::Member;
+use crate::table::State;
 use crate::{Message, PeerNo};
 
 impl Engine {
@@ -28,6 +30,28 @@ impl Engine {
         }
         for part in cids.chunks(REQUEST_CIDS_MAX) {
             self.send(peer, Message::Cancel { cids: part.to_vec() });
+        }
+    }
+
+    /// A block that waits at one that has everything was announced by another: it goes back to the
+    /// pool, and its place in the queue to a block that fewer have. Else old requests fill the queues
+    /// at a busy seed, and it sends what it sent before.
+    pub(super) fn swap(&mut self, by: PeerNo, number: u32, slot: u32) {
+        let Some(swarm) = self.swarms.get(&number) else { return };
+        let State::Asked(owner, sequence) = swarm.table.slot(slot).state else { return };
+        let all = swarm.members.get(&owner).is_some_and(Member::all);
+        // Who only says that it has it would get the block to sit on.
+        let gives = self.peers.get(&by).is_some_and(|known| known.pipe.proven());
+        if owner == by || !all || !gives || swarm.deadline(slot).is_some() {
+            return;
+        }
+        let Some(known) = self.peers.get(&owner).filter(|known| known.pipe.proven()) else {
+            return;
+        };
+        let ahead = known.outstanding.range(..=sequence).map(|(_, asked)| u64::from(asked.bytes));
+        if known.pipe.expected(ahead.sum(), 0, self.now) > SWAP_MIN {
+            self.take_back(owner, &[sequence], true);
+            self.ready.insert(owner);
         }
     }
 

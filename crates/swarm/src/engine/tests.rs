@@ -4,7 +4,6 @@
 //! each of them every redundant figure is counted again from scratch.
 
 mod bandwidth;
-mod books;
 mod changes;
 mod cids_only;
 mod exchange;

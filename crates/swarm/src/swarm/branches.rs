@@ -312,7 +312,6 @@ impl Swarm {
     }
 }
 
-#[cfg(test)]
 impl Swarm {
     /// Panics where a branch is not what it is counted from.
     #[track_caller]

@@ -19,8 +19,20 @@ use crate::{Holding, PeerNo};
 
 /// One slot that a peer has just announced, for the uploader's account.
 pub(crate) struct News {
+    pub(crate) slot: u32,
     pub(crate) print: Print,
     pub(crate) bytes: u32,
+}
+
+/// How a branch that somebody speaks of stands here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// Its children are in view.
+    Mapped,
+    /// It is complete, or nothing is fetched.
+    Done,
+    /// Not in view.
+    Unknown,
 }
 
 impl Swarm {
@@ -188,8 +200,7 @@ impl Swarm {
         }
     }
 
-    /// A peer told which children of a branch it holds. What is new goes to `news`. False when the
-    /// branch is not in view.
+    /// A peer told which children of a branch it holds. What is new goes to `news`.
     pub(crate) fn have(
         &mut self,
         peer: PeerNo,
@@ -197,16 +208,16 @@ impl Swarm {
         first: u32,
         bits: &[u8],
         news: &mut Vec<News>,
-    ) -> bool {
+    ) -> View {
         let print = self.keys.print(branch);
         let Some(number) = self.mapped(print, branch) else {
             if self.walk.is_done(print) || self.sessions.is_empty() {
-                return true;
+                return View::Done;
             }
             if let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) {
                 member.keep(print, first, bits);
             }
-            return false;
+            return View::Unknown;
         };
         let slots = self.branches.get(&number).map_or(0..0, super::Branch::slots);
         for index in 0..bits.len() * 8 {
@@ -215,28 +226,29 @@ impl Swarm {
                 break;
             }
             if bit(bits, index) && self.mark(peer, at as u32) {
-                let slot = self.table.slot(self.table.resolve(at as u32));
-                news.push(News { print: slot.print, bytes: slot.bytes() });
+                let at = self.table.resolve(at as u32);
+                let slot = self.table.slot(at);
+                news.push(News { slot: at, print: slot.print, bytes: slot.bytes() });
             }
         }
-        true
+        View::Mapped
     }
 
-    /// A peer told that it holds a whole sub-tree. False when that is not in view.
-    pub(crate) fn have_all(&mut self, peer: PeerNo, branch: &Cid, random: &mut Random) -> bool {
+    /// A peer told that it holds a whole sub-tree.
+    pub(crate) fn have_all(&mut self, peer: PeerNo, branch: &Cid, random: &mut Random) -> View {
         if *branch == self.root {
             self.join(peer, Holding::All, random);
-            return true;
+            return View::Mapped;
         }
         let print = self.keys.print(branch);
         if self.walk.is_done(print) || self.sessions.is_empty() {
-            return true;
+            return View::Done;
         }
         let Some(member) = self.members.get_mut(&peer).filter(|member| !member.all()) else {
-            return true;
+            return View::Mapped;
         };
         member.complete(print);
-        let Some(at) = self.table.find(print, branch) else { return false };
+        let Some(at) = self.table.find(print, branch) else { return View::Unknown };
         // Aliases make the blocks in view a graph: every branch is entered once.
         let (mut work, mut seen) = (vec![at], BTreeSet::new());
         while let Some(at) = work.pop() {
@@ -246,7 +258,7 @@ impl Swarm {
                 work.extend(self.branches.get(&number).map_or(0..0, super::Branch::slots));
             }
         }
-        true
+        View::Mapped
     }
 
     /// A peer does not give what it was asked for: it is not asked for it again until it announces
@@ -334,6 +346,7 @@ impl Swarm {
     }
 }
 
-fn bit(bits: &[u8], index: usize) -> bool {
+/// Whether a bitmap has a bit.
+pub(crate) fn bit(bits: &[u8], index: usize) -> bool {
     bits.get(index / 8).is_some_and(|byte| byte & (1 << (index % 8)) != 0)
 }

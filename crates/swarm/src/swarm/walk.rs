@@ -235,8 +235,7 @@ impl Swarm {
         }
         let Some(links) = links else { return self.complete(at, out) };
         if self.table.slot(at).cid == self.root {
-            let sizes = links.children.iter().map(|child| child.size);
-            self.tally.size_hint = sizes.fold(0, u64::saturating_add);
+            self.tally.size_hint = links.size();
         }
         if self.walk.done.contains(&print) {
             return self.complete(at, out);

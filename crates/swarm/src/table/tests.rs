@@ -8,28 +8,6 @@ use shoal_dag::hash::{HashKind, RAW, cid_of};
 
 use super::*;
 
-impl Table {
-    /// Panics where a level is not what it is counted from.
-    #[track_caller]
-    pub(crate) fn check_levels(&self) {
-        for at in 0..self.end() {
-            let slot = self.slot(at);
-            let levels = self.levels.iter().enumerate().filter(|(_, set)| set.has(at));
-            let levels: Vec<usize> = levels.map(|(number, _)| number).collect();
-            let expected: Vec<usize> =
-                (slot.state == State::Missing).then(|| level(slot.holders)).into_iter().collect();
-            assert_eq!(levels, expected, "slot {at}: {slot:?}");
-        }
-        let mut last = None;
-        for (start, len) in &self.free {
-            assert!(*len > 0 && last.is_none_or(|end| end < *start), "{:?}", self.free);
-            last = Some(start + len);
-        }
-        let free: u32 = self.free.values().sum();
-        assert_eq!(free + self.used, self.end());
-    }
-}
-
 fn slot(n: u64) -> Slot {
     let cid = cid_of(HashKind::Blake3, RAW, shoal_dag::Version::V1, &n.to_le_bytes());
     Table::fresh(cid, n)

@@ -2,37 +2,50 @@
 //!
 //! Credit decays with a half-life of 3 s. Instead of decaying every peer's number at every look,
 //! new bytes are weighted by 2^(age of the landmark / half-life): ratios are the same, and all
-//! numbers are scaled down together before they grow too large. A seed's accounts are per prefix:
-//! bytes given, and bytes confirmed, which count when a block of which we gave one copy only is
-//! announced by another prefix.
+//! numbers are scaled down together before they grow too large. A seed's accounts are per prefix and
+//! root: bytes given, and bytes confirmed, which count when a block of which we gave one copy only is
+//! announced by another prefix. Who took much of one root, and had nobody to pass it on to, is
+//! nobody's debtor under another.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::Prefix;
-use crate::limits::{ACCOUNTS_MAX, CREDIT_HALF_LIFE};
+use crate::limits::{ACCOUNTS_MAX, CONFIRMER_SHARE, CONFIRMERS_MAX, CREDIT_HALF_LIFE};
 use crate::uplink::Requester;
 
-/// A prefix's account at a seed.
+/// Whose account: a prefix under one root, by the number of its swarm.
+pub(crate) type Holder = (Prefix, u32);
+
+/// How an account stands.
 #[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Account {
-    pub(crate) given: f64,
-    pub(crate) confirmed: f64,
+pub(crate) struct Standing {
+    pub(crate) given: u64,
+    pub(crate) confirmed: u64,
+    /// Order of service.
     pub(crate) served: u64,
+}
+
+/// An account at a seed.
+#[derive(Debug, Default)]
+struct Account {
+    standing: Standing,
+    /// Bytes that each other prefix confirmed for it, what was taken back included.
+    by: BTreeMap<Prefix, u64>,
 }
 
 /// All accounts.
 #[derive(Debug)]
 pub(crate) struct Accounts {
     landmark: Duration,
-    prefixes: BTreeMap<Prefix, Account>,
-    /// Bytes given per prefix and swarm, against the newcomer's allowance; and when last.
-    newcomers: BTreeMap<(Prefix, u32), (u64, u64)>,
+    holders: BTreeMap<Holder, Account>,
+    /// Order of service of prefixes.
+    served: BTreeMap<Prefix, u64>,
 }
 
 impl Accounts {
     pub(crate) fn new(now: Duration) -> Self {
-        Self { landmark: now, prefixes: BTreeMap::new(), newcomers: BTreeMap::new() }
+        Self { landmark: now, holders: BTreeMap::new(), served: BTreeMap::new() }
     }
 
     /// What a byte received now weighs.
@@ -57,36 +70,55 @@ impl Accounts {
         1.0
     }
 
-    pub(crate) fn of(&self, prefix: Prefix) -> Account {
-        self.prefixes.get(&prefix).copied().unwrap_or_default()
+    pub(crate) fn of(&self, holder: Holder) -> Standing {
+        self.holders.get(&holder).map(|account| account.standing).unwrap_or_default()
+    }
+
+    /// When a prefix was last served, in order of service.
+    pub(crate) fn served(&self, prefix: Prefix) -> u64 {
+        self.served.get(&prefix).copied().unwrap_or_default()
     }
 
     /// Notes bytes granted.
-    pub(crate) fn give(&mut self, prefix: Prefix, swarm: u32, bytes: u32, stamp: u64) {
-        make_room(&mut self.prefixes, &prefix, |account| account.served);
-        let account = self.prefixes.entry(prefix).or_default();
-        account.given += f64::from(bytes);
+    pub(crate) fn give(&mut self, holder: Holder, bytes: u32, stamp: u64) {
+        make_room(&mut self.served, &holder.0, |served| *served);
+        self.served.insert(holder.0, stamp);
+        make_room(&mut self.holders, &holder, |account| account.standing.served);
+        let account = &mut self.holders.entry(holder).or_default().standing;
+        account.given = account.given.saturating_add(u64::from(bytes));
         account.served = stamp;
-        make_room(&mut self.newcomers, &(prefix, swarm), |(_, last)| *last);
-        let newcomer = self.newcomers.entry((prefix, swarm)).or_default();
-        newcomer.0 = newcomer.0.saturating_add(u64::from(bytes));
-        newcomer.1 = stamp;
     }
 
-    /// Bytes given to a prefix of one swarm.
-    pub(crate) fn given(&self, prefix: Prefix, swarm: u32) -> u64 {
-        self.newcomers.get(&(prefix, swarm)).map_or(0, |(given, _)| *given)
-    }
-
-    pub(crate) fn confirm(&mut self, prefix: Prefix, bytes: u32) {
-        if let Some(account) = self.prefixes.get_mut(&prefix) {
-            account.confirmed += f64::from(bytes);
+    /// A prefix confirms bytes for an account; whether they count. Of what an account was given no
+    /// prefix confirms more than [`CONFIRMER_SHARE`] times its part among `prefixes` that take part:
+    /// a few accomplices cannot confirm all, and what passes through a crowd has many witnesses.
+    pub(crate) fn confirm(
+        &mut self,
+        holder: Holder,
+        by: Prefix,
+        bytes: u32,
+        prefixes: u32,
+    ) -> bool {
+        let Some(account) = self.holders.get_mut(&holder) else { return false };
+        if account.by.len() >= CONFIRMERS_MAX && !account.by.contains_key(&by) {
+            return false;
         }
+        let others = f64::from(prefixes.saturating_sub(1).max(1));
+        let most = account.standing.given as f64 * (CONFIRMER_SHARE / others).min(1.0);
+        let witnessed = account.by.entry(by).or_default();
+        if *witnessed as f64 > most {
+            return false;
+        }
+        *witnessed = witnessed.saturating_add(u64::from(bytes));
+        let confirmed = &mut account.standing.confirmed;
+        *confirmed = confirmed.saturating_add(u64::from(bytes));
+        true
     }
 
-    pub(crate) fn take_back(&mut self, prefix: Prefix, bytes: u32) {
-        if let Some(account) = self.prefixes.get_mut(&prefix) {
-            account.confirmed = (account.confirmed - f64::from(bytes)).max(0.0);
+    pub(crate) fn take_back(&mut self, holder: Holder, bytes: u32) {
+        if let Some(account) = self.holders.get_mut(&holder) {
+            let account = &mut account.standing;
+            account.confirmed = account.confirmed.saturating_sub(u64::from(bytes));
         }
     }
 }

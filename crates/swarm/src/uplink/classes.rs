@@ -9,8 +9,9 @@
 //! the spare class, or by its credit, and by a seed when no other waits.
 
 use crate::PeerNo;
-use crate::limits::NEWCOMER_SHARE;
+use crate::limits::{FRESH_PATIENCE, FRESH_SCAN_MAX, GOOD_STANDING, NEWCOMER_SHARE};
 use crate::random::Random;
+use crate::uplink::accounts::Standing;
 use crate::uplink::{Requester, Uplink};
 
 impl Uplink {
@@ -61,40 +62,70 @@ impl Uplink {
     }
 
     fn within_allowance(&self, requester: &Requester) -> bool {
-        requester.queue.front().is_some_and(|entry| {
-            self.accounts.given(requester.prefix, entry.swarm) < entry.allowance
-        })
+        let Some(entry) = requester.queue.front() else { return false };
+        self.account(requester).given < entry.allowance
+    }
+
+    /// The account of a requester for what it asked first.
+    fn account(&self, requester: &Requester) -> Standing {
+        let swarm = requester.queue.front().map_or(0, |entry| entry.swarm);
+        self.accounts.of((requester.prefix, swarm))
     }
 
     fn pick_spare(&self, open: &[(PeerNo, &Requester)]) -> Option<PeerNo> {
         open.iter()
-            .min_by_key(|(_, requester)| {
-                (self.accounts.of(requester.prefix).served, requester.served)
-            })
+            .min_by_key(|(_, requester)| (self.accounts.served(requester.prefix), requester.served))
             .map(|(peer, _)| *peer)
     }
 
+    /// Lowest given / (confirmed + allowance), and who stands alike takes turns, first those who wait
+    /// for something that was never sent. Those of which nothing is confirmed get a tenth while others wait, within the allowance; beyond it, what is left over.
     fn pick_as_seed(&self, open: &[(PeerNo, &Requester)], random: &mut Random) -> Option<PeerNo> {
-        let confirmed = |requester: &Requester| self.accounts.of(requester.prefix).confirmed > 0.0;
         let members: Vec<_> =
             open.iter().copied().filter(|(_, requester)| !requester.spare).collect();
         if members.is_empty() {
             return self.pick_spare(open);
         }
+        let confirmed = |requester: &Requester| self.account(requester).confirmed > 0;
         let (proven, unproven): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|(_, requester)| confirmed(requester));
-        let turn = !unproven.is_empty() && random.unit() < NEWCOMER_SHARE;
-        if proven.is_empty() || turn {
-            return self.pick_spare(&unproven);
+        let fresh: Vec<_> =
+            unproven.iter().copied().filter(|(_, it)| self.within_allowance(it)).collect();
+        let turn = !fresh.is_empty() && random.unit() < NEWCOMER_SHARE;
+        match (proven.is_empty(), turn) {
+            (true, _) => self.lowest_share(&unproven),
+            (false, true) => self.lowest_share(&fresh),
+            (false, false) => self.lowest_share(&proven),
         }
-        let ratio = |requester: &Requester| {
-            let account = self.accounts.of(requester.prefix);
-            let allowance = requester.queue.front().map_or(0, |entry| entry.allowance);
-            account.given / (account.confirmed + allowance as f64)
+    }
+
+    /// Copies sent of the block that this peer would get; none if it was passed over for long.
+    fn copies(&self, requester: &Requester) -> u32 {
+        let passed_over = self.stamp - requester.served;
+        if passed_over > FRESH_PATIENCE * self.waiting.len() as u64 {
+            return 0;
+        }
+        let seen = requester.queue.iter().take(FRESH_SCAN_MAX);
+        let mut least = u32::MAX;
+        for entry in seen {
+            least = least.min(self.sent.times(entry.print));
+            if least == 0 {
+                break;
+            }
+        }
+        least
+    }
+
+    fn lowest_share(&self, open: &[(PeerNo, &Requester)]) -> Option<PeerNo> {
+        let key = |requester: &Requester| {
+            let account = self.account(requester);
+            let allowance = requester.queue.front().map_or(0, |entry| entry.allowance).max(1);
+            let proven = account.confirmed.saturating_add(allowance);
+            let ratio = (account.given as f64 / proven as f64).max(GOOD_STANDING);
+            // A positive float is ordered as its bits are.
+            (ratio.to_bits(), self.copies(requester), account.served, requester.served)
         };
-        proven
-            .iter()
-            .min_by(|(_, a), (_, b)| ratio(a).total_cmp(&ratio(b)).then(a.served.cmp(&b.served)))
-            .map(|(peer, _)| *peer)
+        let least = open.iter().min_by_key(|(_, requester)| key(requester));
+        least.map(|(peer, _)| *peer)
     }
 }

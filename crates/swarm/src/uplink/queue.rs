@@ -12,6 +12,7 @@ use shoal_dag::Cid;
 use crate::Prefix;
 use crate::limits::{LEAST_SENT_SCAN_MAX, SENT_MAX};
 use crate::random::{Print, PrintMap};
+use crate::uplink::accounts::Holder;
 
 /// One request that waits.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ struct Record {
     times: u32,
     len: u32,
     /// Who got the first copy.
-    first: Prefix,
+    first: Holder,
     /// Bytes counted as confirmed for it.
     confirmed: u32,
     /// A confirmation was taken back: it does not count again.
@@ -86,7 +87,7 @@ impl Sent {
     }
 
     /// A block is sent once more.
-    pub(crate) fn count(&mut self, print: Print, to: Prefix) {
+    pub(crate) fn count(&mut self, print: Print, to: Holder) {
         let fresh = Record { times: 0, len: 0, first: to, confirmed: 0, closed: false };
         let mut record =
             self.old.remove(&print).or_else(|| self.new.remove(&print)).unwrap_or(fresh);
@@ -104,19 +105,22 @@ impl Sent {
     }
 
     /// A peer in `by` has the block: whose account that counts for, if we gave one copy only and
-    /// to another prefix.
-    pub(crate) fn announced(&mut self, print: Print, by: Prefix, bytes: u32) -> Option<Prefix> {
-        let record = self.record_mut(print)?;
-        let counts = record.times == 1 && record.first != by;
-        if !counts || record.confirmed > 0 || record.closed {
-            return None;
+    /// to another prefix, and it does not count yet.
+    pub(crate) fn confirmable(&self, print: Print, by: Prefix) -> Option<Holder> {
+        let record = self.record(print)?;
+        let counts = record.times == 1 && record.first.0 != by;
+        (counts && record.confirmed == 0 && !record.closed).then_some(record.first)
+    }
+
+    /// A block counts as confirmed.
+    pub(crate) fn confirm(&mut self, print: Print, bytes: u32) {
+        if let Some(record) = self.record_mut(print) {
+            record.confirmed = bytes;
         }
-        record.confirmed = bytes;
-        Some(record.first)
     }
 
     /// Somebody asks for the block: whose confirmation is taken back, and how much.
-    pub(crate) fn asked_again(&mut self, print: Print) -> Option<(Prefix, u32)> {
+    pub(crate) fn asked_again(&mut self, print: Print) -> Option<(Holder, u32)> {
         let record = self.record_mut(print)?;
         let bytes = std::mem::take(&mut record.confirmed);
         if bytes == 0 {

@@ -10,21 +10,6 @@ use shoal_dag::hash::{HashKind, RAW, cid_of};
 use super::*;
 use crate::limits::{CREDIT_HALF_LIFE, GRANTED_PEER_MAX, QUEUE_MAX};
 
-impl Uplink {
-    /// Panics where a figure is not what it is counted from.
-    #[track_caller]
-    pub(crate) fn check_books(&self) {
-        let mut total = 0;
-        for (peer, requester) in &self.requesters {
-            let bytes: u64 = requester.granted.iter().map(|grant| u64::from(grant.bytes)).sum();
-            assert_eq!(bytes, requester.granted_bytes);
-            assert_eq!(self.waiting.contains(peer), !requester.queue.is_empty());
-            total += bytes;
-        }
-        assert_eq!(total, self.granted);
-    }
-}
-
 const LEAF: u32 = 65_536;
 
 fn prefix(n: u32) -> Prefix {
@@ -142,12 +127,34 @@ fn a_seed_gives_to_those_who_forward() {
     bench.contend(2, 200, false);
     // Peer 1's prefix announces what peer 0 got, and nobody announces what peer 1 got.
     for print in 1..=bench.next {
-        bench.uplink.announced(PeerNo(1), print, LEAF);
+        bench.uplink.announced(PeerNo(1), print, LEAF, 2);
     }
     let counts = bench.contend(2, 2_000, false);
     println!("forwarder {}, other {}", counts[0], counts[1]);
     assert!(counts[0] > 6 * counts[1]);
-    assert!(counts[1] > 0);
+    // A third one comes: its allowance of 16 leaves is served beside the forwarder, then no more.
+    bench.uplink.connected(PeerNo(2), prefix(2));
+    let counts = bench.contend(3, 2_000, false);
+    println!("forwarder {}, other {}, newcomer {}", counts[0], counts[1], counts[2]);
+    assert!((16..32).contains(&counts[2]), "{}", counts[2]);
+}
+
+#[test]
+fn accomplices_cannot_confirm_all() {
+    let mut accounts = Accounts::new(Duration::ZERO);
+    let holder = (prefix(0), 0);
+    for stamp in 0..1_000 {
+        accounts.give(holder, LEAF, stamp);
+        // Two of twelve announce all that it gets.
+        for friend in [1, 2] {
+            accounts.confirm(holder, prefix(friend), LEAF / 2, 12);
+        }
+    }
+    let standing = accounts.of(holder);
+    let share = standing.confirmed as f64 / standing.given as f64;
+    assert!((0.25..0.3).contains(&share), "twice 1.5 / 11: {share}");
+    accounts.confirm(holder, prefix(3), LEAF, 12);
+    assert_eq!(accounts.of(holder).confirmed, standing.confirmed + u64::from(LEAF));
 }
 
 #[test]
@@ -184,34 +191,34 @@ fn who_takes_no_part_is_no_part_of_the_accounts() {
     };
     take(&mut bench, &mut out, 2, 1);
     take(&mut bench, &mut out, 0, 1);
-    bench.uplink.announced(PeerNo(1), 1, LEAF);
-    assert!(
-        bench.uplink.accounts.of(prefix(0)).confirmed > 0.0,
-        "it was the only copy that counts"
-    );
+    bench.uplink.announced(PeerNo(1), 1, LEAF, 12);
+    let confirmed = bench.uplink.accounts.of((prefix(0), 0)).confirmed;
+    assert!(confirmed > 0, "it was the only copy that counts");
     take(&mut bench, &mut out, 2, 1);
-    assert!(bench.uplink.accounts.of(prefix(0)).confirmed > 0.0);
+    assert_eq!(bench.uplink.accounts.of((prefix(0), 0)).confirmed, confirmed);
 }
 
 #[test]
 fn a_confirmation_is_taken_back_once() {
     let mut sent = Sent::default();
-    sent.count(1, prefix(0));
-    assert_eq!(sent.announced(1, prefix(0), LEAF), None, "the same prefix confirms nothing");
-    assert_eq!(sent.announced(1, prefix(1), LEAF), Some(prefix(0)));
-    assert_eq!(sent.announced(1, prefix(2), LEAF), None);
-    assert_eq!(sent.asked_again(1), Some((prefix(0), LEAF)));
+    let holder = (prefix(0), 0);
+    sent.count(1, holder);
+    assert_eq!(sent.confirmable(1, prefix(0)), None, "the same prefix confirms nothing");
+    assert_eq!(sent.confirmable(1, prefix(1)), Some(holder));
+    sent.confirm(1, LEAF);
+    assert_eq!(sent.confirmable(1, prefix(2)), None);
+    assert_eq!(sent.asked_again(1), Some((holder, LEAF)));
     assert_eq!(sent.asked_again(1), None);
-    assert_eq!(sent.announced(1, prefix(1), LEAF), None);
-    sent.count(2, prefix(0));
-    sent.count(2, prefix(1));
-    assert_eq!(sent.announced(2, prefix(2), LEAF), None, "only sole copies count");
+    assert_eq!(sent.confirmable(1, prefix(1)), None);
+    sent.count(2, holder);
+    sent.count(2, (prefix(1), 0));
+    assert_eq!(sent.confirmable(2, prefix(2)), None, "only sole copies count");
 }
 
 #[test]
 fn deadlines_first_then_least_sent() {
     let mut sent = Sent::default();
-    sent.count(1, prefix(0));
+    sent.count(1, (prefix(0), 0));
     let mut queue: VecDeque<Entry> = (1..=4).map(entry).collect();
     queue[3].deadline = Some(Duration::from_secs(9));
     let order = |alone| {

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use shoal_dag::Cid;
+use shoal_swarm::sim::{Catalog, Manner, World};
 use shoal_swarm::{Config, ViolationKind};
 
-use crate::catalog::Catalog;
-use crate::world::{Manner, World, secs};
+use crate::{done, secs};
 
 /// Two seeds, the first one of the given manner, and a leecher.
 fn two_and_one(seed: u64, manner: Manner) -> (World, Cid, usize) {
@@ -17,7 +17,7 @@ fn two_and_one(seed: u64, manner: Manner) -> (World, Cid, usize) {
     let root = catalog.file(1_000, 256);
     let mut world = World::new(catalog, seed);
     let first = world.seed_node(&root, 100.0, 100.0);
-    world.nodes[first].manner = manner;
+    world.set_manner(first, manner);
     world.seed_node(&root, 100.0, 100.0);
     let leecher = world.node(100.0, 1_000.0, Config::default());
     world.connect_all();
@@ -30,32 +30,32 @@ fn a_seed_that_dies_half_way() {
     let (mut world, root, leecher) = two_and_one(11, Manner::Honest);
     world.kill_at(0, Duration::from_millis(1_300));
     world.run(secs(60));
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     println!("one of two seeds killed at 1.3 s: {took:.2} s");
     assert!(took < 4.6);
-    assert_eq!(world.nodes[leecher].came.len(), 1_005);
+    assert_eq!(world.nodes[leecher].figures.came_blocks, 1_005);
 }
 
 #[test]
 fn a_liar_is_found_out_and_sent_away() {
     let (mut world, root, leecher) = two_and_one(12, Manner::Liar);
     world.run(secs(60));
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     println!("one liar of two: {took:.2} s");
     assert!(took < 5.5 * 1.3);
     let lies = &world.nodes[leecher].violations;
     assert_eq!(lies.len(), 3);
     assert!(lies.iter().all(|lie| *lie == (0, ViolationKind::Corrupt)));
-    let corrupt: Vec<_> = world.nodes[leecher].came.iter().filter(|(from, _)| *from == 0).collect();
-    let distinct: std::collections::BTreeSet<_> = corrupt.iter().map(|(_, cid)| cid).collect();
+    let corrupt = &world.nodes[leecher].wrong;
+    let distinct: std::collections::BTreeSet<_> = corrupt.iter().collect();
     assert_eq!(corrupt.len(), distinct.len(), "a bad block was asked of the liar again");
 }
 
 #[test]
 fn a_staller_costs_its_own_requests_only() {
-    let (mut world, root, leecher) = two_and_one(13, Manner::Mute);
+    let (mut world, root, leecher) = two_and_one(13, Manner::Silent);
     world.run(secs(60));
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     println!("one staller of two: {took:.2} s, 5.26 s is the honest one's time");
     assert!(took < 6.0);
 }
@@ -72,7 +72,7 @@ fn nobody_there_is_told_once_and_the_want_goes_on() {
     assert_eq!(world.nodes[leecher].lonely.len(), 1);
     world.connect(0, leecher);
     world.run(secs(40));
-    assert!(world.done(leecher, &root) < 22.0);
+    assert!(done(&world, leecher, &root) < 22.0);
     assert_eq!(world.nodes[leecher].lonely.len(), 1);
     let found = &world.nodes[leecher].found;
     assert_eq!(found.len(), 1);
@@ -123,7 +123,7 @@ fn second_hand_is_as_good() {
     world.fetch(middle, &root);
     world.fetch(end, &root);
     world.run(secs(60));
-    let (first, second) = (world.done(middle, &root), world.done(end, &root));
+    let (first, second) = (done(&world, middle, &root), done(&world, end, &root));
     println!("chain of three: {first:.2} s and {second:.2} s");
     assert!(second - first < 0.5, "leaves are forwarded as they come");
 }

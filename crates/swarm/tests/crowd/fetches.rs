@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use shoal_swarm::limits::TOLD_PER_TICK;
+use shoal_swarm::sim::{Catalog, SESSION, World};
 use shoal_swarm::{Config, Event, Holdings, LinksKind};
 
-use crate::catalog::Catalog;
-use crate::world::{SESSION, World, secs};
+use crate::{done, secs};
 
 #[test]
 fn one_seed_one_leecher() {
@@ -23,11 +23,11 @@ fn one_seed_one_leecher() {
     world.connect_all();
     world.fetch(leecher, &root);
     world.run(secs(60));
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     let bound = size / 12.5e6;
     println!("1 + 1, 100 Mbit/s: {took:.2} s, {:.3} of the bound", took / bound);
     assert!(took / bound < 1.05);
-    assert_eq!(world.nodes[leecher].came.len(), 2_009);
+    assert_eq!(world.nodes[leecher].figures.came_blocks, 2_009);
     assert!(world.nodes[leecher].violations.is_empty());
 }
 
@@ -42,8 +42,8 @@ fn two_seeds_give_disjoint_halves() {
     world.connect_all();
     world.fetch(leecher, &root);
     world.run(secs(60));
-    let ratio = world.done(leecher, &root) / (size / 25e6);
-    let shares = seeds.map(|seed| world.nodes[seed].sent as f64 / size);
+    let ratio = done(&world, leecher, &root) / (size / 25e6);
+    let shares = seeds.map(|seed| world.nodes[seed].figures.sent as f64 / size);
     println!("2 + 1: {ratio:.3} of the bound, shares {shares:.2?}");
     assert!(ratio < 1.05);
     assert!(shares.iter().all(|share| (0.4..0.6).contains(share)));
@@ -58,9 +58,9 @@ fn holders_of_parts_give_the_whole() {
     let mut world = World::new(catalog, 3);
     for part in &parts {
         let node = world.node(100.0, 100.0, Config::default());
-        let mut held: BTreeSet<_> = world.catalog.below(part).into_iter().collect();
-        held.insert(root);
-        world.nodes[node].store = held;
+        let mut held = world.catalog.below(part);
+        held.extend(world.catalog.number(&root));
+        world.nodes[node].give(held);
         let holdings = Holdings { complete: vec![*part], ..Holdings::default() };
         world.nodes[node].shares.insert(root, holdings);
     }
@@ -68,7 +68,7 @@ fn holders_of_parts_give_the_whole() {
     world.connect_all();
     world.fetch(leecher, &root);
     world.run(secs(60));
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     println!("R/a and R/b: {took:.2} s");
     assert!(took < 8.0);
     let stats = world.stats(leecher);
@@ -85,14 +85,13 @@ fn what_is_here_is_not_fetched_again() {
     let leecher = world.node(100.0, 100.0, Config::default());
     let all = world.catalog.below(&root);
     let half: BTreeSet<_> = all.iter().copied().step_by(2).collect();
-    world.nodes[leecher].store = half.clone();
+    world.nodes[leecher].give(half.iter().copied());
     world.connect_all();
     world.fetch(leecher, &root);
     world.run(secs(60));
-    world.done(leecher, &root);
-    let came = &world.nodes[leecher].came;
-    assert_eq!(came.len(), all.len() - half.len());
-    assert!(came.iter().all(|(_, cid)| !half.contains(cid)));
+    done(&world, leecher, &root);
+    assert_eq!(world.nodes[leecher].figures.came_blocks as usize, all.len() - half.len());
+    assert_eq!(world.nodes[leecher].figures.duplicates, 0);
     let stats = world.stats(leecher);
     assert_eq!(stats.blocks_present, half.len() as u64);
     assert!(stats.complete);
@@ -122,7 +121,10 @@ fn a_tree_larger_than_the_frontier_is_fetched_in_bounded_memory() {
             break;
         }
     }
-    println!("100,000 leaves: {:.2} s, at most {most} missing in view", world.done(leecher, &root));
+    println!(
+        "100,000 leaves: {:.2} s, at most {most} missing in view",
+        done(&world, leecher, &root)
+    );
     assert!(most as usize <= shoal_swarm::limits::FRONTIER_MAX);
 }
 
@@ -137,15 +139,14 @@ fn a_tree_that_repeats_itself_is_fetched_once() {
     let mut world = World::new(catalog, 6);
     let seed = world.node(100.0, 100.0, Config::default());
     let leecher = world.node(100.0, 100.0, Config::default());
-    // `below` would count every path: 2^60 of them.
-    world.nodes[seed].store = world.catalog.blocks.keys().copied().collect();
+    world.nodes[seed].give(world.catalog.below(&level));
     let holdings = Holdings { all: true, ..Holdings::default() };
     world.nodes[seed].shares.insert(level, holdings);
     world.connect_all();
     world.fetch(leecher, &level);
     world.run(secs(120));
     assert!(world.nodes[leecher].got.contains_key(&level), "{:?}", world.stats(leecher));
-    assert_eq!(world.nodes[leecher].came.len(), world.catalog.blocks.len());
+    assert_eq!(world.nodes[leecher].figures.came_blocks, u64::from(world.catalog.count()));
 }
 
 #[test]
@@ -162,7 +163,7 @@ fn a_tree_of_small_files_is_told_of_at_a_bounded_pace() {
     world.seed_node(&root, 50.0, 50.0);
     let leecher = world.node(1_000.0, 1_000.0, Config::default());
     let others = [0; 4].map(|_| world.node(100.0, 100.0, Config::default()));
-    world.latency = Duration::from_micros(100);
+    world.weather.latency = (Duration::from_micros(100), Duration::from_micros(100));
     // The others take part and hear what there is, and fetch nothing.
     for other in others {
         world.connect(leecher, other);
@@ -180,9 +181,9 @@ fn a_tree_of_small_files_is_told_of_at_a_bounded_pace() {
             break;
         }
     }
-    let took = world.done(leecher, &root);
+    let took = done(&world, leecher, &root);
     println!("3,000 small files: {took:.3} s, at most {most} messages to a member at once");
-    assert!(most <= TOLD_PER_TICK, "{most}");
+    assert!(usize::from(most) <= TOLD_PER_TICK, "{most}");
     assert!(most > 50, "there was much to tell: {most}");
     assert!(took < 2.0);
     let told = others.map(|other| world.stats(other).peers_with_all);

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use shoal_swarm::Config;
+use shoal_swarm::sim::{Catalog, Manner, SESSION, World};
 
-use crate::catalog::Catalog;
-use crate::world::{World, secs};
+use crate::{done, secs};
 
 #[track_caller]
 fn limited(up: Option<u64>, down: Option<u64>, leechers: usize) {
@@ -19,15 +19,19 @@ fn limited(up: Option<u64>, down: Option<u64>, leechers: usize) {
     let seed = world.seed_node(&root, 1_000.0, 1_000.0);
     world.tell(seed, shoal_swarm::Event::Limits { up, down: None });
     let nodes: Vec<usize> = (0..leechers)
-        .map(|_| world.node(0.001, 1_000.0, Config { down, ..Config::default() }))
+        .map(|_| world.node(10.0, 1_000.0, Config { down, ..Config::default() }))
         .collect();
+    for node in &nodes {
+        // Nobody passes on what it got: all of it comes from the seed.
+        world.set_manner(*node, Manner::Rider);
+    }
     world.connect_all();
     for node in &nodes {
         world.fetch(*node, &root);
     }
     world.run(secs(600));
-    let last = nodes.iter().map(|node| world.done(*node, &root)).fold(0.0, f64::max);
-    let total = up.map_or(size, |_| world.nodes[seed].sent as f64);
+    let last = nodes.iter().map(|node| done(&world, *node, &root)).fold(0.0, f64::max);
+    let total = up.map_or(size, |_| world.nodes[seed].figures.sent as f64);
     let rate = total / last;
     let limit = up.or(down).unwrap() as f64;
     println!("limit {limit}: {rate:.0} B/s, {:.3}", rate / limit);
@@ -49,8 +53,9 @@ fn the_down_limit_is_held() {
 fn a_reader_is_served_before_the_rest() {
     let mut catalog = Catalog::default();
     let root = catalog.file(2_000, 256);
-    let branches = catalog.below(&root)[1..9].to_vec();
-    let leaf = catalog.blocks[&branches[7]].links.clone().unwrap().children[100].cid;
+    let branch = catalog.below(&root)[8];
+    let leaf = catalog.links(branch).unwrap().children[100].cid;
+    let branch = catalog.cid(branch);
     let mut world = World::new(catalog, 22);
     world.seed_node(&root, 100.0, 100.0);
     let leecher = world.node(100.0, 100.0, Config::default());
@@ -58,12 +63,12 @@ fn a_reader_is_served_before_the_rest() {
     world.fetch(leecher, &root);
     world.run(secs(3));
     let deadline = Some(secs(4));
-    world.want(leecher, &leaf, Some(&branches[7]), deadline, false);
+    world.want(leecher, &leaf, Some(&branch), deadline, false);
     world.run(secs(60));
     let waited = world.nodes[leecher].got[&leaf].checked_sub(secs(3)).unwrap();
     println!("a reader waited {waited:?} in the middle of a fetch");
     assert!(waited < Duration::from_millis(150));
-    world.done(leecher, &root);
+    done(&world, leecher, &root);
 }
 
 #[test]
@@ -71,22 +76,23 @@ fn a_reader_fetches_only_what_it_wants() {
     let mut catalog = Catalog::default();
     let root = catalog.file(4_000, 256);
     let branch = catalog.below(&root)[9];
-    let leaf = catalog.blocks[&branch].links.clone().unwrap().children[3].cid;
+    let leaf = catalog.links(branch).unwrap().children[3].cid;
+    let branch = catalog.cid(branch);
     let mut world = World::new(catalog, 23);
     world.seed_node(&root, 100.0, 100.0);
     let reader = world.node(100.0, 100.0, Config::default());
     world.connect_all();
-    world.tell(reader, shoal_swarm::Event::Open { session: crate::world::SESSION, root });
+    world.tell(reader, shoal_swarm::Event::Open { session: SESSION, root });
     let mut under = None;
     for cid in [root, branch, leaf] {
-        let deadline = Some(world.now + secs(1));
+        let deadline = Some(world.now() + secs(1));
         world.want(reader, &cid, under.as_ref(), deadline, false);
-        let from = world.now;
+        let from = world.now();
         world.run(from + secs(1));
         assert!(
             world.nodes[reader].got[&cid].checked_sub(from).unwrap() < Duration::from_millis(200)
         );
         under = Some(cid);
     }
-    assert_eq!(world.nodes[reader].came.len(), 3);
+    assert_eq!(world.nodes[reader].figures.came_blocks, 3);
 }

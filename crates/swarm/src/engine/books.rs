@@ -1,17 +1,35 @@
-//! Counts everything again that the engine keeps twice.
+//! Counts everything again that the engine keeps twice, and holds it against its bounds.
 //!
 //! Outstanding blocks against slot states, pools and levels against slots, holders against members,
-//! branches against children, grants against the uplink. Called after every step of the property
-//! test and of the single rules.
+//! branches against children, grants against the uplink. Called by the simulator and the tests; a
+//! node never does.
 
 use crate::engine::Engine;
-use crate::limits::{QUEUE_MAX, SLOTS_MAX};
+use crate::limits::{OUTSTANDING_MAX, PIPE_MAX, QUEUE_MAX, SESSIONS_MAX, SLOTS_MAX};
 use crate::swarm::Swarm;
 use crate::table::{NONE, State};
 
 impl Engine {
+    /// Panics where something has grown beyond its bound that is counted for all together.
+    pub(crate) fn check_bounds(&self) {
+        assert!(self.sessions.len() <= SESSIONS_MAX);
+        assert!(self.batch.is_empty());
+        self.uplink.check_bounds();
+    }
+
+    /// Panics where something has grown beyond its bound at one peer.
+    pub(crate) fn check_peers(&self) {
+        for (peer, known) in &self.peers {
+            // A reader's block may go a little beyond the window.
+            assert!(known.outstanding.len() <= 2 * OUTSTANDING_MAX);
+            let most = PIPE_MAX as u64 + 2 * shoal_dag::BLOCK_BYTES_MAX as u64;
+            assert!(known.inflight <= most, "{} bytes asked of a peer", known.inflight);
+            assert!(self.uplink.queued(*peer) as usize <= QUEUE_MAX);
+        }
+    }
+
     /// Panics where a figure is not what it is counted from.
-    pub(super) fn check_books(&self) {
+    pub(crate) fn check_books(&self) {
         let mut asked = 0;
         for (peer, known) in &self.peers {
             let bytes: u64 = known.outstanding.values().map(|asked| u64::from(asked.bytes)).sum();
