@@ -58,7 +58,9 @@ impl Contact {
         let mut out = BytesMut::new();
         put_bytes(&mut out, &self.id.to_bytes());
         put_uvarint(&mut out, addrs.len() as u64);
-        addrs.iter().for_each(|addr| put_bytes(&mut out, addr));
+        for addr in &addrs {
+            put_bytes(&mut out, addr);
+        }
         out.to_vec()
     }
 

@@ -174,9 +174,9 @@ mod tests {
         let mut dialled = Vec::new();
         while let Some((peer, _)) = candidates.next(now) {
             if connects {
-                candidates.connected(&peer)
+                candidates.connected(&peer);
             } else {
-                candidates.failed(&peer)
+                candidates.failed(&peer);
             }
             dialled.push(peer);
         }
@@ -195,7 +195,9 @@ mod tests {
         }
         let first: Vec<_> = std::iter::from_fn(|| candidates.next(now)).collect();
         assert_eq!((first.len(), candidates.dialling()), (DIALS_AT_ONCE, DIALS_AT_ONCE));
-        first.iter().for_each(|(peer, _)| candidates.connected(peer));
+        for (peer, _) in &first {
+            candidates.connected(peer);
+        }
         assert_eq!(dial_all(&mut candidates, now, true).len(), 12);
         assert!(candidates.next(now).is_none());
     }
@@ -205,14 +207,20 @@ mod tests {
         let now = Instant::now();
         let mut candidates = Candidates::new(false, now);
         let (liar, honest) = (PeerId::random(), PeerId::random());
-        peers(1000).into_iter().for_each(|peer| candidates.told(liar, peer, addresses(1)));
+        for peer in peers(1000) {
+            candidates.told(liar, peer, addresses(1));
+        }
         let real = peers(3);
-        real.iter().for_each(|peer| candidates.told(honest, *peer, addresses(2)));
+        for peer in &real {
+            candidates.told(honest, *peer, addresses(2));
+        }
         // They take turns: the real ones are not at the end.
         let first: Vec<PeerId> =
             std::iter::from_fn(|| candidates.next(now)).map(|(peer, _)| peer).collect();
         assert_eq!(real.iter().filter(|peer| first.contains(peer)).count(), 3);
-        first.iter().for_each(|peer| candidates.failed(peer));
+        for peer in &first {
+            candidates.failed(peer);
+        }
         let rest = dial_all(&mut candidates, now, false);
         assert_eq!(first.len() - 3 + rest.len(), TELLER_DIALS_MAX as usize);
         let later = now + PARDON_AFTER;
@@ -233,7 +241,9 @@ mod tests {
         }
         let mut candidates = Candidates::new(true, now);
         let teller = PeerId::random();
-        peers(30).into_iter().for_each(|peer| candidates.told(teller, peer, addresses(1)));
+        for peer in peers(30) {
+            candidates.told(teller, peer, addresses(1));
+        }
         assert_eq!(dial_all(&mut candidates, now, true).len(), 30, "what connects costs nothing");
     }
 
@@ -242,7 +252,9 @@ mod tests {
         let now = Instant::now();
         let mut candidates = Candidates::new(true, now);
         for teller in peers(10) {
-            peers(200).into_iter().for_each(|peer| candidates.told(teller, peer, addresses(1)));
+            for peer in peers(200) {
+                candidates.told(teller, peer, addresses(1));
+            }
         }
         let waiting = candidates.tellers.values().map(|teller| teller.waiting.len());
         assert_eq!(waiting.clone().max(), Some(WAITING_MAX));
@@ -256,7 +268,9 @@ mod tests {
         let now = Instant::now();
         let mut candidates = Candidates::new(false, now);
         let teller = PeerId::random();
-        peers(10).into_iter().for_each(|peer| candidates.told(teller, peer, addresses(1)));
+        for peer in peers(10) {
+            candidates.told(teller, peer, addresses(1));
+        }
         while candidates.next(now).is_some() {}
         assert!(candidates.next(now + DIAL_MAX).is_some());
     }

@@ -125,7 +125,9 @@ impl Task {
                 && !self.dropped.is_left_alone(id, now)
         });
         if let Some(state) = self.sessions.get_mut(&session) {
-            peers.iter().for_each(|(id, _)| state.searching.dials_remembered(*id));
+            for (id, _) in &peers {
+                state.searching.dials_remembered(*id);
+            }
         }
         for (id, addresses) in peers {
             net.dial(id, addresses).await;

@@ -22,7 +22,7 @@ fn moved(bench: &mut Bench, mut actions: Vec<Action>, seconds: u64) -> u64 {
         if actions.is_empty() {
             match bench.engine.poll_timeout().filter(|at| *at < end) {
                 Some(at) => {
-                    actions = bench.wait(at.saturating_sub(bench.now).as_millis() as u64 + 1)
+                    actions = bench.wait(at.saturating_sub(bench.now).as_millis() as u64 + 1);
                 }
                 None => break,
             }
