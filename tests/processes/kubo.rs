@@ -65,7 +65,8 @@ fn a_kubo_gets_what_is_shared_and_nothing_else() {
     kubo.connect(peer.address());
     eventually("it is a peer by Bitswap", || {
         let peers = store.run(&[&"peers"]).ok().lines();
-        peers.iter().any(|line| line.contains(" bitswap kubo/")).then_some(())
+        let is_kubo = |line: &String| line.contains(" bitswap ") && line.contains(" kubo/");
+        peers.iter().any(is_kubo).then_some(())
     });
     let out = lab.path("out");
     drop(kubo.run(&["get", &cid, "-o", out.to_str().unwrap()]).ok());

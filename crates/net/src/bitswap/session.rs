@@ -276,6 +276,9 @@ async fn receive_block(cid: Cid, data: Bytes, context: &Context) -> Result<(), S
         unrequested(context)?;
         Receipt::Unrequested
     };
+    if matches!(receipt, Receipt::Stored { .. }) {
+        context.activity.gave();
+    }
     context.swarm_event(Event::Received { peer: context.peer, cid, len, receipt }).await?;
     let answer = context.seeks.lock().have(&cid);
     answered(answer, context).await

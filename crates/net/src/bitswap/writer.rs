@@ -209,6 +209,9 @@ impl<'a> Writer<'a> {
             self.write(&bytes).await?;
         }
         let peer = self.context.peer;
+        if !self.sent.is_empty() {
+            self.context.activity.took();
+        }
         for (cid, len) in std::mem::take(&mut self.sent) {
             let outcome = Served::Done;
             self.context.swarm_event(Event::Sent { peer, cid, len, outcome }).await?;

@@ -319,7 +319,15 @@ fn a_users_file_is_forgotten_and_never_touched() {
     batch.commit().unwrap();
     collect(&store);
     content.assert_here(&store);
+    // A pin of one leaf keeps that one, where it lies.
+    let (leaf, _, data) = &content.leaves[3];
+    store.pin(leaf, PinOptions::default()).unwrap();
     store.unpin(&content.root).unwrap();
+    collect(&store);
+    assert!(store.get(leaf).unwrap().as_ref() == Some(data));
+    assert!(!store.has(&content.leaves[4].0));
+    assert_eq!(fs::read(&path).unwrap(), all);
+    store.unpin(leaf).unwrap();
     collect(&store);
     content.assert_gone(&store);
     assert_eq!(fs::read(&path).unwrap(), all);

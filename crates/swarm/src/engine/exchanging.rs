@@ -59,6 +59,9 @@ impl Engine {
         swarm.exchange_at = None;
         let (root, told) = (swarm.root, swarm.exchange(self.now));
         for (peer, others) in told {
+            if self.peers.get(&peer).is_none_or(|known| known.cids_only) {
+                continue;
+            }
             let silent =
                 |known: &&crate::peer::Peer| known.pipe.resting(self.now) && !known.pipe.proven();
             let known = others.iter().filter_map(|other| self.peers.get(other));
