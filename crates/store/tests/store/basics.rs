@@ -20,7 +20,9 @@ fn a_batch_is_visible_after_its_commit_only_and_survives_reopening() {
     {
         let store = place.open();
         let batch = store.batch(public());
+        assert!(!batch.has(&cid).unwrap());
         batch.put(&cid, &data).unwrap();
+        assert!(batch.has(&cid).unwrap());
         tree.add(&batch);
         assert!(!store.has(&cid));
         assert_eq!(store.get(&tree.leaves[0].0).unwrap(), None);
@@ -28,6 +30,8 @@ fn a_batch_is_visible_after_its_commit_only_and_survives_reopening() {
         assert!(store.has(&cid));
     }
     let store = place.open();
+    let batch = store.batch(public());
+    assert!(batch.has(&cid).unwrap() && !batch.has(&block(2).0).unwrap());
     assert_eq!(store.get(&cid).unwrap(), Some(data));
     tree.assert_readable(&store);
     assert_eq!(store.has_many(&[cid, block(2).0, tree.leaves[7].0]), [true, false, true]);
