@@ -10,22 +10,18 @@
 
 #![expect(clippy::print_stdout, reason = "it is a program for a script")]
 
-use std::convert::Infallible;
+#[path = "../tests/net/bare.rs"]
+mod bare;
+
 use std::error::Error;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bare::{BareStream, BareStreams};
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
-use libp2p::core::upgrade::ReadyUpgrade;
-use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, SwarmEvent, ToSwarm,
-};
-use libp2p::{Multiaddr, PeerId, SwarmBuilder, noise, tcp, yamux};
+use libp2p::swarm::{Stream, StreamProtocol, SwarmEvent};
+use libp2p::{Multiaddr, SwarmBuilder, noise, tcp, yamux};
 use shoal_dag::Cid;
+use tokio::sync::mpsc;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/shoal/swarm/1");
 const HELLO: u8 = 0;
@@ -40,6 +36,8 @@ const REPLY: u8 = 0x80;
 const LEAF_BYTES: usize = 60_000;
 /// Longest frame that is read: control frames are shorter.
 const FRAME_BYTES_MAX: u32 = 3 << 20;
+/// Streams that wait for their task.
+const STREAMS_MAX: usize = 64;
 /// How long it takes until a peer that closed the connection is dialled again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -153,111 +151,6 @@ async fn answer(lie: Lie, cids: &[Vec<u8>], stream: &mut Stream) -> std::io::Res
     Ok(())
 }
 
-/// Makes a task of every stream.
-struct Streams {
-    lie: Lie,
-    root: Cid,
-}
-
-impl NetworkBehaviour for Streams {
-    type ConnectionHandler = Handler;
-    type ToSwarm = Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler { lie: self.lie, root: self.root, ask: false })
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<Handler, ConnectionDenied> {
-        Ok(Handler { lie: self.lie, root: self.root, ask: true })
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: Infallible) {
-        match event {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, Infallible>> {
-        Poll::Pending
-    }
-}
-
-/// The streams of one connection; the dialler asks for one.
-struct Handler {
-    lie: Lie,
-    root: Cid,
-    ask: bool,
-}
-
-impl ConnectionHandler for Handler {
-    type FromBehaviour = Infallible;
-    type ToBehaviour = Infallible;
-    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type InboundOpenInfo = ();
-    type OutboundOpenInfo = ();
-
-    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
-    }
-
-    fn connection_keep_alive(&self) -> bool {
-        true
-    }
-
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Infallible>> {
-        if std::mem::take(&mut self.ask) {
-            let protocol = SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ());
-            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
-        }
-        Poll::Pending
-    }
-
-    fn on_behaviour_event(&mut self, event: Infallible) {
-        match event {}
-    }
-
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
-    ) {
-        let (ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-            protocol: stream,
-            ..
-        })
-        | ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-            protocol: stream,
-            ..
-        })) = event
-        else {
-            return;
-        };
-        let (kind, root) = (self.lie, self.root);
-        tokio::spawn(async move {
-            // It ends when the peer has found out.
-            if let Err(error) = lie(kind, root, stream).await {
-                tracing::debug!(%error, "a stream ended");
-            }
-        });
-    }
-}
-
 #[tokio::main(worker_threads = 1)]
 async fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -266,11 +159,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     };
     let kind = Lie::named(name).ok_or("no such lie")?;
     let peers: Vec<Multiaddr> = peers.iter().map(|peer| peer.parse()).collect::<Result<_, _>>()?;
-    let streams = Streams { lie: kind, root: root.parse()? };
+    let root: Cid = root.parse()?;
+    let (sender, mut streams) = mpsc::channel(STREAMS_MAX);
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
         .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)?
-        .with_behaviour(|_| streams)?
+        .with_behaviour(|_| BareStreams::new(PROTOCOL, false, sender))?
         .build();
     swarm.listen_on(listen.parse()?)?;
     let mut again = tokio::time::interval(AGAIN);
@@ -280,6 +174,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 if let SwarmEvent::NewListenAddr { .. } = event {
                     println!("ready {}", swarm.local_peer_id());
                 }
+            }
+            Some(BareStream { stream, is_ours }) = streams.recv() => {
+                tokio::spawn(async move {
+                    // It ends when the peer has found out.
+                    if let Err(error) = lie(kind, root, stream).await {
+                        tracing::debug!(%error, is_ours, "a stream ended");
+                    }
+                });
             }
             _ = again.tick() => {
                 for peer in &peers {

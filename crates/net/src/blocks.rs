@@ -8,6 +8,9 @@ use bytes::Bytes;
 use shoal_dag::Cid;
 use shoal_swarm::Place;
 
+#[cfg(test)]
+pub(crate) mod memory;
+
 /// Where a peer's stream gets the blocks that it serves and puts those that it received.
 pub trait Blocks: Send + Sync + 'static {
     /// Reads the block of `cid` to be sent to a peer.

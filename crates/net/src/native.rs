@@ -47,7 +47,7 @@ mod wire;
 mod writer;
 
 pub(crate) use activity::{Activity, Standing};
-pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings, prefix_of};
+pub(crate) use behaviour::{Behaviour, StreamEvent, Surroundings, gone, prefix_of};
 pub(crate) use outstanding::Outstanding;
 pub(crate) use reader::{Patience, Stop};
 pub(crate) use registry::{Admission, Registry, StreamCommand};

@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails a test")]
 
+#[path = "net/bare.rs"]
+mod bare;
 #[path = "net/bitswap.rs"]
 mod bitswap;
 #[path = "net/bitswap_stranger.rs"]

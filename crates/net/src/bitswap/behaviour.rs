@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use super::handler::{Handler, Opened, Opener};
 use super::session;
-use crate::native::{Activity, Remote, Surroundings, prefix_of};
+use crate::native::{Activity, Remote, Surroundings, gone, prefix_of};
 
 /// Ended sessions that wait for the behaviour; a task waits when there are more.
 const ENDED_MAX: usize = 64;
@@ -152,7 +152,7 @@ impl Behaviour {
         }
     }
 
-    fn connection_closed(&mut self, id: ConnectionId) {
+    fn connection_gone(&mut self, id: ConnectionId) {
         let Some(Connection { peer, .. }) = self.connections.remove(&id) else { return };
         let Some(session) = self.session(&peer).filter(|session| session.connection == id) else {
             return;
@@ -201,16 +201,8 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match event {
-            FromSwarm::ConnectionClosed(closed) => self.connection_closed(closed.connection_id),
-            // Another behaviour may have refused the connection after us.
-            FromSwarm::DialFailure(failure) => {
-                self.connections.remove(&failure.connection_id);
-            }
-            FromSwarm::ListenFailure(failure) => {
-                self.connections.remove(&failure.connection_id);
-            }
-            _ => {}
+        if let Some(connection) = gone(&event) {
+            self.connection_gone(connection);
         }
     }
 

@@ -56,14 +56,22 @@ impl UpgradeInfo for Upgrade {
     }
 }
 
+/// The stream alone keeps no connection.
+fn agreed(
+    mut stream: Stream,
+    Name(_, dialect): Name,
+) -> Ready<Result<(Stream, Dialect), Infallible>> {
+    stream.ignore_for_keep_alive();
+    ready(Ok((stream, dialect)))
+}
+
 impl InboundUpgrade<Stream> for Upgrade {
     type Output = (Stream, Dialect);
     type Error = Infallible;
     type Future = Ready<Result<Self::Output, Infallible>>;
 
-    fn upgrade_inbound(self, mut stream: Stream, Name(_, dialect): Name) -> Self::Future {
-        stream.ignore_for_keep_alive();
-        ready(Ok((stream, dialect)))
+    fn upgrade_inbound(self, stream: Stream, name: Name) -> Self::Future {
+        agreed(stream, name)
     }
 }
 
@@ -72,8 +80,7 @@ impl OutboundUpgrade<Stream> for Upgrade {
     type Error = Infallible;
     type Future = Ready<Result<Self::Output, Infallible>>;
 
-    fn upgrade_outbound(self, mut stream: Stream, Name(_, dialect): Name) -> Self::Future {
-        stream.ignore_for_keep_alive();
-        ready(Ok((stream, dialect)))
+    fn upgrade_outbound(self, stream: Stream, name: Name) -> Self::Future {
+        agreed(stream, name)
     }
 }

@@ -120,6 +120,16 @@ pub(crate) fn prefix_of(addr: &Multiaddr) -> Prefix {
     Prefix::of(ip.unwrap_or(IpAddr::from([0, 0, 0, 0])))
 }
 
+/// The connection that an event ends. Another behaviour may have refused it after ours took it.
+pub(crate) fn gone(event: &FromSwarm<'_>) -> Option<ConnectionId> {
+    match event {
+        FromSwarm::ConnectionClosed(closed) => Some(closed.connection_id),
+        FromSwarm::DialFailure(failure) => Some(failure.connection_id),
+        FromSwarm::ListenFailure(failure) => Some(failure.connection_id),
+        _ => None,
+    }
+}
+
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
     type ToSwarm = StreamEvent;
@@ -148,18 +158,8 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match event {
-            FromSwarm::ConnectionClosed(closed) => {
-                self.addrs.remove(&closed.connection_id);
-            }
-            // Another behaviour may have refused the connection after us.
-            FromSwarm::DialFailure(failure) => {
-                self.addrs.remove(&failure.connection_id);
-            }
-            FromSwarm::ListenFailure(failure) => {
-                self.addrs.remove(&failure.connection_id);
-            }
-            _ => {}
+        if let Some(connection) = gone(&event) {
+            self.addrs.remove(&connection);
         }
     }
 

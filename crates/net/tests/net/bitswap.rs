@@ -7,7 +7,7 @@ use shoal_dag::Cid;
 use shoal_net::{DialFailure, NetEvent, PeerProtocol};
 use shoal_swarm::{Event, Holding, Message, PeerNo, Receipt, Served, Want};
 
-use super::node::{Node, PATIENCE, ask, block};
+use super::node::{Node, PATIENCE, ask, ask_both_ways, block};
 use super::stranger::Stranger;
 
 /// A node that speaks Bitswap only.
@@ -69,13 +69,7 @@ const STORED: Receipt = Receipt::Stored { links: None };
 #[tokio::test]
 async fn blocks_go_both_ways_at_once() {
     let (mut a, b_at_a, mut b, a_at_b) = pair().await;
-    let of_a: Vec<_> = (0..40).map(|i| block(i, 60_000 + i as usize)).collect();
-    let of_b: Vec<_> = (100..110).map(|i| block(i, 300_000)).collect();
-    a.hold(&of_a);
-    b.hold(&of_b);
-    let root = of_a[0].0;
-    assert!(a.net.ask(b_at_a, root, of_b.iter().map(|(cid, _)| ask(*cid)).collect(), 0));
-    assert!(b.net.ask(a_at_b, root, of_a.iter().map(|(cid, _)| ask(*cid)).collect(), 5_000));
+    let (of_a, of_b) = ask_both_ways((&a, b_at_a), (&b, a_at_b));
     for (node, from, blocks) in [(&mut a, b_at_a, &of_a), (&mut b, a_at_b, &of_b)] {
         let mut wanted = Vec::new();
         while wanted.len() < blocks.len() {

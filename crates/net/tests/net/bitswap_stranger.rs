@@ -4,25 +4,16 @@
 //! or is answered within its bounds, and the node goes on serving others.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::task::{Context, Poll};
 
 use futures::{AsyncReadExt, AsyncWriteExt};
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
-use libp2p::core::upgrade::ReadyUpgrade;
-use libp2p::swarm::handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound};
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, SubstreamProtocol, THandlerInEvent, THandlerOutEvent, ToSwarm,
-};
-use libp2p::{Multiaddr, PeerId, Stream, StreamProtocol};
+use libp2p::{Stream, StreamProtocol};
 use shoal_dag::Cid;
 use shoal_net::{Keypair, NetEvent, PeerProtocol, Violation};
 use shoal_swarm::{Event, PeerNo, Receipt, Want};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::bare::{BareStream, BareStreams};
 use super::node::{Node, PATIENCE, block};
 use super::stranger::Stranger;
 
@@ -31,111 +22,13 @@ const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 /// Streams that a test has not taken; no test makes as many.
 const STREAMS_MAX: usize = 64;
 
-/// Opens one stream on every connection, and hands over all that there are.
-struct Raw(mpsc::Sender<(bool, Stream)>);
-
-struct RawHandler {
-    streams: mpsc::Sender<(bool, Stream)>,
-    ask: bool,
-}
-
-impl ConnectionHandler for RawHandler {
-    type FromBehaviour = Infallible;
-    type ToBehaviour = Infallible;
-    type InboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type OutboundProtocol = ReadyUpgrade<StreamProtocol>;
-    type InboundOpenInfo = ();
-    type OutboundOpenInfo = ();
-
-    fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
-    }
-
-    fn connection_keep_alive(&self) -> bool {
-        true
-    }
-
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ConnectionHandlerEvent<Self::OutboundProtocol, (), Infallible>> {
-        if std::mem::take(&mut self.ask) {
-            let protocol = SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ());
-            return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
-        }
-        Poll::Pending
-    }
-
-    fn on_behaviour_event(&mut self, event: Infallible) {
-        match event {}
-    }
-
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
-    ) {
-        let (ours, stream) = match event {
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-                protocol, ..
-            }) => (true, protocol),
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-                protocol, ..
-            }) => (false, protocol),
-            _ => return,
-        };
-        // A test that has seen enough takes no more.
-        let _taken = self.streams.try_send((ours, stream));
-    }
-}
-
-impl NetworkBehaviour for Raw {
-    type ConnectionHandler = RawHandler;
-    type ToSwarm = Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<RawHandler, ConnectionDenied> {
-        Ok(RawHandler { streams: self.0.clone(), ask: true })
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<RawHandler, ConnectionDenied> {
-        Ok(RawHandler { streams: self.0.clone(), ask: true })
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        event: THandlerOutEvent<Self>,
-    ) {
-        match event {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, THandlerInEvent<Self>>> {
-        Poll::Pending
-    }
-}
-
 /// A node, and a stranger connected to it whose stream is up.
 struct Bench {
     node: Node,
     _stranger: Stranger,
     /// The stranger's own stream.
     wire: Stream,
-    streams: mpsc::Receiver<(bool, Stream)>,
+    streams: mpsc::Receiver<BareStream>,
     peer: PeerNo,
 }
 
@@ -143,12 +36,12 @@ impl Bench {
     async fn new() -> Self {
         let (sender, mut streams) = mpsc::channel(STREAMS_MAX);
         let key = Keypair::generate_ed25519();
-        let stranger = Stranger::with_identity(key, |_| Raw(sender)).await;
+        let stranger =
+            Stranger::with_identity(key, |_| BareStreams::new(PROTOCOL, true, sender)).await;
         let mut node = Node::new(&[]).await;
         node.net.dial(stranger.id, vec![stranger.addr.clone()]).await;
-        let (ours, mut wire) =
-            timeout(PATIENCE, streams.recv()).await.expect("a stream").expect("it runs");
-        assert!(ours);
+        let opened = timeout(PATIENCE, streams.recv()).await.expect("a stream").expect("it runs");
+        let BareStream { is_ours: true, stream: mut wire } = opened else { panic!("not ours") };
         // An empty message begins a session as any other does.
         wire.write_all(&[0]).await.unwrap();
         wire.flush().await.unwrap();
@@ -198,14 +91,8 @@ async fn serves_others(node: &mut Node) {
     node.expect_up(other.id()).await;
 }
 
-fn varint(mut value: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    while value >= 0x80 {
-        out.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.push(value as u8);
-    out
+fn varint(value: usize) -> Vec<u8> {
+    unsigned_varint::encode::usize(value, &mut unsigned_varint::encode::usize_buffer()).to_vec()
 }
 
 /// A field of bytes.
@@ -302,9 +189,10 @@ async fn wants_beyond_the_bound_are_answered() {
     let mut bench = Bench::new().await;
     let cid = |n: u64| block(n, 16).0;
     bench.write(&wants_message((0..2_000).map(cid))).await;
-    let (ours, mut answers) =
-        timeout(PATIENCE, bench.streams.recv()).await.expect("an answer").expect("it runs");
-    assert!(!ours, "answers come on a stream of the node's");
+    let opened = timeout(PATIENCE, bench.streams.recv()).await.expect("an answer");
+    let BareStream { is_ours: false, stream: mut answers } = opened.expect("it runs") else {
+        panic!("answers come on a stream of the node's");
+    };
     let mut seen = VecDeque::new();
     // One presence is a field of 2 + 36 + 2 bytes behind its key and length, the message's length three.
     let all = async {

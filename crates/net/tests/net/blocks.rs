@@ -6,7 +6,7 @@
 use shoal_net::NetEvent;
 use shoal_swarm::{Event, Holding, Message, Receipt, Served};
 
-use super::node::{Node, ask, block, pair};
+use super::node::{Node, ask, ask_both_ways, block, pair};
 
 /// The receipts of the next `count` blocks.
 async fn receipts(node: &mut Node, count: usize) -> Vec<Receipt> {
@@ -24,13 +24,7 @@ async fn receipts(node: &mut Node, count: usize) -> Vec<Receipt> {
 #[tokio::test]
 async fn blocks_go_both_ways_at_once() {
     let (mut a, b_at_a, mut b, a_at_b) = pair().await;
-    let of_a: Vec<_> = (0..40).map(|i| block(i, 60_000 + i as usize)).collect();
-    let of_b: Vec<_> = (100..110).map(|i| block(i, 300_000)).collect();
-    a.hold(&of_a);
-    b.hold(&of_b);
-    let root = of_a[0].0;
-    assert!(a.net.ask(b_at_a, root, of_b.iter().map(|(cid, _)| ask(*cid)).collect(), 0));
-    assert!(b.net.ask(a_at_b, root, of_a.iter().map(|(cid, _)| ask(*cid)).collect(), 5000));
+    let (of_a, of_b) = ask_both_ways((&a, b_at_a), (&b, a_at_b));
     serve_request(&mut a, b_at_a).await;
     serve_request(&mut b, a_at_b).await;
     let (at_a, at_b) = tokio::join!(receipts(&mut a, 10), receipts(&mut b, 40));

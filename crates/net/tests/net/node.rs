@@ -57,6 +57,25 @@ pub(crate) fn ask(cid: Cid) -> Ask {
     Ask { cid, place: None }
 }
 
+/// Blocks that a node holds.
+pub(crate) type Held = Vec<(Cid, Bytes)>;
+
+/// Each of two nodes holds blocks, small or large, and asks for those of the other, which it knows by this
+/// number. What `a` holds, and what `b`.
+pub(crate) fn ask_both_ways(
+    (a, b_at_a): (&Node, PeerNo),
+    (b, a_at_b): (&Node, PeerNo),
+) -> (Held, Held) {
+    let of_a: Vec<_> = (0..40).map(|i| block(i, 60_000 + i as usize)).collect();
+    let of_b: Vec<_> = (100..110).map(|i| block(i, 300_000)).collect();
+    a.hold(&of_a);
+    b.hold(&of_b);
+    let root = of_a[0].0;
+    assert!(a.net.ask(b_at_a, root, of_b.iter().map(|(cid, _)| ask(*cid)).collect(), 0));
+    assert!(b.net.ask(a_at_b, root, of_a.iter().map(|(cid, _)| ask(*cid)).collect(), 5_000));
+    (of_a, of_b)
+}
+
 /// A running node.
 pub(crate) struct Node {
     pub(crate) net: Net,

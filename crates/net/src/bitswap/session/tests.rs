@@ -3,39 +3,19 @@
 //! Only the reading half, over pipes: right, wrong and unasked blocks, presences, floods. Whole
 //! sessions are in the package's `tests`, node against node and against strangers.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use shoal_dag::Version;
 use shoal_dag::hash::{HashKind, RAW, cid_of};
-use shoal_swarm::{Ask, Place};
+use shoal_swarm::Ask;
 use tokio::io::AsyncWriteExt as _;
 use tokio_util::compat::TokioAsyncReadCompatExt;
 
 use super::super::Dialect;
 use super::super::message::{Entry, Outgoing, Wish};
 use super::*;
-use crate::blocks::{BlockRead, KeepError};
-
-/// Blocks in memory, all of them public.
-#[derive(Default)]
-struct Memory(Mutex<HashMap<Cid, Bytes>>);
-
-impl Blocks for Memory {
-    fn read(&self, cid: &Cid, _: bool) -> BlockRead {
-        self.0.lock().get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
-    }
-
-    fn public_len(&self, cid: &Cid) -> Option<u32> {
-        self.0.lock().get(cid).map(|data| data.len() as u32)
-    }
-
-    fn keep(&self, cid: &Cid, _: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
-        self.0.lock().insert(*cid, data);
-        Ok(())
-    }
-}
+use crate::blocks::memory::Memory;
 
 struct Bench {
     context: Context,

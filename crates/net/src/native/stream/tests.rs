@@ -4,8 +4,6 @@
 //! in the receipt or the violation that it should, and nothing wrong is kept. libp2p is not here;
 //! nodes against nodes are in the package's `tests`.
 
-use std::collections::HashMap;
-
 use bytes::{BufMut, BytesMut};
 use shoal_dag::Version;
 use shoal_dag::hash::{HashKind, RAW, cid_of};
@@ -17,29 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::registry::{Registry, StreamCommand};
 use super::super::wire::{put_data_head, put_frame, put_hello};
 use super::*;
-use crate::blocks::{BlockRead, KeepError};
-
-/// Blocks in memory; those of one byte cannot be kept.
-#[derive(Default)]
-struct Memory(Mutex<HashMap<Cid, Bytes>>);
-
-impl Blocks for Memory {
-    fn read(&self, cid: &Cid, _: bool) -> BlockRead {
-        self.0.lock().get(cid).cloned().map_or(BlockRead::Absent, BlockRead::Found)
-    }
-
-    fn public_len(&self, cid: &Cid) -> Option<u32> {
-        self.0.lock().get(cid).map(|data| data.len() as u32)
-    }
-
-    fn keep(&self, cid: &Cid, _: Option<&Place>, data: Bytes) -> Result<(), KeepError> {
-        if data.len() == 1 {
-            return Err(KeepError { reason: "full".into() });
-        }
-        self.0.lock().insert(*cid, data);
-        Ok(())
-    }
-}
+use crate::blocks::memory::Memory;
 
 /// For peers that are waited for in vain.
 const SHORT: Patience = Patience {
