@@ -18,7 +18,7 @@
 use std::{
     fmt, io,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use shoal_store::{OpenError, Store};
@@ -271,4 +271,9 @@ where
             Err(_) => std::future::pending().await,
         },
     }
+}
+
+/// Seconds since 1970; 0 where the clock is before.
+pub(crate) fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

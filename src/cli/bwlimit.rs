@@ -24,7 +24,7 @@ use crate::{
 ///
 /// A limit is `off`, one rate for both directions, or UP:DOWN, with K, M or G. A timetable has entries
 /// [DAY-]HH:MM,LIMIT between spaces: "08:00,512K:1M 23:00,off" limits by day, "Mon-08:00,1M
-/// Fri-18:00,off" on workdays. Each holds until the next one; one without a day holds every day. Times
+/// Fri-18:00,off" till Friday. Each holds until the next one; one without a day holds every day. Times
 /// are local. `--bwlimit` takes the same.
 #[derive(Debug, Args)]
 pub(crate) struct BwlimitArgs {

@@ -7,13 +7,13 @@
 use std::{
     collections::HashSet,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use shoal_dag::{Cid, path::CidPath};
 use shoal_store::{CollectOptions, Progress as Step, Store};
 
-use super::{Node, blocking, sharing};
+use super::{Node, blocking, sharing, unix_s};
 use crate::{
     control::{
         protocol::{self, Failure, Outcome, Phase, Response},
@@ -99,7 +99,7 @@ pub async fn used(node: &Arc<Node>, root: Cid) {
         return;
     }
     let noted = node.with_store(move |store| {
-        let (key, now) = (root.to_bytes(), now());
+        let (key, now) = (root.to_bytes(), unix_s());
         let known = store.record(CACHED, &key)?.and_then(|value| time_of(&value));
         if known.is_some_and(|then| now.saturating_sub(then) < USED_AGAIN) {
             return Ok(());
@@ -109,10 +109,6 @@ pub async fn used(node: &Arc<Node>, root: Cid) {
     if let Err(error) = noted.await {
         tracing::warn!(%error, "it cannot be noted that a root was used");
     }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn time_of(value: &[u8]) -> Option<u64> {

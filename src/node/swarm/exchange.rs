@@ -5,14 +5,14 @@
 //! [`Candidates`](super::candidates::Candidates) for its turn. Remembered peers are dialled once, when
 //! a fetch begins.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use shoal_dag::Cid;
 use shoal_net::{Contact, Multiaddr, PeerId};
 use shoal_swarm::{Event, PeerNo, SessionId, ViolationKind};
 
 use super::task::Task;
-use crate::node::records::Changed;
+use crate::node::{records::Changed, unix_s};
 
 /// Peers of one root, connected and being dialled, beyond which nobody more is dialled for it.
 pub(super) const PEERS_PER_ROOT_MAX: usize = 64;
@@ -174,11 +174,6 @@ impl Task {
             self.remember(Changed::Peers(rows));
         }
     }
-}
-
-/// Seconds since 1970; 0 where the clock is before.
-pub(super) fn unix_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// A connected peer.

@@ -11,14 +11,13 @@ use shoal_store::Store;
 
 use super::{Task, next_event};
 use crate::node::swarm::{
-    exchange::unix_s,
     remembered::{self, Remembered},
     view::UNCONNECTED_MAX,
 };
 use crate::{
     config::{LISTEN_DEFAULT, LISTEN_ISOLATED_DEFAULT},
     control::protocol::Failure,
-    node::{blocking, blocks::StoreBlocks, names::judge::Judge, records},
+    node::{blocking, blocks::StoreBlocks, names::judge::Judge, records, unix_s},
 };
 
 /// Longest wait for the ports of addresses that are bound already: it takes milliseconds.

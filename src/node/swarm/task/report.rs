@@ -10,7 +10,7 @@ use shoal_swarm::{PeerNo, PeerStats};
 use super::{Report, Task, online::addresses};
 use crate::{
     control::protocol::{PeerLine, dropped::DroppedLine},
-    node::swarm::exchange::unix_s,
+    node::unix_s,
 };
 
 impl Task {
