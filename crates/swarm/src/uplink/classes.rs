@@ -79,7 +79,8 @@ impl Uplink {
     }
 
     /// Lowest given / (confirmed + allowance), and who stands alike takes turns, first those who wait
-    /// for something that was never sent. Those of which nothing is confirmed get a tenth while others wait, within the allowance; beyond it, what is left over.
+    /// for something that was never sent. Those of which nothing is confirmed get a tenth while others
+    /// wait, within the allowance; beyond it, what is left over.
     fn pick_as_seed(&self, open: &[(PeerNo, &Requester)], random: &mut Random) -> Option<PeerNo> {
         let members: Vec<_> =
             open.iter().copied().filter(|(_, requester)| !requester.spare).collect();
